@@ -1,0 +1,440 @@
+//! The one gate that every request passes: its turn, the sending, the reading of the whole body within a
+//! size limit, what the answer means, and whether to try again.
+//!
+//! The order is fixed: the token's lane says whether and when, then the limit over all tokens, then a place
+//! among those under way; send; read; learn from the answer; back off and begin again, or hand it on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::classify::{Meaning, meaning};
+use super::pace::{MAX_PAUSES, Pacer, Rate, UnderWay};
+use super::retry::{LONGEST_RETRY_AFTER, backoff, retry_after};
+use super::token::Token;
+use crate::clock::Clock;
+use crate::evidence::{ErrorKind, ReadError};
+use crate::text::sha256_hex;
+
+/// An answer larger than this is not read to its end, in bytes.
+pub const LARGEST_BODY: usize = 16 * 1024 * 1024;
+/// Answers above this size, in bytes, are read only a few at a time, so that memory stays bounded.
+const LARGE_BODY: usize = 1024 * 1024;
+const LARGE_BODIES_AT_ONCE: usize = 4;
+/// Cloudflare's limit for one address, over all its tokens.
+pub const ADDRESS_RATE: Rate = Rate {
+    requests: 200,
+    window: Duration::from_secs(1),
+};
+/// A token that was refused outright this many times, and never accepted, is not tried again.
+const REFUSALS: u64 = 3;
+
+/// How requests are sent.
+#[derive(Debug, Clone)]
+pub struct GateOptions {
+    /// For one attempt, from connecting to the last byte of the body.
+    pub timeout: Duration,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// The most that the first back-off takes.
+    pub retry_delay: Duration,
+    /// Requests under way at once, over all tokens.
+    pub concurrency: usize,
+    /// Requests in a window, per token.
+    pub rate: Rate,
+    /// What tells the time for evidence.
+    pub clock: Clock,
+}
+
+/// What all requests of the program share.
+#[derive(Debug)]
+pub struct Gate {
+    options: GateOptions,
+    /// `None` where the user's own rate asks for more than Cloudflare lets one address send: then the API in
+    /// front is not Cloudflare's public one, and its limits are the user's to know.
+    address: Option<Pacer>,
+    places: Semaphore,
+    large_bodies: Semaphore,
+    sent: AtomicU64,
+}
+
+impl Gate {
+    /// A gate through which nothing has gone yet.
+    pub fn new(options: GateOptions) -> Self {
+        let asked = options.rate.requests as f64 / options.rate.window.as_secs_f64();
+        let most = ADDRESS_RATE.requests as f64 / ADDRESS_RATE.window.as_secs_f64();
+        Self {
+            address: (asked <= most).then(|| Pacer::new(ADDRESS_RATE)),
+            places: Semaphore::new(options.concurrency),
+            large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
+            sent: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    /// How requests are sent.
+    pub fn options(&self) -> &GateOptions {
+        &self.options
+    }
+
+    /// Requests sent so far, every attempt counted.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// One token's way to the API: its pace, and whether it may be used at all.
+#[derive(Debug)]
+pub struct Lane {
+    /// What the token is called in messages: the variable or file it came from.
+    name: String,
+    token: Token,
+    pacer: Pacer,
+    refusals: AtomicU64,
+    accepted: AtomicU64,
+    stopped: OnceLock<ReadError>,
+}
+
+impl Lane {
+    /// A lane for a token; `name` is where the token came from, for messages.
+    pub fn new(name: impl Into<String>, token: Token, rate: Rate) -> Self {
+        Self {
+            name: name.into(),
+            token,
+            pacer: Pacer::new(rate),
+            refusals: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        }
+    }
+
+    /// Where the token came from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why nothing is sent with this token any more, where that is so.
+    pub fn stopped(&self) -> Option<&ReadError> {
+        self.stopped.get()
+    }
+
+    /// Until when requests with this token wait, where they do.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.pacer.waits_until()
+    }
+
+    fn stop(&self, kind: ErrorKind, code: Option<String>, message: String) {
+        let error = ReadError { kind, code, message };
+        if self.stopped.set(error.clone()).is_ok() {
+            tracing::error!(token = self.name, code = error.code, "{}", error.message);
+        }
+    }
+
+    fn learn(&self, meaning: &Meaning) {
+        match meaning {
+            Meaning::Success => {
+                self.accepted.fetch_add(1, Ordering::Relaxed);
+            }
+            Meaning::Failure {
+                error,
+                token_refused: true,
+                ..
+            } => {
+                let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+                if refusals >= REFUSALS && self.accepted.load(Ordering::Relaxed) == 0 {
+                    let message = format!(
+                        "the token of {} was refused {refusals} times and is not tried again: {}",
+                        self.name, error.message
+                    );
+                    self.stop(ErrorKind::Auth, error.code.clone(), message);
+                }
+            }
+            Meaning::Failure { .. } | Meaning::Throttled(_) => {}
+        }
+    }
+}
+
+/// What became of one request, over all its attempts.
+#[derive(Debug, Clone, Default)]
+pub struct Exchange {
+    /// Requests sent.
+    pub attempts: u32,
+    /// Of the last answer.
+    pub http_status: Option<u16>,
+    /// Cloudflare's name for the last answer.
+    pub cf_ray: Option<String>,
+    /// When the last answer was there.
+    pub at: Option<DateTime<Utc>>,
+    /// Of the last answer's body, in hex.
+    pub body_sha256: Option<String>,
+    /// The last answer's body.
+    pub body: Bytes,
+    /// Rate-limit headers and the server's date, as they came.
+    pub headers: HeaderMap,
+    /// Why there is no answer of use.
+    pub failure: Option<ReadError>,
+}
+
+/// What a generated client carries with it for one call.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub(super) gate: Arc<Gate>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) exchange: Arc<Mutex<Exchange>>,
+}
+
+/// A whole answer.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Why an attempt brought no whole answer.
+enum Broken {
+    /// The connection failed, broke, or took too long.
+    Transport(reqwest::Error),
+    /// The body goes on beyond [`LARGEST_BODY`].
+    TooLarge,
+}
+
+/// What an attempt led to.
+enum Attempt {
+    Done(reqwest::Result<reqwest::Response>),
+    Again { wait: Duration, because: ReadError, counts: bool },
+}
+
+impl Session {
+    /// Sends a request until it is answered, fails for good, or has had all its attempts. Why there is no
+    /// answer of use stands in the session's [`Exchange`].
+    ///
+    /// # Errors
+    /// The transport's, of the last attempt.
+    pub(super) async fn exec(
+        &self,
+        http: &reqwest::Client,
+        mut request: reqwest::Request,
+        operation: &'static str,
+    ) -> reqwest::Result<reqwest::Response> {
+        // The generated client adds a header that Cloudflare's API does not have.
+        request.headers_mut().remove("api-version");
+        *request.timeout_mut() = Some(self.gate.options.timeout);
+        if let Some(header) = self.lane.token.header() {
+            request.headers_mut().insert(AUTHORIZATION, header);
+        }
+        let mut retries = 0;
+        loop {
+            let Some(attempt) = request.try_clone() else {
+                return Ok(self.give_up(ReadError::new(ErrorKind::Api, "the request cannot be sent twice")));
+            };
+            match self.attempt(http, attempt, operation, retries).await {
+                Attempt::Done(result) => return result,
+                Attempt::Again { wait, because, counts } => {
+                    retries += u32::from(counts);
+                    let wait_ms = wait.as_millis() as u64;
+                    tracing::debug!(operation, retries, wait_ms, "asked again: {}", because.message);
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        http: &reqwest::Client,
+        request: reqwest::Request,
+        operation: &'static str,
+        retries: u32,
+    ) -> Attempt {
+        // Looked at before the turn, which would be spent in vain, and after it, which may have been long.
+        if let Some(stopped) = self.lane.stopped() {
+            return Attempt::Done(Ok(self.give_up(stopped.clone())));
+        }
+        let lane_turn = self.lane.pacer.turn().await;
+        if let Some(stopped) = self.lane.stopped() {
+            return Attempt::Done(Ok(self.give_up(stopped.clone())));
+        }
+        let _address_turn = match &self.gate.address {
+            Some(address) => Some(address.turn().await),
+            None => None,
+        };
+        let _place = self.gate.places.acquire().await;
+        let is_read = request.method() == Method::GET;
+        let began = Instant::now();
+        self.gate.sent.fetch_add(1, Ordering::Relaxed);
+        self.note(|exchange| exchange.attempts += 1);
+
+        let outcome = self.send(http, request).await;
+        let milliseconds = began.elapsed().as_millis() as u64;
+        match outcome {
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                let cf_ray = header_text(&answer.headers, "cf-ray");
+                tracing::debug!(operation, status, milliseconds, cf_ray, "answered");
+                self.judge(answer, &lane_turn, is_read, retries)
+            }
+            Err(Broken::TooLarge) => {
+                let message = format!("the answer is larger than {} MiB", LARGEST_BODY / 1024 / 1024);
+                Attempt::Done(Ok(self.give_up(ReadError::new(ErrorKind::Malformed, message))))
+            }
+            Err(Broken::Transport(error)) => {
+                let failure = transport_failure(&error, self.gate.options.timeout);
+                tracing::debug!(operation, milliseconds, "not answered: {}", failure.message);
+                // A change that may have been carried out is not sent twice.
+                if (is_read || error.is_connect()) && retries < self.gate.options.retries {
+                    return Attempt::Again {
+                        wait: backoff(self.gate.options.retry_delay, retries),
+                        because: failure,
+                        counts: true,
+                    };
+                }
+                self.note(|exchange| exchange.failure = Some(failure));
+                Attempt::Done(Err(error))
+            }
+        }
+    }
+
+    /// Sends one attempt and reads its whole body.
+    async fn send(&self, http: &reqwest::Client, request: reqwest::Request) -> Result<Answer, Broken> {
+        let mut response = http.execute(request).await.map_err(Broken::Transport)?;
+        let expected = response.content_length().unwrap_or(0);
+        if expected > LARGEST_BODY as u64 {
+            return Err(Broken::TooLarge);
+        }
+        let mut body = BytesMut::new();
+        let mut large = None;
+        while let Some(chunk) = response.chunk().await.map_err(Broken::Transport)? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Broken::TooLarge);
+            }
+            if large.is_none() && body.len() + chunk.len() > LARGE_BODY {
+                large = Some(self.gate.large_bodies.acquire().await);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = body.freeze();
+        let body = self.lane.token.redact(&body).map_or(body, Bytes::from);
+        Ok(Answer {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+
+    /// Learns from an answer, and hands it on or has the request sent again.
+    fn judge(&self, answer: Answer, turn: &UnderWay<'_>, is_read: bool, retries: u32) -> Attempt {
+        let location = header_text(&answer.headers, LOCATION.as_str());
+        let meaning = meaning(answer.status, location.as_deref(), &answer.body);
+        self.note(|exchange| {
+            exchange.http_status = Some(answer.status.as_u16());
+            exchange.cf_ray = header_text(&answer.headers, "cf-ray");
+            exchange.at = Some(self.gate.options.clock.now());
+            exchange.body_sha256 = Some(sha256_hex(&answer.body));
+            exchange.body = answer.body.clone();
+            exchange.headers = answer.headers.clone();
+        });
+        self.lane.learn(&meaning);
+        let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
+        if let Some(wait) = asked_to_wait.filter(|&wait| wait > LONGEST_RETRY_AFTER) {
+            if let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning {
+                let message = format!("{}; it asks to wait for {} s, which is too long", error.message, wait.as_secs());
+                if matches!(meaning, Meaning::Throttled(_)) {
+                    self.lane.stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
+                }
+                return Attempt::Done(Ok(self.fail(answer, ReadError { message, ..error.clone() })));
+            }
+        }
+        match meaning {
+            Meaning::Success => {
+                turn.accepted();
+                Attempt::Done(Ok(answer.into()))
+            }
+            Meaning::Throttled(error) => match turn.throttled(asked_to_wait) {
+                Some(_) => Attempt::Again {
+                    // The lane itself waits; only its turn lets the request go again.
+                    wait: Duration::ZERO,
+                    because: error,
+                    counts: false,
+                },
+                None => {
+                    let message = format!(
+                        "still over the rate limit after {MAX_PAUSES} pauses in a row with the token of {}: {}",
+                        self.lane.name, error.message
+                    );
+                    self.lane.stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
+                    Attempt::Done(Ok(self.fail(answer, ReadError { message, ..error })))
+                }
+            },
+            Meaning::Failure { error, passing, .. } => {
+                turn.accepted();
+                if passing && is_read && retries < self.gate.options.retries {
+                    let wait = asked_to_wait.unwrap_or_else(|| backoff(self.gate.options.retry_delay, retries));
+                    return Attempt::Again {
+                        wait,
+                        because: error,
+                        counts: true,
+                    };
+                }
+                Attempt::Done(Ok(self.fail(answer, error)))
+            }
+        }
+    }
+
+    fn fail(&self, answer: Answer, error: ReadError) -> reqwest::Response {
+        self.note(|exchange| exchange.failure = Some(error));
+        answer.into()
+    }
+
+    /// Ends a request that has no answer. What the generated client makes of the stand-in is not looked at,
+    /// because the exchange holds a failure.
+    fn give_up(&self, error: ReadError) -> reqwest::Response {
+        let answer = Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        self.fail(answer, error)
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Exchange)) {
+        write(&mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl From<Answer> for reqwest::Response {
+    fn from(answer: Answer) -> Self {
+        let mut response = http::Response::new(answer.body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response.into()
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn transport_failure(error: &reqwest::Error, timeout: Duration) -> ReadError {
+    if error.is_timeout() {
+        let message = format!("no whole answer within {} s", timeout.as_secs_f64());
+        return ReadError::new(ErrorKind::Timeout, message);
+    }
+    // The address would stand in the message a second time.
+    let mut causes = vec![if error.is_connect() { "cannot connect" } else { "the connection broke" }.to_owned()];
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if causes.last().is_none_or(|last| !last.contains(&text)) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    ReadError::new(ErrorKind::Connect, causes.join(": "))
+}

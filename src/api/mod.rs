@@ -1,0 +1,402 @@
+//! The API: the generated client, and the gate that each of its requests passes.
+//!
+//! This is the only place that knows generated types. What it hands out is the model's.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo, ResponseValue};
+use serde_json::Value;
+use url::{Host, Url};
+
+use crate::accounts::AskedAccount;
+use crate::evidence::{ErrorKind, ReadError};
+use crate::model::{ApiAccount, Connector, Field};
+
+mod classify;
+mod gate;
+mod pace;
+mod retry;
+mod token;
+
+pub use classify::{Meaning, meaning};
+pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Session};
+pub use pace::Rate;
+pub use retry::parse_retry_after;
+pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
+
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "generated from the specification: it has all operations, and a constructor that we do not use"
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/client.rs"));
+}
+
+use generated::types;
+
+/// The API's address where nothing else is said.
+pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
+/// Accounts a page: the most that the API documents.
+const ACCOUNTS_PER_PAGE: i64 = 50;
+/// Accounts a page of an organization's list: the most that the API documents.
+const ORGANIZATION_PAGE_SIZE: i64 = 1000;
+
+impl ClientHooks<Session> for generated::Client {
+    async fn exec(
+        &self,
+        request: reqwest::Request,
+        info: &OperationInfo,
+    ) -> reqwest::Result<reqwest::Response> {
+        self.inner().exec(self.client(), request, info.operation_id).await
+    }
+}
+
+/// An address that may be sent a token: `https`, or `http` on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// What is wrong with it, with an example of a good one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let example = format!("an API's address looks like {DEFAULT_BASE_URL}");
+        let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {example}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!("holds a user or password, which the API does not take; {example}"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("holds a query or fragment; {example}"));
+        }
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if loopback => Ok(Self(url)),
+            "http" => Err("would send the token unencrypted; use https (http is only for 127.0.0.1, [::1] and localhost)".to_owned()),
+            other => Err(format!("has the scheme {other:?}; {example}")),
+        }
+    }
+
+    /// The address without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    fn is_on_this_machine(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+}
+
+/// The API at one address.
+#[derive(Debug, Clone)]
+pub struct Api {
+    base_url: BaseUrl,
+    http: reqwest::Client,
+    gate: Arc<Gate>,
+}
+
+/// An answer of use, or why there is none; with how it came about.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// The answer.
+    pub result: Result<T, ReadError>,
+    /// How it came about.
+    pub exchange: Exchange,
+}
+
+/// The connectors of an account.
+#[derive(Debug)]
+pub struct ConnectorList {
+    /// As answered, in that order.
+    pub connectors: Vec<Connector>,
+    /// How many there are in all, where the answer says so.
+    pub total_count: Option<u64>,
+}
+
+/// The accounts that a list brought, and why it may lack some.
+#[derive(Debug, Default)]
+pub struct ListedAccounts {
+    /// In the order of the list.
+    pub accounts: Vec<AskedAccount>,
+    /// Why accounts may be missing, in words.
+    pub gaps: Vec<String>,
+}
+
+impl Api {
+    /// The API at an address; nothing is sent yet. `extra_root` is a further root certificate in PEM.
+    ///
+    /// # Errors
+    /// The certificate or the system's TLS settings cannot be used; in words.
+    pub fn new(base_url: BaseUrl, gate: Arc<Gate>, extra_root: Option<&[u8]>) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("cf-sso-audit/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(gate.options().concurrency);
+        if base_url.is_on_this_machine() {
+            // A proxy would be handed the token unencrypted.
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = extra_root {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
+            if certificates.is_empty() {
+                return Err("holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned());
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let http = builder.build().map_err(|error| described(&error))?;
+        Ok(Self { base_url, http, gate })
+    }
+
+    /// The address.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.base_url
+    }
+
+    /// The gate that every request passes.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// A client for one call with a token, which notes how the call comes about.
+    fn client(&self, lane: &Arc<Lane>) -> generated::Client {
+        let session = Session {
+            gate: Arc::clone(&self.gate),
+            lane: Arc::clone(lane),
+            exchange: Arc::new(Mutex::new(Exchange::default())),
+        };
+        generated::Client::new_with_client(self.base_url.as_str(), self.http.clone(), session)
+    }
+
+    /// Lists an account's connectors. The list has no pages: it is asked for once.
+    pub async fn list_connectors(&self, lane: &Arc<Lane>, account_id: &str) -> Answered<ConnectorList> {
+        let id = match types::AccountId::try_from(account_id) {
+            Ok(id) => id,
+            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+        };
+        let client = self.client(lane);
+        let answer = client.get_all_sso_connectors(&id).await;
+        conclude(&client, answer).and_then(|list| {
+            let connectors = list.result.ok_or_else(|| no_result("a list of connectors"))?;
+            Ok(ConnectorList {
+                connectors,
+                total_count: info_number(list.result_info.as_ref(), "total_count"),
+            })
+        })
+    }
+
+    /// Lists every account that the token can list, page by page until a page brings nothing new.
+    ///
+    /// # Errors
+    /// A page could not be read, or the list is empty.
+    pub async fn list_accounts(&self, lane: &Arc<Lane>) -> Result<ListedAccounts, ReadError> {
+        let mut listing = Listing::default();
+        let mut page = std::num::NonZeroU64::MIN;
+        loop {
+            let client = self.client(lane);
+            let answer = client
+                .accounts_list_accounts(None, None, Some(page), Some(ACCOUNTS_PER_PAGE))
+                .await;
+            let list = conclude(&client, answer).result?;
+            let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
+            listing.total = info_number(list.result_info.as_ref(), "total_count").or(listing.total);
+            if !listing.add(accounts) {
+                break;
+            }
+            page = page.saturating_add(1);
+        }
+        listing.finish("the token's list of accounts")
+    }
+
+    /// Lists every account of an organization.
+    ///
+    /// # Errors
+    /// A page could not be read, or the list is empty.
+    pub async fn list_organization(&self, lane: &Arc<Lane>, organization: &str) -> Result<ListedAccounts, ReadError> {
+        let mut listing = Listing::default();
+        let mut page_token: Option<String> = None;
+        loop {
+            let client = self.client(lane);
+            let answer = client
+                .organizations_get_accounts(organization, Some(ORGANIZATION_PAGE_SIZE), page_token.as_deref())
+                .await;
+            let list = conclude(&client, answer).result?;
+            let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
+            let info = list.result_info.as_ref();
+            listing.total = info_number(info, "total_size").or(listing.total);
+            let brought_new = listing.add(accounts);
+            let next = info.and_then(|info| info.get("next_page_token")).and_then(Value::as_str);
+            match next.filter(|token| !token.is_empty()) {
+                Some(next) if brought_new => page_token = Some(next.to_owned()),
+                Some(_) => {
+                    listing.gaps.push("a page of the organization's list brought no new account, though it names a next one".to_owned());
+                    break;
+                }
+                None => break,
+            }
+        }
+        listing.finish("the organization's list of accounts")
+    }
+}
+
+impl<T> Answered<T> {
+    fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, ReadError>) -> Answered<U> {
+        Answered {
+            result: self.result.and_then(read),
+            exchange: self.exchange,
+        }
+    }
+}
+
+/// What became of a call: the gate's word on it first, then whether its answer could be decoded.
+fn conclude<T>(client: &generated::Client, answer: Result<ResponseValue<T>, Error<Value>>) -> Answered<T> {
+    let exchange = {
+        let mut noted = client.inner().exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *noted)
+    };
+    let result = match (&exchange.failure, answer) {
+        (Some(failure), _) => Err(failure.clone()),
+        // What is kept as evidence is text, in parts of it too that no type looks at.
+        (None, Ok(_)) if std::str::from_utf8(&exchange.body).is_err() => {
+            Err(ReadError::new(ErrorKind::Malformed, "the body is not UTF-8 text"))
+        }
+        (None, Ok(value)) => Ok(value.into_inner()),
+        (None, Err(error)) => Err(ReadError::new(ErrorKind::Malformed, undecodable(&error))),
+    };
+    Answered { result, exchange }
+}
+
+fn undecodable(error: &Error<Value>) -> String {
+    match error {
+        Error::InvalidResponsePayload(_, cause) => format!("the body is not the list that the API documents ({cause})"),
+        Error::UnexpectedResponse(response) => {
+            format!("HTTP {}, which the API does not document", response.status().as_u16())
+        }
+        Error::InvalidRequest(cause) | Error::Custom(cause) => cause.clone(),
+        Error::CommunicationError(cause) | Error::InvalidUpgrade(cause) | Error::ResponseBodyError(cause) => described(cause),
+        Error::ErrorResponse(response) => format!("HTTP {} without a reason", response.status().as_u16()),
+    }
+}
+
+/// An error of the transport with all its causes.
+fn described(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn not_sent<T>(kind: ErrorKind, message: String) -> Answered<T> {
+    Answered {
+        result: Err(ReadError::new(kind, message)),
+        exchange: Exchange::default(),
+    }
+}
+
+fn no_result(what: &str) -> ReadError {
+    ReadError::new(ErrorKind::Malformed, format!("the answer has no `result` where {what} should be"))
+}
+
+/// A number of `result_info`, which may come as text.
+fn info_number(info: Option<&Value>, key: &str) -> Option<u64> {
+    match info?.get(key)? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    }
+}
+
+/// The pages of a list of accounts, put together.
+#[derive(Default)]
+struct Listing {
+    seen: HashSet<String>,
+    accounts: Vec<AskedAccount>,
+    total: Option<u64>,
+    gaps: Vec<String>,
+}
+
+impl Listing {
+    /// Adds a page; whether it brought anything new.
+    fn add(&mut self, page: Vec<ApiAccount>) -> bool {
+        let before = self.accounts.len();
+        for account in page {
+            let id = match &account.id {
+                Field::Known(id) => id.clone(),
+                odd => odd.shown("(no id)").into_owned(),
+            };
+            if self.seen.insert(id.clone()) {
+                self.accounts.push(AskedAccount {
+                    name: account.name.known().cloned().unwrap_or_default(),
+                    ..AskedAccount::new(&id, "the API's list of accounts")
+                });
+            }
+        }
+        self.accounts.len() > before
+    }
+
+    fn finish(mut self, what: &str) -> Result<ListedAccounts, ReadError> {
+        if self.accounts.is_empty() {
+            let message = format!(
+                "{what} is empty, which does not prove that there are none: a token without the permission Account Settings Read gets the same answer"
+            );
+            return Err(ReadError::new(ErrorKind::Forbidden, message));
+        }
+        let listed = self.accounts.len() as u64;
+        if let Some(total) = self.total.filter(|&total| total > listed) {
+            self.gaps.push(format!("{what} says there are {total} accounts, and brought {listed}"));
+        }
+        Ok(ListedAccounts {
+            accounts: self.accounts,
+            gaps: self.gaps,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_https_or_on_this_machine() {
+        for good in [
+            DEFAULT_BASE_URL,
+            "https://api.example/client/v4/",
+            "http://127.0.0.1:8080/client/v4",
+            "http://[::1]:1/",
+            "http://localhost:1",
+        ] {
+            assert!(BaseUrl::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "api.cloudflare.com",
+            "ftp://127.0.0.1/",
+            "http://api.cloudflare.com/client/v4",
+            "http://127.0.0.1.example/",
+            "http://10.0.0.1/",
+            "https://user:secret@api.example/",
+            "https://api.example/?x=1",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(BaseUrl::parse("https://a.example/v4/").unwrap().as_str(), "https://a.example/v4");
+    }
+
+    #[test]
+    fn numbers_of_result_info_come_as_numbers_or_text() {
+        let info = serde_json::json!({"total_count": 5, "total_size": "7", "x": -1});
+        assert_eq!(info_number(Some(&info), "total_count"), Some(5));
+        assert_eq!(info_number(Some(&info), "total_size"), Some(7));
+        assert_eq!(info_number(Some(&info), "x"), None);
+        assert_eq!(info_number(None, "total_count"), None);
+    }
+}

@@ -1,0 +1,662 @@
+//! What was seen: one line of JSON an account, in the order in which the answers came in.
+//!
+//! The first line describes the run and names every account asked for; each further line holds what one
+//! account was answered, when, in how many attempts, Cloudflare's name for the answer (`cf-ray`), the
+//! SHA-256 of the body, and the body itself where it was a list of connectors. Every report is made from
+//! this file and nothing else. An account that was asked again (a resumed run) has several lines: the last holds.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::accounts::AskedAccount;
+use crate::model::Connector;
+use crate::text::{hex, stable_hash};
+
+/// The name and version of the format, in the first line of every file.
+pub const SCHEMA: &str = "cf-sso-audit/evidence/v1";
+/// The file's name in a run's directory.
+pub const FILE_NAME: &str = "evidence.jsonl";
+
+/// The first line: what was asked, of whom, within which limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The name of the run's directory: its start in UTC, `20261121T101500Z`.
+    pub run_id: String,
+    /// The version of the program.
+    pub version: String,
+    /// When the run began. Ages are counted up to this moment.
+    pub started: DateTime<Utc>,
+    /// The API's address.
+    pub base_url: String,
+    /// Whether the API was the embedded simulated one.
+    pub demo: bool,
+    /// Where the accounts came from, in words.
+    pub sources: Vec<String>,
+    /// Why accounts may be missing from the list itself, where the API's list was not whole.
+    pub gaps: Vec<String>,
+    /// The limits that the run kept to.
+    pub limits: Limits,
+    /// Every account asked for, in the order in which they were first named.
+    pub accounts: Vec<AskedAccount>,
+}
+
+/// The limits that a run kept to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Accounts asked at once.
+    pub concurrency: usize,
+    /// Requests in a window, per token: `1000/300s`.
+    pub rate: String,
+    /// Seconds that one attempt may take.
+    pub timeout_seconds: f64,
+    /// Further attempts after the first.
+    pub retries: u32,
+}
+
+/// How far an account was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The whole list was read.
+    Read,
+    /// A list was read that is not whole.
+    Incomplete,
+    /// Nothing was read.
+    Unread,
+}
+
+impl Outcome {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Incomplete => "incomplete",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// Why an account was not read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The id is not 32 hex digits; nothing was asked.
+    InvalidId,
+    /// The token was refused: bad, expired, locked out, or without any permission.
+    Auth,
+    /// The token is good, but may not read this account.
+    Forbidden,
+    /// The API knows no such account.
+    NotFound,
+    /// Over the rate limit, after every pause.
+    RateLimited,
+    /// The server failed (5xx), after every attempt.
+    Server,
+    /// No answer in time, after every attempt.
+    Timeout,
+    /// No connection, or one that broke, after every attempt.
+    Connect,
+    /// An answer that is not what the API answers.
+    Malformed,
+    /// The API refused with an error of another kind.
+    Api,
+    /// Fewer connectors were answered than the answer says there are.
+    IncompleteList,
+    /// The run ended before the account was read.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidId => "invalid-id",
+            Self::Auth => "auth",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::RateLimited => "rate-limited",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Malformed => "malformed",
+            Self::Api => "api",
+            Self::IncompleteList => "incomplete-list",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Why an account was not read whole, with what the API said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadError {
+    /// What kind of failure it was.
+    pub kind: ErrorKind,
+    /// The API's own code, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened, in words.
+    pub message: String,
+}
+
+impl ReadError {
+    /// A failure that the API gave no code for.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+        }
+    }
+}
+
+/// What one account was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountEvidence {
+    /// The account's place in [`RunHeader::accounts`].
+    pub position: usize,
+    /// How far it was read.
+    pub outcome: Outcome,
+    /// Why it was not read whole.
+    pub error: Option<ReadError>,
+    /// What it has, in the order in which it was answered.
+    pub connectors: Vec<Connector>,
+    /// Of the last answer.
+    pub http_status: Option<u16>,
+    /// Cloudflare's name for the last answer, for its support.
+    pub cf_ray: Option<String>,
+    /// Requests sent for it.
+    pub attempts: u32,
+    /// When the last answer was there.
+    pub read_at: Option<DateTime<Utc>>,
+    /// Of the last answer's body as it came, in hex.
+    pub body_sha256: Option<String>,
+}
+
+impl AccountEvidence {
+    /// An account of which nothing was read, and why.
+    pub fn unread(position: usize, error: ReadError) -> Self {
+        Self {
+            position,
+            outcome: Outcome::Unread,
+            error: Some(error),
+            connectors: Vec::new(),
+            http_status: None,
+            cf_ray: None,
+            attempts: 0,
+            read_at: None,
+            body_sha256: None,
+        }
+    }
+}
+
+/// A line as it is written and read, but for the body.
+#[derive(Serialize, Deserialize)]
+struct Line<'a, B> {
+    account: usize,
+    account_id: std::borrow::Cow<'a, str>,
+    outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ReadError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cf_ray: Option<String>,
+    attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<B>,
+}
+
+/// The part of a list's body that is judged.
+#[derive(Default, Deserialize)]
+struct ListBody {
+    #[serde(default)]
+    result: Option<Vec<Connector>>,
+}
+
+/// What has to be known of all accounts before the first can be judged, and where each stands in the file.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Byte offset of each account's last line; `None` where it has none.
+    offsets: Vec<Option<u64>>,
+    outcomes: Vec<Option<Outcome>>,
+    /// (hash of a canonical domain, account's position), one for each connector of each line that holds.
+    claims: Vec<(u64, u32)>,
+    /// Whether an account has several lines, so that claims of a line which no longer holds must be left out.
+    asked_again: bool,
+}
+
+impl Index {
+    fn new(accounts: usize) -> Self {
+        Self {
+            offsets: vec![None; accounts],
+            outcomes: vec![None; accounts],
+            ..Self::default()
+        }
+    }
+
+    fn observe(&mut self, evidence: &AccountEvidence, offset: u64) {
+        let position = evidence.position;
+        if self.offsets[position].replace(offset).is_some() {
+            self.asked_again = true;
+        }
+        if self.asked_again {
+            self.claims.retain(|&(_, claimant)| claimant as usize != position);
+        }
+        self.outcomes[position] = Some(evidence.outcome);
+        for domain in evidence.connectors.iter().filter_map(Connector::canonical_domain) {
+            self.claims.push((stable_hash(domain.as_bytes()), position as u32));
+        }
+    }
+
+    /// Whether the account was read whole.
+    pub fn is_read(&self, position: usize) -> bool {
+        self.outcomes[position] == Some(Outcome::Read)
+    }
+
+    /// The domains that more than one connector of the run claims.
+    pub fn shared_domains(&self) -> SharedDomains {
+        let mut claims = self.claims.clone();
+        claims.sort_unstable();
+        let shared = claims
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|claimants| claimants.len() > 1)
+            .map(|claimants| (claimants[0].0, claimants.iter().map(|claim| claim.1 as usize).collect()))
+            .collect();
+        SharedDomains(shared)
+    }
+}
+
+/// The domains that more than one connector of the run claims, with the positions of the claimants.
+#[derive(Debug, Default)]
+pub struct SharedDomains(HashMap<u64, Vec<usize>>);
+
+impl SharedDomains {
+    /// The positions of the accounts whose connectors claim the canonical domain, one entry a connector;
+    /// empty where only one does.
+    pub fn claimants(&self, canonical_domain: &str) -> &[usize] {
+        self.0
+            .get(&stable_hash(canonical_domain.as_bytes()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Names the claimants of a domain; for tests of rules.
+    #[cfg(test)]
+    pub fn claimed_by(domain: &str, positions: &[usize]) -> Self {
+        Self(HashMap::from([(stable_hash(domain.as_bytes()), positions.to_vec())]))
+    }
+}
+
+/// What went wrong with an evidence file.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not what this program writes.
+    #[error("{} line {line}: {cause}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Another process writes to the file.
+    #[error("{}: another run is writing to it", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Appends to an evidence file, one account at a time, each flushed before the next.
+#[derive(Debug)]
+pub struct EvidenceWriter {
+    path: PathBuf,
+    file: File,
+    header: RunHeader,
+    offset: u64,
+    digest: Sha256,
+    index: Index,
+    line: Vec<u8>,
+}
+
+impl EvidenceWriter {
+    /// Begins a file with the run's description.
+    ///
+    /// # Errors
+    /// The file is there already, or cannot be written.
+    pub fn create(path: &Path, header: RunHeader) -> Result<Self, EvidenceError> {
+        let io_error = |source| io_error(path, source);
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(path)
+            .map_err(io_error)?;
+        lock(path, &file)?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            file,
+            offset: 0,
+            digest: Sha256::new(),
+            index: Index::new(header.accounts.len()),
+            line: Vec::new(),
+            header,
+        };
+        writer.line = serde_json::to_vec(&writer.header).map_err(|error| io_error(error.into()))?;
+        writer.write_line()?;
+        Ok(writer)
+    }
+
+    /// Goes on with a file that an interrupted run left. A last line that is only half there is cut off.
+    ///
+    /// # Errors
+    /// The file is damaged, cannot be written, or another run writes to it.
+    pub fn resume(path: &Path) -> Result<Self, EvidenceError> {
+        let io_error = |source| io_error(path, source);
+        let file = File::options().read(true).append(true).open(path).map_err(io_error)?;
+        lock(path, &file)?;
+        let whole = length_of_whole_lines(&file).map_err(io_error)?;
+        file.set_len(whole).map_err(io_error)?;
+        let evidence = Evidence::open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            offset: whole,
+            digest: evidence.digest,
+            header: evidence.header,
+            index: evidence.index,
+            line: Vec::new(),
+        })
+    }
+
+    /// The run's description.
+    pub fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    /// Whether the account was read whole already.
+    pub fn is_read(&self, position: usize) -> bool {
+        self.index.is_read(position)
+    }
+
+    /// Appends what an account was answered, and the body itself where it is a list that was read.
+    /// The line is with the operating system when this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written: the disk is full, say.
+    pub fn append(&mut self, evidence: &AccountEvidence, body: Option<&[u8]>) -> Result<(), EvidenceError> {
+        let account_id = &self.header.accounts[evidence.position].id;
+        let line = Line::<()> {
+            account: evidence.position,
+            account_id: account_id.into(),
+            outcome: evidence.outcome,
+            error: evidence.error.clone(),
+            http_status: evidence.http_status,
+            cf_ray: evidence.cf_ray.clone(),
+            attempts: evidence.attempts,
+            read_at: evidence.read_at,
+            body_sha256: evidence.body_sha256.clone(),
+            body: None,
+        };
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &line).map_err(|error| io_error(&self.path, error.into()))?;
+        if let Some(body) = body {
+            self.line.pop();
+            self.line.extend_from_slice(b",\"body\":");
+            // In valid JSON a raw line break can only be white space between tokens.
+            let breaks_to_spaces = |&b: &u8| if b == b'\n' || b == b'\r' { b' ' } else { b };
+            self.line.extend(body.iter().map(breaks_to_spaces));
+            self.line.push(b'}');
+        }
+        let offset = self.offset;
+        self.write_line()?;
+        self.index.observe(evidence, offset);
+        Ok(())
+    }
+
+    fn write_line(&mut self) -> Result<(), EvidenceError> {
+        self.line.push(b'\n');
+        if let Err(error) = self.file.write_all(&self.line) {
+            // What was written of the line is taken back, so that the file still ends with a whole one.
+            let _ = self.file.set_len(self.offset);
+            return Err(io_error(&self.path, error));
+        }
+        self.digest.update(&self.line);
+        self.offset += self.line.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the writing: all lines are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn finish(self) -> Result<Evidence, EvidenceError> {
+        self.file.sync_all().map_err(|error| io_error(&self.path, error))?;
+        let file = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
+        Ok(Evidence {
+            path: self.path,
+            reader: BufReader::with_capacity(READ_BUFFER, file),
+            at: 0,
+            header: self.header,
+            index: self.index,
+            digest: self.digest,
+            line: Vec::new(),
+        })
+    }
+}
+
+const READ_BUFFER: usize = 256 * 1024;
+
+fn io_error(path: &Path, source: io::Error) -> EvidenceError {
+    EvidenceError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => Err(EvidenceError::Locked { path: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "this file system has no locks: two runs must not resume the same run at once");
+            Ok(())
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(io_error(path, source)),
+    }
+}
+
+fn length_of_whole_lines(mut file: &File) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut chunk = vec![0; READ_BUFFER];
+    while end > 0 {
+        let start = end.saturating_sub(READ_BUFFER as u64);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(chunk)?;
+        if let Some(at) = chunk.iter().rposition(|&b| b == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// A whole evidence file, read account by account in the order in which they were asked for.
+#[derive(Debug)]
+pub struct Evidence {
+    path: PathBuf,
+    reader: BufReader<File>,
+    at: u64,
+    header: RunHeader,
+    index: Index,
+    digest: Sha256,
+    line: Vec<u8>,
+}
+
+impl Evidence {
+    /// Opens a file and checks every line of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is damaged.
+    pub fn open(path: &Path) -> Result<Self, EvidenceError> {
+        let file = File::open(path).map_err(|error| io_error(path, error))?;
+        let mut reader = BufReader::with_capacity(READ_BUFFER, file);
+        let mut digest = Sha256::new();
+        let mut line = Vec::new();
+
+        let mut offset = read_line(path, &mut reader, &mut line, 1)?;
+        digest.update(&line);
+        let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
+        let mut index = Index::new(header.accounts.len());
+        for number in 2.. {
+            let length = read_line(path, &mut reader, &mut line, number)?;
+            if length == 0 {
+                break;
+            }
+            digest.update(&line);
+            let evidence = parse_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
+            index.observe(&evidence, offset);
+            offset += length;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            at: offset,
+            header,
+            index,
+            digest,
+            line,
+        })
+    }
+
+    /// The run's description.
+    pub fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    /// What has to be known of all accounts before the first can be judged.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The SHA-256 of the file, in hex.
+    pub fn sha256(&self) -> String {
+        hex(&self.digest.clone().finalize())
+    }
+
+    /// What the account at a position was answered; an account without a line was not reached.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has changed since it was opened.
+    pub fn account(&mut self, position: usize) -> Result<AccountEvidence, EvidenceError> {
+        let Some(offset) = self.index.offsets[position] else {
+            let error = ReadError::new(ErrorKind::Interrupted, "the run ended before this account was read");
+            return Ok(AccountEvidence::unread(position, error));
+        };
+        // A jump within the buffer costs no read, and the accounts stand almost in order.
+        let jump = offset as i64 - self.at as i64;
+        self.reader
+            .seek_relative(jump)
+            .map_err(|error| io_error(&self.path, error))?;
+        self.at = offset + read_line(&self.path, &mut self.reader, &mut self.line, 0)?;
+        parse_line(&self.line, &self.header).map_err(|cause| damaged(&self.path, 0, cause))
+    }
+}
+
+fn damaged(path: &Path, line: usize, cause: String) -> EvidenceError {
+    EvidenceError::Damaged {
+        path: path.to_owned(),
+        line,
+        cause,
+    }
+}
+
+/// Reads a line with its end into `line`; 0 at the end of the file.
+fn read_line(path: &Path, reader: &mut impl BufRead, line: &mut Vec<u8>, number: usize) -> Result<u64, EvidenceError> {
+    line.clear();
+    reader
+        .read_until(b'\n', line)
+        .map_err(|error| io_error(path, error))?;
+    if !line.is_empty() && !line.ends_with(b"\n") {
+        let cause = "is cut off in the middle; an interrupted run is completed with `cf-sso-audit audit --resume`";
+        return Err(damaged(path, number, cause.to_owned()));
+    }
+    Ok(line.len() as u64)
+}
+
+/// Reads the first line of an evidence file.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema: String,
+    }
+    if line.is_empty() {
+        return Err("is missing: the file is empty".to_owned());
+    }
+    let versioned: Versioned =
+        serde_json::from_slice(line).map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
+    if versioned.schema != SCHEMA {
+        return Err(format!(
+            "the evidence has the format {:?}, and this version of the program reads {SCHEMA:?}; use the version that wrote it",
+            versioned.schema
+        ));
+    }
+    serde_json::from_slice(line).map_err(|error| format!("is not the beginning of an evidence file ({error})"))
+}
+
+/// Reads the line of one account.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
+    let line: Line<'_, ListBody> =
+        serde_json::from_slice(line).map_err(|error| format!("is not the evidence of an account ({error})"))?;
+    match header.accounts.get(line.account) {
+        Some(asked) if asked.id == line.account_id => {}
+        _ => {
+            return Err(format!(
+                "names account {} as number {}, but the first line does not",
+                line.account_id, line.account
+            ));
+        }
+    }
+    let connectors = line.body.and_then(|body| body.result);
+    if connectors.is_none() != (line.outcome == Outcome::Unread) || line.error.is_none() != (line.outcome == Outcome::Read) {
+        return Err(format!("says {:?}, and its body or error say otherwise", line.outcome.as_str()));
+    }
+    Ok(AccountEvidence {
+        position: line.account,
+        outcome: line.outcome,
+        error: line.error,
+        connectors: connectors.unwrap_or_default(),
+        http_status: line.http_status,
+        cf_ray: line.cf_ray,
+        attempts: line.attempts,
+        read_at: line.read_at,
+        body_sha256: line.body_sha256,
+    })
+}

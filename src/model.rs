@@ -1,0 +1,563 @@
+//! Connectors and accounts as they were answered: plain, and honest about absence.
+//!
+//! The wire departs from its documentation, so nothing here fails on an odd value. A field that is
+//! absent, one that is null, one that holds something unrecognised and one that holds `false` stay four
+//! different things until a rule judges them. What was read can be written again in the API's own shape.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+/// One field of an answer, in one of the four ways in which it can come.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Field<T> {
+    /// The key was not in the object.
+    #[default]
+    Absent,
+    /// The key was there with the value `null`.
+    Null,
+    /// A value of the documented kind.
+    Known(T),
+    /// Anything else, as it came.
+    Unrecognised(Value),
+}
+
+impl<T> Field<T> {
+    /// The value where it is of the documented kind.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// How a field that is not known came: `absent`, `null` or `unrecognised`; `None` where it is known.
+    pub fn oddity(&self) -> Option<&'static str> {
+        match self {
+            Self::Absent => Some("absent"),
+            Self::Null => Some("null"),
+            Self::Known(_) => None,
+            Self::Unrecognised(_) => Some("unrecognised"),
+        }
+    }
+
+    /// The field as a report shows it: the value, an unrecognised value as it came, else `missing`.
+    pub fn shown<'a>(&'a self, missing: &'static str) -> Cow<'a, str>
+    where
+        T: Wire,
+    {
+        match self {
+            Self::Known(value) => value.text(),
+            Self::Unrecognised(Value::String(text)) => Cow::Borrowed(text),
+            Self::Unrecognised(other) => Cow::Owned(other.to_string()),
+            Self::Absent | Self::Null => Cow::Borrowed(missing),
+        }
+    }
+}
+
+/// A kind of value that a JSON string or boolean may stand for.
+pub trait Wire: Sized {
+    /// The value a string stands for, where it stands for one.
+    fn from_text(_text: &str) -> Option<Self> {
+        None
+    }
+    /// The value a boolean stands for, where it stands for one.
+    fn from_flag(_flag: bool) -> Option<Self> {
+        None
+    }
+    /// The value as a report shows it.
+    fn text(&self) -> Cow<'_, str>;
+    /// The value as the API writes it.
+    fn wire(&self) -> Value;
+}
+
+impl Wire for bool {
+    fn from_flag(flag: bool) -> Option<Self> {
+        Some(flag)
+    }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(if *self { "true" } else { "false" })
+    }
+    fn wire(&self) -> Value {
+        Value::Bool(*self)
+    }
+}
+
+/// Text that says something: an empty or blank string is not recognised as one.
+impl Wire for String {
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+    fn wire(&self) -> Value {
+        Value::String(self.clone())
+    }
+}
+
+/// Where the verification of a domain stands. Cloudflare documents the words, not their meanings;
+/// those given here are inferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Verification has not been started.
+    Awaiting,
+    /// Cloudflare polls for the TXT record.
+    Pending,
+    /// The record was not found in time.
+    Failed,
+    /// The record was found.
+    Verified,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Awaiting => "awaiting",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+impl Wire for Status {
+    fn from_text(text: &str) -> Option<Self> {
+        [Self::Awaiting, Self::Pending, Self::Failed, Self::Verified]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+    fn wire(&self) -> Value {
+        Value::String(self.as_str().to_owned())
+    }
+}
+
+/// A time of an answer, kept with its own spelling so that it can be written again unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timestamp {
+    spelling: String,
+    /// The moment it names.
+    pub at: DateTime<Utc>,
+}
+
+impl Wire for Timestamp {
+    fn from_text(text: &str) -> Option<Self> {
+        let at = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+        Some(Self {
+            spelling: text.to_owned(),
+            at,
+        })
+    }
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Owned(self.at.format("%Y-%m-%d %H:%M:%S").to_string())
+    }
+    fn wire(&self) -> Value {
+        Value::String(self.spelling.clone())
+    }
+}
+
+impl<'de, T: Wire> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Wire> Visitor<'de> for AnyValue<T> {
+            type Value = Field<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any JSON value")
+            }
+            fn visit_unit<E>(self) -> Result<Field<T>, E> {
+                Ok(Field::Null)
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Field<T>, E> {
+                Ok(T::from_flag(flag).map_or(Field::Unrecognised(flag.into()), Field::Known))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Field<T>, E> {
+                Ok(T::from_text(text).map_or_else(|| Field::Unrecognised(text.into()), Field::Known))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Field<T>, E> {
+                Ok(Field::Unrecognised(number.into()))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Field<T>, E> {
+                Ok(Field::Unrecognised(number.into()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Field<T>, E> {
+                Ok(Field::Unrecognised(number.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Field<T>, A::Error> {
+                array(items).map(Field::Unrecognised)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Field<T>, A::Error> {
+                object(entries).map(Field::Unrecognised)
+            }
+        }
+
+        deserializer.deserialize_any(AnyValue(std::marker::PhantomData))
+    }
+}
+
+fn array<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Value, A::Error> {
+    let mut all = Vec::new();
+    while let Some(item) = items.next_element()? {
+        all.push(item);
+    }
+    Ok(Value::Array(all))
+}
+
+fn object<'de, A: MapAccess<'de>>(mut entries: A) -> Result<Value, A::Error> {
+    let mut all = Map::new();
+    while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+        all.insert(key, value);
+    }
+    Ok(Value::Object(all))
+}
+
+/// What an answer says of a domain's verification.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verification {
+    /// The text to publish as a TXT record at the e-mail domain itself.
+    pub code: Field<String>,
+    /// Where the verification stands.
+    pub status: Field<Status>,
+}
+
+/// An SSO connector: an account's claim to an e-mail domain, and how its members sign in.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Connector {
+    /// 32 characters as documented; the documentation's own example has 31.
+    pub id: Field<String>,
+    /// The e-mail domain as it came.
+    pub email_domain: Field<String>,
+    /// Whether its members sign in through their identity provider.
+    pub enabled: Field<bool>,
+    /// Whether its members are shown the FedRAMP text at login.
+    pub use_fedramp_language: Field<bool>,
+    /// When it was made.
+    pub created_on: Field<Timestamp>,
+    /// When it was last changed.
+    pub updated_on: Field<Timestamp>,
+    /// Code and status; both as odd as the object that should have held them.
+    pub verification: Verification,
+    /// The object that should have held code and status, where it was none.
+    odd_verification: Option<Value>,
+    /// Fields that nobody has documented yet, as they came.
+    undocumented: Option<Box<Map<String, Value>>>,
+    /// The whole record, where it was not an object at all.
+    odd_record: Option<Value>,
+}
+
+impl Connector {
+    /// Whether the domain is known to be verified.
+    pub fn is_verified(&self) -> bool {
+        self.verification.status.known() == Some(&Status::Verified)
+    }
+
+    /// The domain in the form in which two spellings of one domain are equal: lower-cased, without the
+    /// trailing dot, in IDNA form. `None` where the connector names no domain.
+    pub fn canonical_domain(&self) -> Option<Cow<'_, str>> {
+        self.email_domain.known().map(|domain| canonical_domain(domain))
+    }
+
+    /// The moment from which the age of its present state counts: the last change, else the making.
+    pub fn changed_at(&self) -> Option<DateTime<Utc>> {
+        let known = self.updated_on.known().or(self.created_on.known());
+        known.map(|timestamp| timestamp.at)
+    }
+}
+
+/// See [`Connector::canonical_domain`].
+pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
+    let trailing = |c: char| c == '.' || c.is_whitespace();
+    let trimmed = domain.trim_start().trim_end_matches(trailing);
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    if trimmed.bytes().all(plain) && !trimmed.contains("xn--") {
+        return Cow::Borrowed(trimmed);
+    }
+    // A domain that IDNA refuses is still a claim: it is compared as it came, lower-cased.
+    Cow::Owned(idna::domain_to_ascii(trimmed).unwrap_or_else(|_| trimmed.to_lowercase()))
+}
+
+/// The keys of a connector's record.
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Id,
+    EmailDomain,
+    Enabled,
+    UseFedrampLanguage,
+    CreatedOn,
+    UpdatedOn,
+    Verification,
+    Undocumented(String),
+}
+
+impl<'de> Deserialize<'de> for Connector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyRecord;
+
+        impl<'de> Visitor<'de> for AnyRecord {
+            type Value = Connector;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any JSON value")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Connector, A::Error> {
+                let mut connector = Connector::default();
+                while let Some(key) = entries.next_key()? {
+                    match key {
+                        Key::Id => connector.id = entries.next_value()?,
+                        Key::EmailDomain => connector.email_domain = entries.next_value()?,
+                        Key::Enabled => connector.enabled = entries.next_value()?,
+                        Key::UseFedrampLanguage => connector.use_fedramp_language = entries.next_value()?,
+                        Key::CreatedOn => connector.created_on = entries.next_value()?,
+                        Key::UpdatedOn => connector.updated_on = entries.next_value()?,
+                        Key::Verification => {
+                            let AnyVerification(verification, odd) = entries.next_value()?;
+                            connector.verification = verification;
+                            connector.odd_verification = odd;
+                        }
+                        Key::Undocumented(key) => {
+                            let value = entries.next_value()?;
+                            connector.undocumented.get_or_insert_default().insert(key, value);
+                        }
+                    }
+                }
+                Ok(connector)
+            }
+            fn visit_unit<E>(self) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(Value::Null))
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(flag.into()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(text.into()))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(number.into()))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(number.into()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Connector, E> {
+                Ok(Connector::not_an_object(number.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Connector, A::Error> {
+                array(items).map(Connector::not_an_object)
+            }
+        }
+
+        deserializer.deserialize_any(AnyRecord)
+    }
+}
+
+impl Connector {
+    fn not_an_object(value: Value) -> Self {
+        Self {
+            odd_record: Some(value),
+            ..Self::default()
+        }
+    }
+}
+
+/// A verification, and the value itself where it was no object.
+struct AnyVerification(Verification, Option<Value>);
+
+impl<'de> Deserialize<'de> for AnyVerification {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match &value {
+            Value::Object(fields) => {
+                let verification = Verification {
+                    code: field_of(fields, "code").map_err(D::Error::custom)?,
+                    status: field_of(fields, "status").map_err(D::Error::custom)?,
+                };
+                let whole = fields.keys().all(|key| key == "code" || key == "status");
+                Ok(Self(verification, (!whole).then_some(value)))
+            }
+            Value::Null => Ok(Self(
+                Verification {
+                    code: Field::Null,
+                    status: Field::Null,
+                },
+                Some(value),
+            )),
+            odd => {
+                let verification = Verification {
+                    code: Field::Unrecognised(odd.clone()),
+                    status: Field::Unrecognised(odd.clone()),
+                };
+                Ok(Self(verification, Some(value)))
+            }
+        }
+    }
+}
+
+fn field_of<T: Wire>(fields: &Map<String, Value>, key: &str) -> Result<Field<T>, serde_json::Error> {
+    fields.get(key).map_or(Ok(Field::Absent), Field::deserialize)
+}
+
+impl<T: Wire> Field<T> {
+    fn write<M: SerializeMap>(&self, key: &'static str, map: &mut M) -> Result<(), M::Error> {
+        match self {
+            Self::Absent => Ok(()),
+            Self::Null => map.serialize_entry(key, &Value::Null),
+            Self::Known(value) => map.serialize_entry(key, &value.wire()),
+            Self::Unrecognised(value) => map.serialize_entry(key, value),
+        }
+    }
+}
+
+impl Serialize for Connector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(odd) = &self.odd_record {
+            return odd.serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        self.id.write("id", &mut map)?;
+        self.email_domain.write("email_domain", &mut map)?;
+        self.enabled.write("enabled", &mut map)?;
+        self.use_fedramp_language.write("use_fedramp_language", &mut map)?;
+        match &self.odd_verification {
+            Some(odd) => map.serialize_entry("verification", odd)?,
+            None if self.verification == Verification::default() => {}
+            None => map.serialize_entry("verification", &self.verification)?,
+        }
+        self.created_on.write("created_on", &mut map)?;
+        self.updated_on.write("updated_on", &mut map)?;
+        for (key, value) in self.undocumented.iter().flat_map(|fields| fields.iter()) {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Verification {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.code.write("code", &mut map)?;
+        self.status.write("status", &mut map)?;
+        map.end()
+    }
+}
+
+/// An account as a list of accounts answers it: the fields this program reads, and no others.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ApiAccount {
+    /// 32 hex digits as documented.
+    pub id: Field<String>,
+    /// Up to 100 characters; null in an organization's list.
+    pub name: Field<String>,
+}
+
+impl<'de> Deserialize<'de> for ApiAccount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Value::Object(fields) = &value else {
+            return Ok(Self {
+                id: Field::Unrecognised(value),
+                name: Field::Absent,
+            });
+        };
+        Ok(Self {
+            id: field_of(fields, "id").map_err(D::Error::custom)?,
+            name: field_of(fields, "name").map_err(D::Error::custom)?,
+        })
+    }
+}
+
+impl Serialize for ApiAccount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.id.write("id", &mut map)?;
+        self.name.write("name", &mut map)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn connector(value: Value) -> Connector {
+        serde_json::from_str(&value.to_string()).unwrap()
+    }
+
+    #[test]
+    fn absent_null_unrecognised_and_false_stay_apart() {
+        let of = |value: Value| connector(value).enabled;
+        assert_eq!(of(json!({})), Field::Absent);
+        assert_eq!(of(json!({"enabled": null})), Field::Null);
+        assert_eq!(of(json!({"enabled": "yes"})), Field::Unrecognised(json!("yes")));
+        assert_eq!(of(json!({"enabled": false})), Field::Known(false));
+    }
+
+    #[test]
+    fn any_json_value_is_read_as_a_record_and_written_again_unchanged() {
+        for value in [
+            json!(null),
+            json!(7),
+            json!(-7),
+            json!(1.5),
+            json!("text"),
+            json!([1, {"a": null}]),
+            json!(true),
+            json!({}),
+            json!({"id": "023e105f4ecef8ad9ca31a8372d0c35", "verification": null}),
+            json!({"verification": []}),
+            json!({"verification": {"status": "superseded", "method": "dns"}}),
+            json!({"id": null, "email_domain": 5, "enabled": {"a": 1}, "use_fedramp_language": [],
+                   "created_on": "yesterday", "updated_on": "2025-01-01T12:21:02.0000Z", "new_field": {"x": []}}),
+            json!({"id": "a", "email_domain": "", "verification": {"code": "cloudflare_dashboard_sso=1", "status": "verified"}}),
+        ] {
+            let read = connector(value.clone());
+            assert_eq!(serde_json::to_value(&read).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn a_status_of_tomorrow_and_a_null_verification_are_told_apart() {
+        let new = connector(json!({"verification": {"status": "superseded"}}));
+        assert_eq!(new.verification.status.shown("unknown"), "superseded");
+        assert_eq!(new.verification.status.oddity(), Some("unrecognised"));
+        let null = connector(json!({"verification": null}));
+        assert_eq!(null.verification.status.oddity(), Some("null"));
+        assert_eq!(null.verification.status.shown("unknown"), "unknown");
+    }
+
+    #[test]
+    fn a_time_with_four_fractional_digits_is_read() {
+        let read = connector(json!({"updated_on": "2025-01-01T12:21:02.0000Z"}));
+        assert_eq!(read.updated_on.shown(""), "2025-01-01 12:21:02");
+        let odd = connector(json!({"updated_on": "2025-13-01", "created_on": "2025-01-01T00:00:00Z"}));
+        assert_eq!(odd.updated_on.oddity(), Some("unrecognised"));
+        assert_eq!(odd.changed_at(), odd.created_on.known().map(|t| t.at));
+    }
+
+    #[test]
+    fn spellings_of_one_domain_are_equal() {
+        for spelling in ["b\u{fc}cher.example", "B\u{dc}CHER.example.", "xn--bcher-kva.example", " xn--bcher-kva.EXAMPLE"] {
+            assert_eq!(canonical_domain(spelling), "xn--bcher-kva.example");
+        }
+        assert_eq!(canonical_domain("a.example"), "a.example");
+        assert_eq!(canonical_domain("A_b.example."), "a_b.example");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_canonical_form(text in ".{0,80}") {
+            let canonical = canonical_domain(&text);
+            let upper = text.to_ascii_uppercase();
+            proptest::prop_assert_eq!(canonical_domain(&upper), canonical);
+        }
+    }
+}

@@ -1,0 +1,701 @@
+//! What a template can call. Each helper is described to designers in `templates/README.md`.
+//!
+//! No helper may have the name of a field of the view: handlebars would take `{{name}}` for the helper.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+
+use handlebars::{
+    BlockContext, Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, PathAndJson,
+    RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Includes inside includes. Real pages have two; the limit ends a circle before the stack does.
+const MAX_INCLUDE_DEPTH: usize = 16;
+/// The narrowest a part that is not zero is drawn, as a share of the whole: still visible, and not misleading.
+const LEAST_SHARE: f64 = 0.006;
+
+/// Style and script as they are embedded.
+#[derive(Default)]
+pub(super) struct Assets {
+    pub theme: String,
+    pub style: String,
+    pub script: String,
+}
+
+/// Adds every helper, and the escaping, to `registry`.
+pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
+    let style = format!("{}{}", assets.theme, assets.style);
+    let policy = content_security_policy(&style, &assets.script);
+    registry.register_escape_fn(escape);
+    registry.register_helper("csp", Box::new(Fixed(policy)));
+    registry.register_helper("page_style", Box::new(Fixed(format!("<style>{style}</style>"))));
+    registry.register_helper(
+        "page_script",
+        Box::new(Fixed(format!("<script>{}</script>", assets.script))),
+    );
+    registry.register_helper("if", Box::new(Condition { wanted: true }));
+    registry.register_helper("unless", Box::new(Condition { wanted: false }));
+    registry.register_helper("include", Box::new(Include));
+    registry.register_helper("num", Box::new(num));
+    registry.register_helper("pct", Box::new(pct));
+    registry.register_helper("plural", Box::new(plural));
+    registry.register_helper("tally", Box::new(tally));
+    registry.register_helper("bar", Box::new(bar));
+    registry.register_helper("mark", Box::new(mark));
+    registry.register_helper("goto", Box::new(goto));
+    registry.register_helper("series", Box::new(Series));
+    registry.register_helper("most", Box::new(Most));
+    registry.register_helper("stack", Box::new(Stack));
+    registry.register_helper("spark", Box::new(Spark));
+}
+
+// ---------------------------------------------------------------- escaping and policy
+
+/// Text made safe for element content and quoted attributes. What cannot be seen but changes how a text reads
+/// (control characters, direction marks, zero-width spaces) is spelled out as `⟨U+202E⟩`.
+fn escape(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii() && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'' | 0..=8 | 11..=31 | 127);
+    let Some(first) = text.bytes().position(|b| !plain(b)) else {
+        return text.to_owned();
+    };
+    // A byte that is not plain starts a character: the ones inside a character come after its first.
+    let (safe, rest) = text.split_at(first);
+    let mut out = String::with_capacity(text.len() + 16);
+    out.push_str(safe);
+    for c in rest.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\t' | '\n' => out.push(c),
+            c if is_invisible(c) => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Characters that show nothing themselves and alter or hide what is around them. The joiners U+200C and U+200D
+/// are left alone: Persian and emoji need them.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// The meta element that lets the page's own style and script through, by their hashes, and nothing else.
+fn content_security_policy(style: &str, script: &str) -> String {
+    format!(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; \
+         script-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'\">",
+        base64(&Sha256::digest(style.as_bytes())),
+        base64(&Sha256::digest(script.as_bytes())),
+    )
+}
+
+/// RFC 4648, section 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            if i <= chunk.len() {
+                out.push(char::from(ALPHABET[(group >> (18 - 6 * i) & 63) as usize]));
+            } else {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+/// Text that is the same in every page, written as it is.
+struct Fixed(String);
+
+impl HelperDef for Fixed {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        _: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        Ok(out.write(&self.0)?)
+    }
+}
+
+// ---------------------------------------------------------------- flow
+
+/// `if` and `unless` as usual, but a field that does not exist is an error here too, not silently false.
+struct Condition {
+    wanted: bool,
+}
+
+impl HelperDef for Condition {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        r: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        rc: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let holds = value(h, 0)?.is_truthy(false);
+        let branch = if holds == self.wanted { h.template() } else { h.inverse() };
+        branch.map_or(Ok(()), |template| template.render(r, ctx, rc, out))
+    }
+}
+
+thread_local! {
+    static INCLUDE_DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// `{{include "findings"}}`: renders `partials/findings.hbs` in the current scope. Handlebars' own `{{> findings}}`
+/// copies the whole view first, which costs more than everything else on a large page.
+struct Include;
+
+impl HelperDef for Include {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        r: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        rc: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let name = format!("partials/{}.hbs", text(h, 0)?);
+        let template = r
+            .get_template(&name)
+            .ok_or_else(|| other(format!("there is no {name}")))?;
+        let depth = INCLUDE_DEPTH.get();
+        if depth == MAX_INCLUDE_DEPTH {
+            return Err(other("partials include each other without end".to_owned()));
+        }
+        let outer = rc.get_current_template_name();
+        INCLUDE_DEPTH.set(depth + 1);
+        let result = template.render(r, ctx, rc, out);
+        INCLUDE_DEPTH.set(depth);
+        rc.set_current_template_name(outer);
+        result
+    }
+}
+
+// ---------------------------------------------------------------- numbers and words
+
+/// `{{num 12345}}`: `12,345`.
+fn num(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    Ok(out.write(&grouped(count(h, 0)?))?)
+}
+
+/// `{{pct part whole}}`: `97 %`. Only all is 100, only none is 0: what lies between is `<1` to `99`.
+fn pct(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    Ok(out.write(&percentage(count(h, 0)?, count(h, 1)?))?)
+}
+
+/// `{{plural n "account" "accounts"}}`: `1 account`, `2 accounts`.
+fn plural(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let n = count(h, 0)?;
+    let word = text(h, if n == 1 { 1 } else { 2 })?;
+    Ok(out.write(&format!("{} {}", grouped(n), escape(word)))?)
+}
+
+/// `{{tally open waived}}`: `3`, `3 (1)`, `(1)`, or nothing.
+fn tally(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let text = match (count(h, 0)?, count(h, 1)?) {
+        (0, 0) => return Ok(()),
+        (open, 0) => open.to_string(),
+        (0, waived) => format!("({waived})"),
+        (open, waived) => format!("{open} ({waived})"),
+    };
+    Ok(out.write(&text)?)
+}
+
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn percentage(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0 %".to_owned();
+    }
+    match u128::from(part) * 100 / u128::from(whole) {
+        0 => "<1 %".replace('<', "&lt;"),
+        percent => format!("{percent} %"),
+    }
+}
+
+// ---------------------------------------------------------------- anchors
+
+/// `{{mark "connector" account_id connector_id}}`: ` id="connector-…"`, or nothing where the last part is empty.
+fn mark(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (anchor, last) = anchor_of(h)?;
+    if last.is_empty() {
+        return Ok(());
+    }
+    Ok(out.write(&format!(" id=\"{anchor}\""))?)
+}
+
+/// `{{goto "connector" account_id connector_id}}`: a link to that row which shows the last part; where that is
+/// empty, an empty `<bdi>`, so that a cell always has the same number of values.
+fn goto(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (anchor, last) = anchor_of(h)?;
+    if last.is_empty() {
+        return Ok(out.write("<bdi></bdi>")?);
+    }
+    Ok(out.write(&format!("<a href=\"#{anchor}\"><bdi>{}</bdi></a>", escape(last)))?)
+}
+
+/// The anchor that the parameters spell, and the last of them.
+fn anchor_of<'a>(h: &'a Helper<'_>) -> Result<(String, &'a str), RenderError> {
+    let mut anchor = String::with_capacity(80);
+    for i in 0..h.params().len() {
+        if i > 0 {
+            anchor.push('-');
+        }
+        push_slug(&mut anchor, text(h, i)?);
+    }
+    let last = text(h, h.params().len().saturating_sub(1))?;
+    Ok((anchor, last))
+}
+
+/// Ids are somebody else's text. One that is harmless in a URL stays as it is; of any other, the harmless
+/// beginning stays, and a piece of its hash keeps it apart from its like.
+fn push_slug(anchor: &mut String, part: &str) {
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if part.len() <= 64 && part.bytes().all(harmless) {
+        anchor.push_str(part);
+        return;
+    }
+    anchor.extend(part.bytes().take(24).map(|b| if harmless(b) { char::from(b) } else { '_' }));
+    anchor.push('-');
+    for byte in Sha256::digest(part.as_bytes()).iter().take(4) {
+        // Writing to a string cannot fail.
+        let _ = write!(anchor, "{byte:02x}");
+    }
+}
+
+// ---------------------------------------------------------------- pictures
+
+/// `{{bar part most 100}}`: how long the bar of `part` is where that of `most` is 100 long.
+fn bar(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (part, most, length) = (number(h, 0)?, number(h, 1)?, number(h, 2)?);
+    let share = if part <= 0.0 || most <= 0.0 { 0.0 } else { (part / most).clamp(LEAST_SHARE, 1.0) };
+    Ok(out.write(&short(share * length))?)
+}
+
+/// `(series "enabled" 12 "disabled" 3)`: `[{label, value}]`, to draw from fields that are not in a list.
+struct Series;
+
+impl HelperDef for Series {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let mut items = Vec::with_capacity(h.params().len() / 2);
+        for i in (0..h.params().len()).step_by(2) {
+            items.push(json!({ "label": text(h, i)?, "value": count(h, i + 1)? }));
+        }
+        Ok(ScopedJson::Derived(Value::Array(items)))
+    }
+}
+
+/// `(most list "open")`: the greatest value of that field in the list; 0 in an empty one.
+struct Most;
+
+impl HelperDef for Most {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let greatest = field_values(list(h)?, text(h, 1)?)?.into_iter().fold(0.0, f64::max);
+        Ok(ScopedJson::Derived(json!(greatest)))
+    }
+}
+
+/// `{{#stack list by="count" width=100}}`: a bar cut into parts. The block is rendered for each item, which is its
+/// scope, with `@at` (where its part begins) and `@wide`.
+struct Stack;
+
+impl HelperDef for Stack {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        r: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        rc: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let items = list(h)?;
+        let by = h.hash_get("by").and_then(|by| by.value().as_str()).unwrap_or("value");
+        let width = hash_number(h, "width", 100.0);
+        let parts = shares(&field_values(items, by)?);
+        let template = h.template().ok_or(RenderErrorReason::BlockContentRequired)?;
+        let mut at = 0.0;
+        for (i, (item, part)) in items.iter().zip(parts).enumerate() {
+            let mut block = scope(h.param(0), i, item);
+            block.set_local_var("at", Value::from(short(at * width)));
+            block.set_local_var("wide", Value::from(short(part * width)));
+            at += part;
+            rc.push_block(block);
+            let result = template.render(r, ctx, rc, out);
+            rc.pop_block();
+            result?;
+        }
+        Ok(())
+    }
+}
+
+/// `{{#spark list by="open" width=200 height=40}}`: a line through the values. The block is rendered once, with
+/// `@line` (points of a polyline), `@x` and `@y` (the last point), `@from`, `@to`, `@low` and `@high`.
+struct Spark;
+
+impl HelperDef for Spark {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        r: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        rc: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let by = h.hash_get("by").and_then(|by| by.value().as_str()).unwrap_or("value");
+        let values = field_values(list(h)?, by)?;
+        let (Some(from), Some(to)) = (values.first(), values.last()) else {
+            return Ok(());
+        };
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(0.0, f64::max);
+        let points = polyline(&values, low, high, hash_number(h, "width", 200.0), hash_number(h, "height", 40.0));
+        let line: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", short(*x), short(*y))).collect();
+        let (x, y) = points.last().copied().unwrap_or_default();
+
+        let mut block = rc.block().cloned().unwrap_or_default();
+        block.set_local_var("line", Value::from(line.join(" ")));
+        for (name, value) in [("x", x), ("y", y)] {
+            block.set_local_var(name, Value::from(short(value)));
+        }
+        for (name, value) in [("from", *from), ("to", *to), ("low", low), ("high", high)] {
+            // Counts, which came from JSON as whole numbers.
+            block.set_local_var(name, Value::from(grouped(value as u64)));
+        }
+        let template = h.template().ok_or(RenderErrorReason::BlockContentRequired)?;
+        rc.push_block(block);
+        let result = template.render(r, ctx, rc, out);
+        rc.pop_block();
+        result
+    }
+}
+
+/// Each value's share of their sum. One that is not zero gets at least [`LEAST_SHARE`], taken from the others.
+fn shares(values: &[f64]) -> Vec<f64> {
+    let sum: f64 = values.iter().sum();
+    if sum <= 0.0 {
+        return vec![0.0; values.len()];
+    }
+    let raised: Vec<f64> = values
+        .iter()
+        .map(|v| if *v > 0.0 { (v / sum).max(LEAST_SHARE) } else { 0.0 })
+        .collect();
+    let excess: f64 = raised.iter().sum();
+    raised.iter().map(|share| share / excess).collect()
+}
+
+/// Points from left to right, the lowest value at the bottom, with room for the line's own width.
+fn polyline(values: &[f64], low: f64, high: f64, width: f64, height: f64) -> Vec<(f64, f64)> {
+    const MARGIN: f64 = 4.0;
+    let steps = values.len().saturating_sub(1).max(1) as f64;
+    let span = high - low;
+    values
+        .iter()
+        .enumerate()
+        .map(|(i, value)| {
+            let level = if span > 0.0 { (value - low) / span } else { 0.5 };
+            (
+                MARGIN + (width - 2.0 * MARGIN) * i as f64 / steps,
+                height - MARGIN - (height - 2.0 * MARGIN) * level,
+            )
+        })
+        .collect()
+}
+
+/// A length with at most one decimal.
+fn short(length: f64) -> String {
+    let text = format!("{length:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// The scope of a list's item: by its path where the list is in the view, by value where a helper made it.
+fn scope<'rc>(list: Option<&PathAndJson<'rc>>, index: usize, item: &Value) -> BlockContext<'rc> {
+    let mut block = BlockContext::new();
+    match list.and_then(PathAndJson::context_path) {
+        Some(path) => {
+            block.base_path_mut().clone_from(path);
+            block.base_path_mut().push(index.to_string());
+        }
+        None => block.set_base_value(item.clone()),
+    }
+    block
+}
+
+// ---------------------------------------------------------------- parameters
+
+fn other(message: String) -> RenderError {
+    RenderErrorReason::Other(message).into()
+}
+
+/// Parameter `i`, which must be there, and name a field that exists.
+fn value<'a>(h: &'a Helper<'_>, i: usize) -> Result<&'a Value, RenderError> {
+    let param = h
+        .param(i)
+        .ok_or_else(|| other(format!("helper `{}` needs {} values", h.name(), i + 1)))?;
+    if param.is_value_missing() {
+        return Err(RenderErrorReason::MissingVariable(param.relative_path().cloned()).into());
+    }
+    Ok(param.value())
+}
+
+fn wrong(h: &Helper<'_>, i: usize, expected: &str) -> RenderError {
+    other(format!("helper `{}` takes {expected} as value {}", h.name(), i + 1))
+}
+
+fn text<'a>(h: &'a Helper<'_>, i: usize) -> Result<&'a str, RenderError> {
+    value(h, i)?.as_str().ok_or_else(|| wrong(h, i, "a text"))
+}
+
+fn count(h: &Helper<'_>, i: usize) -> Result<u64, RenderError> {
+    value(h, i)?.as_u64().ok_or_else(|| wrong(h, i, "a whole number"))
+}
+
+fn number(h: &Helper<'_>, i: usize) -> Result<f64, RenderError> {
+    value(h, i)?.as_f64().ok_or_else(|| wrong(h, i, "a number"))
+}
+
+fn list<'a>(h: &'a Helper<'_>) -> Result<&'a Vec<Value>, RenderError> {
+    value(h, 0)?.as_array().ok_or_else(|| wrong(h, 0, "a list"))
+}
+
+fn hash_number(h: &Helper<'_>, name: &str, default: f64) -> f64 {
+    h.hash_get(name).and_then(|v| v.value().as_f64()).unwrap_or(default)
+}
+
+fn field_values(items: &[Value], field: &str) -> Result<Vec<f64>, RenderError> {
+    items
+        .iter()
+        .map(|item| {
+            item.get(field)
+                .and_then(Value::as_f64)
+                .ok_or_else(|| RenderErrorReason::MissingVariable(Some(field.to_owned())).into())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a template of one line makes of `view`.
+    fn rendered(template: &str, view: &Value) -> Result<String, String> {
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        register(&mut registry, &Assets::default());
+        registry.render_template(template, view).map_err(|e| e.reason().to_string())
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    }
+
+    #[test]
+    fn the_policy_hashes_what_is_embedded() {
+        // Of the empty text, as everyone knows it.
+        let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let policy = rendered("{{csp}}", &json!({})).unwrap();
+        assert!(policy.contains(&format!("style-src 'sha256-{empty}'; script-src 'sha256-{empty}';")), "{policy}");
+        assert!(policy.contains("default-src 'none'"));
+        assert_eq!(rendered("{{page_style}}{{page_script}}", &json!({})).unwrap(), "<style></style><script></script>");
+    }
+
+    #[test]
+    fn escaping_leaves_letters_and_shows_the_invisible() {
+        assert_eq!(escape("plain = `text`"), "plain = `text`");
+        assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
+        assert_eq!(escape("Žluťoučký קָפֶה 👩‍💻 می‌خواهم"), "Žluťoučký קָפֶה 👩‍💻 می‌خواهم");
+        assert_eq!(escape("gro\u{202e}moc\u{2066}\u{0}\u{7f}\u{9b}\u{feff}"), "gro⟨U+202E⟩moc⟨U+2066⟩⟨U+0000⟩⟨U+007F⟩⟨U+009B⟩⟨U+FEFF⟩");
+        assert_eq!(escape("two\nlines\tand tab"), "two\nlines\tand tab");
+    }
+
+    #[test]
+    fn numbers_and_words() {
+        let view = json!({ "n": 1_234_567, "one": 1, "zero": 0, "all": 200, "most": 199 });
+        for (template, expected) in [
+            ("{{num n}} {{num zero}}", "1,234,567 0"),
+            ("{{plural one \"row\" \"rows\"}}, {{plural n \"row\" \"rows\"}}", "1 row, 1,234,567 rows"),
+            ("{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}", "99 % 100 % 0 % &lt;1 % 0 %"),
+            ("[{{tally one zero}}] [{{tally zero one}}] [{{tally one all}}] [{{tally zero zero}}]", "[1] [(1)] [1 (200)] []"),
+        ] {
+            assert_eq!(rendered(template, &view).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn anchors_are_harmless_stable_and_apart() {
+        let anchor = |id: &str| rendered("{{mark \"account\" id}}", &json!({ "id": id })).unwrap();
+        assert_eq!(anchor("023e105f4ecef8ad9ca31a8372d0c353"), " id=\"account-023e105f4ecef8ad9ca31a8372d0c353\"");
+        assert_eq!(anchor(""), "");
+        let (hostile, other) = (anchor("\"><script>"), anchor("\">_script_"));
+        assert_ne!(hostile, other);
+        for anchor in [hostile, other, anchor(&"x".repeat(10_000)), anchor("ünïcode \u{202e}")] {
+            let inner = anchor.strip_prefix(" id=\"").unwrap().strip_suffix('"').unwrap();
+            assert!(inner.len() < 80 && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{inner}");
+        }
+        assert_eq!(
+            rendered("{{goto \"connector\" a c}}{{goto \"connector\" a none}}", &json!({ "a": "x", "c": "<b>", "none": "" })).unwrap(),
+            format!("<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>", "b37b4be4"),
+        );
+    }
+
+    #[test]
+    fn pictures_add_up() {
+        let view = json!({ "list": [{"n": 1, "s": "a"}, {"n": 0, "s": "b"}, {"n": 3, "s": "c"}], "zero": 0 });
+        for (template, expected) in [
+            ("{{#stack list by=\"n\" width=200}}{{s}}:{{@at}}+{{@wide}} {{/stack}}", "a:0+50 b:50+0 c:50+150 "),
+            ("{{#stack (series \"on\" 1 \"off\" 1)}}{{label}}:{{value}}:{{@at}}+{{@wide}} {{/stack}}", "on:1:0+50 off:1:50+50 "),
+            ("{{#stack (series \"on\" 0 \"off\" 0)}}{{@wide}} {{/stack}}", "0 0 "),
+            ("{{bar 1 (most list \"n\") 90}} {{bar 0 3 90}} {{bar 1 0 90}} {{bar 1 100000 1000}}", "30 0 0 6"),
+            ("{{#spark list by=\"n\" width=108 height=38}}{{@line}} {{@x}},{{@y}} {{@from}} {{@to}} {{@low}} {{@high}}{{/spark}}",
+             "4,24 54,34 104,4 104,4 1 3 0 3"),
+            ("{{#each list}}{{#spark @root.list by=\"n\"}}{{s}}{{/spark}}{{/each}}", "abc"),
+        ] {
+            assert_eq!(rendered(template, &view).unwrap(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn shares_stay_visible_and_whole() {
+        let parts = shares(&[1.0, 1_000_000.0, 0.0]);
+        assert!(parts[0] > 0.005 && parts[2] == 0.0);
+        assert!((parts.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_so() {
+        for (template, expected) in [
+            ("{{num nope}}", "Failed to access variable in strict mode Some(\"nope\")"),
+            ("{{#if nope}}{{/if}}", "Failed to access variable in strict mode Some(\"nope\")"),
+            ("{{#unless nope}}{{/unless}}", "Failed to access variable in strict mode Some(\"nope\")"),
+            ("{{num word}}", "helper `num` takes a whole number as value 1"),
+            ("{{pct one}}", "helper `pct` needs 2 values"),
+            ("{{#stack word}}{{/stack}}", "helper `stack` takes a list as value 1"),
+            ("{{include \"nope\"}}", "there is no partials/nope.hbs"),
+        ] {
+            assert_eq!(rendered(template, &json!({ "word": "x", "one": 1 })).unwrap_err(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn no_helper_hides_a_field_of_the_view() {
+        let mut registry = Handlebars::new();
+        register(&mut registry, &Assets::default());
+        let mut fields = Vec::new();
+        names(&serde_json::from_str(include_str!("../../../templates/sample-view.json")).unwrap(), &mut fields);
+        assert!(fields.len() > 100);
+        for field in fields {
+            assert!(registry.render_template(&format!("{{{{{field}}}}}"), &json!({ field.as_str(): "seen" })).unwrap() == "seen", "{field}");
+        }
+    }
+
+    fn names(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    into.push(name.clone());
+                    names(field, into);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| names(item, into)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A connector that nobody signs in through.
+
+use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::Connector;
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "disabled-connector",
+    title: "Connector disabled",
+    severity: Severity::Medium,
+    topic: Topic::Enablement,
+    what: "The connector's `enabled` is false.",
+    why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
+          conditional access and its offboarding do not apply to them.",
+    remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
+             an account API token with the permission SSO Connector Edit for emergencies.",
+    controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7],
+    judge: Judge::Connector(judge),
+};
+
+fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    (connector.enabled.known() == Some(&false)).then(|| {
+        let state = if connector.is_verified() { "the domain is verified" } else { "the domain is not verified either" };
+        Hit::new(format!("disabled: members fall back to passwords; {state}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fires_on_false_and_on_nothing_else() {
+        let case = Case::read(json!([
+            {"enabled": false, "verification": {"status": "verified"}},
+            {"enabled": true},
+            {"enabled": null},
+            {"enabled": "false"},
+            {"enabled": 0},
+            {},
+        ]));
+        assert_eq!(case.said_by(&RULE), ["disabled: members fall back to passwords; the domain is verified"]);
+    }
+}

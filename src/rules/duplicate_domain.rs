@@ -1,0 +1,76 @@
+//! One domain on several connectors of the run.
+
+use super::controls::{CIS_5_6, ISO_A_5_16, NIST_CM_6, SOC2_CC6_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::Connector;
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "duplicate-domain",
+    title: "Domain on several connectors",
+    severity: Severity::High,
+    topic: Topic::Account,
+    what: "The same domain (lower-cased, trailing dot off, in IDNA form) is on more than one connector of the run. One \
+           finding a connector.",
+    why: "A domain can be enabled in one account only, and that account decides how every address of the domain signs \
+          in. The other connectors do nothing, or wait to take the domain over.",
+    remedy: "Decide which account owns the domain, and delete its connectors elsewhere.",
+    controls: &[NIST_CM_6, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
+    judge: Judge::Connector(judge),
+};
+
+/// How many other accounts a message names.
+const NAMED: usize = 3;
+
+fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    let domain = connector.canonical_domain()?;
+    let claimants = subject.shared_domains.claimants(&domain);
+    if claimants.is_empty() {
+        return None;
+    }
+    let here = claimants.iter().filter(|&&position| position == subject.evidence.position).count();
+    let mut elsewhere: Vec<usize> = claimants.iter().copied().filter(|&p| p != subject.evidence.position).collect();
+    elsewhere.dedup();
+
+    let mut places = Vec::new();
+    if here > 1 {
+        places.push(format!("{} more of this account", here - 1));
+    }
+    if !elsewhere.is_empty() {
+        let name = |&position: &usize| {
+            let account = subject.accounts.get(position)?;
+            Some(if account.name.is_empty() { account.id.clone() } else { format!("{} ({})", account.name, account.id) })
+        };
+        let mut named: Vec<_> = elsewhere.iter().take(NAMED).filter_map(name).collect();
+        if elsewhere.len() > NAMED {
+            named.push(format!("{} more accounts", elsewhere.len() - NAMED));
+        }
+        places.push(format!("connectors of {}", named.join(", ")));
+    }
+    Some(Hit::new(format!("{domain} is also on {}", places.join(" and on "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use crate::evidence::SharedDomains;
+    use serde_json::json;
+
+    #[test]
+    fn names_who_else_claims_the_domain() {
+        let mut case = Case::read(json!([{"email_domain": "A.example."}]));
+        case.shared = SharedDomains::claimed_by("a.example", &[0, 0, 1]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["a.example is also on 1 more of this account and on connectors of Other Ltd (b0000000000000000000000000000002)"]
+        );
+    }
+
+    #[test]
+    fn keeps_silent_on_a_domain_of_its_own_and_on_none() {
+        let mut case = Case::read(json!([{"email_domain": "b.example"}, {"email_domain": null}, {"email_domain": 5}]));
+        case.shared = SharedDomains::claimed_by("a.example", &[0, 1]);
+        assert!(case.judged_by(&RULE).is_empty());
+    }
+}

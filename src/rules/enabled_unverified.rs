@@ -1,0 +1,56 @@
+//! A connector that signs members in for a domain nobody has shown to own.
+
+use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::Connector;
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "enabled-unverified",
+    title: "Enabled without a verified domain",
+    severity: Severity::Critical,
+    topic: Topic::Verification,
+    what: "The connector is enabled, and its domain's status is not `verified`.",
+    why: "An enabled connector decides who signs in for every address of the domain. As long as the domain is not \
+          verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \
+          finding it means that something changed afterwards, or that the status is one this program does not know.",
+    remedy: "Disable the connector, publish its TXT record, begin verification, and enable it once it is verified.",
+    controls: &[NIST_IA_2, NIST_AC_2, ISO_A_8_5, SOC2_CC6_1, CIS_6_7],
+    judge: Judge::Connector(judge),
+};
+
+fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    let enabled = connector.enabled.known() == Some(&true);
+    (enabled && !connector.is_verified()).then(|| {
+        Hit::new(format!(
+            "enabled, but its domain's verification is {}",
+            connector.verification.status.shown("unknown")
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fires_on_an_enabled_connector_that_is_not_verified() {
+        for (status, shown) in [(json!("pending"), "pending"), (json!("superseded"), "superseded"), (json!(null), "unknown")] {
+            let case = Case::read(json!([{"enabled": true, "verification": {"status": status}}]));
+            assert_eq!(case.said_by(&RULE), [format!("enabled, but its domain's verification is {shown}")]);
+        }
+    }
+
+    #[test]
+    fn keeps_silent_on_verified_disabled_and_unknown_ones() {
+        let case = Case::read(json!([
+            {"enabled": true, "verification": {"status": "verified"}},
+            {"enabled": false, "verification": {"status": "failed"}},
+            {"enabled": null, "verification": {"status": "failed"}},
+            {"enabled": "true", "verification": {"status": "failed"}},
+        ]));
+        assert!(case.judged_by(&RULE).is_empty());
+    }
+}

@@ -1,0 +1,269 @@
+//! The rules, one file each. A new rule is a file here and a line in [`RULES`].
+//!
+//! A rule is pure: it sees one account's evidence and what the policy expects of it, and has no I/O and no
+//! clock of its own. Its id, severity, wording and remedy stand beside its test.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::accounts::AskedAccount;
+use crate::evidence::{AccountEvidence, SharedDomains};
+use crate::model::Connector;
+use crate::policy::Policy;
+
+pub mod controls;
+mod disabled_connector;
+mod duplicate_domain;
+mod enabled_unverified;
+mod fedramp_inconsistent;
+mod fedramp_language;
+mod missing_domain;
+mod no_connector;
+mod stale_verification;
+mod unexpected_domain;
+mod unknown_value;
+mod unread_account;
+mod unverified_domain;
+
+use controls::Control;
+
+/// Every rule, in the order in which reports list them.
+pub const RULES: &[&Rule] = &[
+    &enabled_unverified::RULE,
+    &unverified_domain::RULE,
+    &stale_verification::RULE,
+    &disabled_connector::RULE,
+    &fedramp_language::RULE,
+    &fedramp_inconsistent::RULE,
+    &duplicate_domain::RULE,
+    &no_connector::RULE,
+    &unexpected_domain::RULE,
+    &missing_domain::RULE,
+    &unknown_value::RULE,
+    &unread_account::RULE,
+];
+
+/// The rule with an id.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.id == id)
+}
+
+/// How bad a finding is, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Someone can act on it now.
+    Critical,
+    /// A control does not hold.
+    High,
+    /// A control may not hold, or soon will not.
+    Medium,
+    /// Worth tidying up.
+    Low,
+}
+
+impl Severity {
+    /// Every severity, worst first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
+
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+
+    /// The severity that a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == word)
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// What a rule's findings are about: which of the three reports shows their severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// The verification of a domain.
+    Verification,
+    /// Whether a connector is enabled.
+    Enablement,
+    /// The FedRAMP text.
+    Fedramp,
+    /// Whether a connector could be understood at all.
+    Clarity,
+    /// The account as a whole, or which domains it has.
+    Account,
+}
+
+/// A rule: what it looks for, why, and how to mend it.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name in every output; never changed.
+    pub id: &'static str,
+    /// A few words for headings.
+    pub title: &'static str,
+    /// Of its findings, where neither the finding nor the policy says otherwise.
+    pub severity: Severity,
+    /// What its findings are about.
+    pub topic: Topic,
+    /// When it fires.
+    pub what: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// How to mend what it found.
+    pub remedy: &'static str,
+    /// The controls that it supports.
+    pub controls: &'static [Control],
+    /// The judgement.
+    pub judge: Judge,
+}
+
+/// The judgement of a rule.
+#[derive(Debug, Clone, Copy)]
+pub enum Judge {
+    /// Of each connector by itself.
+    Connector(fn(&Subject<'_>, &Connector) -> Option<Hit>),
+    /// Of the account as a whole.
+    Account(fn(&Subject<'_>) -> Vec<Hit>),
+}
+
+/// What a rule may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The account as it was asked for.
+    pub account: &'a AskedAccount,
+    /// What it was answered.
+    pub evidence: &'a AccountEvidence,
+    /// What is expected.
+    pub policy: &'a Policy,
+    /// The moment up to which ages count.
+    pub now: DateTime<Utc>,
+    /// The domains that several connectors of the run claim.
+    pub shared_domains: &'a SharedDomains,
+    /// Every account of the run, to name those that share a domain.
+    pub accounts: &'a [AskedAccount],
+}
+
+/// What a rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hit {
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// Where it is not the rule's own.
+    pub severity: Option<Severity>,
+    /// Where it says more than the rule's own.
+    pub remedy: Option<String>,
+    /// The domain it is about, where that is not a connector's.
+    pub domain: Option<String>,
+}
+
+impl Hit {
+    /// A finding with the rule's own severity and remedy.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the rules' tests share: an account from JSON, judged by one rule.
+
+    use super::*;
+    use crate::evidence::{ErrorKind, Outcome, ReadError};
+    use serde_json::Value;
+
+    pub const ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+    /// The moment at which the tests judge.
+    pub const NOW: &str = "2026-11-21T10:15:00Z";
+
+    /// One account to be judged.
+    pub struct Case {
+        pub policy: Policy,
+        pub evidence: AccountEvidence,
+        pub shared: SharedDomains,
+        pub accounts: Vec<AskedAccount>,
+    }
+
+    impl Case {
+        /// An account read whole, with these connectors.
+        pub fn read(connectors: Value) -> Self {
+            let mut evidence = AccountEvidence::unread(0, ReadError::new(ErrorKind::Api, ""));
+            evidence.outcome = Outcome::Read;
+            evidence.error = None;
+            evidence.connectors = serde_json::from_value(connectors).unwrap();
+            Self::of(evidence)
+        }
+
+        pub fn of(evidence: AccountEvidence) -> Self {
+            let other = AskedAccount {
+                name: "Other Ltd".to_owned(),
+                ..AskedAccount::new("b0000000000000000000000000000002", "")
+            };
+            Self {
+                policy: Policy::default(),
+                evidence,
+                shared: SharedDomains::default(),
+                accounts: vec![AskedAccount::new(ID, ""), other],
+            }
+        }
+
+        pub fn judged_by(&self, rule: &Rule) -> Vec<Hit> {
+            let subject = Subject {
+                account: &self.accounts[0],
+                evidence: &self.evidence,
+                policy: &self.policy,
+                now: NOW.parse().unwrap(),
+                shared_domains: &self.shared,
+                accounts: &self.accounts,
+            };
+            match rule.judge {
+                Judge::Connector(judge) => {
+                    self.evidence.connectors.iter().filter_map(|connector| judge(&subject, connector)).collect()
+                }
+                Judge::Account(judge) => judge(&subject),
+            }
+        }
+
+        /// The messages of what the rule found.
+        pub fn said_by(&self, rule: &Rule) -> Vec<String> {
+            self.judged_by(rule).into_iter().map(|hit| hit.message).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_every_rule_explains_itself() {
+        for (index, rule) in RULES.iter().enumerate() {
+            assert!(RULES[..index].iter().all(|other| other.id != rule.id), "{}", rule.id);
+            assert!(rule.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+            for text in [rule.title, rule.what, rule.why, rule.remedy] {
+                assert!(text.len() > 8, "{} leaves something unsaid", rule.id);
+            }
+            assert!(!rule.controls.is_empty(), "{} supports no control", rule.id);
+        }
+    }
+
+    #[test]
+    fn severities_are_ordered_worst_first() {
+        assert!(Severity::ALL.is_sorted());
+        assert_eq!(Severity::parse("high"), Some(Severity::High));
+        assert_eq!(Severity::parse("never"), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! A verification that has been pending for longer than Cloudflare polls.
+
+use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::{Connector, Status};
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "stale-verification",
+    title: "Verification pending for too long",
+    severity: Severity::Medium,
+    topic: Topic::Verification,
+    what: "The status is `pending`, and the last change (or the making, where no change is known) is more than the \
+           policy's `pending_days` ago: 2 unless set.",
+    why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \
+          that waits for nothing, and nobody has noticed.",
+    remedy: "Check that the TXT record is published at the e-mail domain, then begin verification again.",
+    controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judge: Judge::Connector(judge),
+};
+
+fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    let pending = connector.verification.status.known() == Some(&Status::Pending);
+    let age = subject.now - connector.changed_at().filter(|_| pending)?;
+    let allowed = chrono::Duration::days(i64::from(subject.policy.thresholds.pending_days));
+    (age > allowed).then(|| Hit::new(format!("pending for {} days; {} are allowed", age.num_days(), allowed.num_days())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fires_once_the_allowed_days_are_over() {
+        let case = Case::read(json!([
+            {"verification": {"status": "pending"}, "updated_on": "2026-11-19T10:14:59Z", "created_on": "2026-11-21T00:00:00Z"},
+            {"verification": {"status": "pending"}, "created_on": "2026-11-01T10:15:00Z"},
+        ]));
+        assert_eq!(case.said_by(&RULE), ["pending for 2 days; 2 are allowed", "pending for 20 days; 2 are allowed"]);
+    }
+
+    #[test]
+    fn keeps_silent_before_on_other_states_and_where_no_time_is_known() {
+        let mut case = Case::read(json!([
+            {"verification": {"status": "pending"}, "updated_on": "2026-11-19T10:15:00Z"},
+            {"verification": {"status": "failed"}, "updated_on": "2025-01-01T00:00:00Z"},
+            {"verification": {"status": "pending"}, "updated_on": "soon"},
+            {"verification": {"status": "pending"}},
+        ]));
+        assert!(case.judged_by(&RULE).is_empty());
+        case.policy.thresholds.pending_days = 1;
+        assert_eq!(case.judged_by(&RULE).len(), 1);
+    }
+}

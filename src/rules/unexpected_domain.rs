@@ -1,0 +1,48 @@
+//! A domain that the account is not expected to claim.
+
+use super::controls::{ISO_A_8_9, NIST_CM_6, SOC2_CC7_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::Connector;
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "unexpected-domain",
+    title: "Domain not expected here",
+    severity: Severity::Medium,
+    topic: Topic::Account,
+    what: "The policy gives the account `allow_domains`, and the connector's domain matches none of them.",
+    why: "A connector for a domain that nobody planned is a mistake, a test left behind, or someone's attempt to decide \
+          how another organisation's members sign in.",
+    remedy: "Delete the connector, or add the domain to the account's `allow_domains`.",
+    controls: &[NIST_CM_6, ISO_A_8_9, SOC2_CC7_1],
+    judge: Judge::Connector(judge),
+};
+
+fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    let allowed = subject.policy.account(&subject.account.id)?.allow_domains.as_ref()?;
+    let domain = connector.canonical_domain()?;
+    let expected = allowed.iter().any(|pattern| pattern.matches(&domain));
+    (!expected).then(|| Hit::new(format!("{domain} is not among the domains that the policy allows this account")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Case, ID};
+    use super::*;
+    use crate::policy::{AccountExpectation, DomainPattern};
+    use serde_json::json;
+
+    #[test]
+    fn fires_on_domains_that_match_no_pattern() {
+        let mut case = Case::read(json!([
+            {"email_domain": "Agency.example"}, {"email_domain": "a.agency.example"}, {"email_domain": "evil.example"}, {},
+        ]));
+        assert!(case.judged_by(&RULE).is_empty());
+        let expectation = AccountExpectation {
+            allow_domains: Some(["agency.example", "*.agency.example"].map(DomainPattern::parse).to_vec()),
+            ..AccountExpectation::default()
+        };
+        case.policy.accounts.insert(ID.to_owned(), expectation);
+        assert_eq!(case.said_by(&RULE), ["evil.example is not among the domains that the policy allows this account"]);
+    }
+}

@@ -1,0 +1,63 @@
+//! A connector that cannot be judged, because what it says of itself is not understood.
+
+use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::model::Connector;
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "unknown-value",
+    title: "Value not understood",
+    severity: Severity::Medium,
+    topic: Topic::Clarity,
+    what: "The connector's id, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. One finding a \
+           connector, which names the fields.",
+    why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",
+    remedy: "Look at the connector in the dashboard. If the API answers something new, a newer version of this program \
+             may know it.",
+    controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judge: Judge::Connector(judge),
+};
+
+fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
+    let fields = [
+        ("id", connector.id.oddity()),
+        ("email_domain", connector.email_domain.oddity()),
+        ("enabled", connector.enabled.oddity()),
+        ("verification.status", connector.verification.status.oddity()),
+        ("use_fedramp_language", connector.use_fedramp_language.oddity()),
+    ];
+    let odd: Vec<_> = fields.into_iter().filter_map(|(name, oddity)| Some(format!("{name} is {}", oddity?))).collect();
+    (!odd.is_empty()).then(|| Hit::new(odd.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_every_field_that_is_not_understood() {
+        let case = Case::read(json!([
+            {"id": null, "enabled": "yes", "verification": {"status": "superseded"}, "use_fedramp_language": false},
+            "not an object",
+        ]));
+        assert_eq!(
+            case.said_by(&RULE),
+            [
+                "id is null; email_domain is absent; enabled is unrecognised; verification.status is unrecognised",
+                "id is absent; email_domain is absent; enabled is absent; verification.status is absent; use_fedramp_language is absent",
+            ]
+        );
+    }
+
+    #[test]
+    fn keeps_silent_on_a_short_id_absent_times_and_new_fields() {
+        let case = Case::read(json!([{
+            "id": "023e105f4ecef8ad9ca31a8372d0c35", "email_domain": "a.example", "enabled": true,
+            "use_fedramp_language": false, "verification": {"status": "verified"}, "updated_on": "soon", "new": 1,
+        }]));
+        assert!(case.judged_by(&RULE).is_empty());
+    }
+}

@@ -1,0 +1,72 @@
+//! An account of which the report cannot speak, or only in part.
+
+use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
+use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::evidence::{ErrorKind, Outcome};
+
+/// See the module.
+pub const RULE: Rule = Rule {
+    id: "unread-account",
+    title: "Account not read",
+    severity: Severity::High,
+    topic: Topic::Account,
+    what: "The account's outcome is not `read`: it is `unread`, or `incomplete`. A waiver never hides it.",
+    why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
+    remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \
+             that was interrupted.",
+    controls: &[NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judge: Judge::Account(judge),
+};
+
+fn judge(subject: &Subject<'_>) -> Vec<Hit> {
+    let Some(error) = &subject.evidence.error else {
+        return Vec::new();
+    };
+    let outcome = match subject.evidence.outcome {
+        Outcome::Read => return Vec::new(),
+        outcome => outcome.as_str(),
+    };
+    let code = error.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+    vec![Hit {
+        remedy: Some(remedy(error.kind).to_owned()),
+        ..Hit::new(format!("{outcome} ({}{code}): {}", error.kind.as_str(), error.message))
+    }]
+}
+
+fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidId => "Correct the account id: 32 hex digits, as in the dashboard's address.",
+        ErrorKind::Auth => {
+            "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
+        }
+        ErrorKind::Forbidden => "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`).",
+        ErrorKind::NotFound => "Check the account id; the account may be deleted.",
+        ErrorKind::RateLimited => "Run the audit again later, or with a lower `--rate`.",
+        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Connect => "Run the audit again; if it stays so, check the network and Cloudflare's status page.",
+        ErrorKind::Malformed | ErrorKind::Api => "Read the account in the dashboard, and give Cloudflare's support the answer's cf-ray.",
+        ErrorKind::IncompleteList => "Read the account in the dashboard: the API answered only a part of its connectors.",
+        ErrorKind::Interrupted => "Complete the run with `cf-sso-audit audit --resume`, or run the audit again.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use crate::evidence::{AccountEvidence, ReadError};
+    use serde_json::json;
+
+    #[test]
+    fn fires_on_whatever_was_not_read_whole_and_names_the_cause() {
+        let error = ReadError {
+            kind: ErrorKind::Forbidden,
+            code: Some("9109".to_owned()),
+            message: "Unauthorized".to_owned(),
+        };
+        let mut case = Case::of(AccountEvidence::unread(0, error));
+        assert_eq!(case.said_by(&RULE), ["unread (forbidden, code 9109): Unauthorized"]);
+        case.evidence.outcome = Outcome::Incomplete;
+        assert_eq!(case.said_by(&RULE), ["incomplete (forbidden, code 9109): Unauthorized"]);
+        assert!(Case::read(json!([])).judged_by(&RULE).is_empty());
+    }
+}
