@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::accounts::AskedAccount;
 use crate::model::Connector;
+use crate::file_mode::FileMode;
 use crate::text::{hex, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
@@ -344,14 +345,9 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// The file is there already, or cannot be written.
-    pub fn create(path: &Path, header: RunHeader) -> Result<Self, EvidenceError> {
+    pub fn create(path: &Path, header: RunHeader, mode: FileMode) -> Result<Self, EvidenceError> {
         let io_error = |source| io_error(path, source);
-        let file = File::options()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .open(path)
-            .map_err(io_error)?;
+        let file = mode.create_file(path).map_err(io_error)?;
         lock(path, &file)?;
         let mut writer = Self {
             path: path.to_owned(),
@@ -397,6 +393,11 @@ impl EvidenceWriter {
     /// Whether the account was read whole already.
     pub fn is_read(&self, position: usize) -> bool {
         self.index.is_read(position)
+    }
+
+    /// Whether the account has a line already, read or not.
+    pub fn has(&self, position: usize) -> bool {
+        self.index.offsets[position].is_some()
     }
 
     /// Appends what an account was answered, and the body itself where it is a list that was read.
@@ -659,4 +660,161 @@ pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, St
         read_at: line.read_at,
         body_sha256: line.body_sha256,
     })
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What tests of other modules share.
+
+    use super::*;
+
+    /// The description of a run over these accounts, begun at the moment at which the rules' tests judge.
+    pub fn header(accounts: Vec<AskedAccount>) -> RunHeader {
+        RunHeader {
+            schema: SCHEMA.to_owned(),
+            run_id: "20261121T101500Z".to_owned(),
+            version: "0.0.0".to_owned(),
+            started: crate::rules::testing::NOW.parse().unwrap(),
+            base_url: "https://api.example/client/v4".to_owned(),
+            demo: false,
+            sources: vec!["the command line".to_owned()],
+            gaps: Vec::new(),
+            limits: Limits {
+                concurrency: 32,
+                rate: "1000/300s".to_owned(),
+                timeout_seconds: 30.0,
+                retries: 5,
+            },
+            accounts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const IDS: [&str; 3] = [
+        "a0000000000000000000000000000001",
+        "b0000000000000000000000000000002",
+        "c0000000000000000000000000000003",
+    ];
+
+    fn header() -> RunHeader {
+        testing::header(IDS.iter().map(|id| AskedAccount::new(id, "")).collect())
+    }
+
+    fn read(position: usize, domains: &[&str]) -> (AccountEvidence, String) {
+        let records: Vec<_> = domains.iter().map(|domain| serde_json::json!({"email_domain": domain})).collect();
+        let body = serde_json::json!({"success": true, "result": records});
+        let mut evidence = AccountEvidence::unread(position, ReadError::new(ErrorKind::Api, ""));
+        evidence.outcome = Outcome::Read;
+        evidence.error = None;
+        evidence.connectors = serde_json::from_value(records.into()).unwrap();
+        (evidence, serde_json::to_string_pretty(&body).unwrap())
+    }
+
+    fn unread(position: usize) -> AccountEvidence {
+        AccountEvidence::unread(position, ReadError::new(ErrorKind::Timeout, "no answer"))
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_in_any_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut writer = EvidenceWriter::create(&path, header(), FileMode::default()).unwrap();
+        let (c, body) = read(2, &["c.example", "d.example"]);
+        writer.append(&c, Some(body.as_bytes())).unwrap();
+        writer.append(&unread(0), None).unwrap();
+        let mut written = writer.finish().unwrap();
+        let mut opened = Evidence::open(&path).unwrap();
+        assert_eq!(written.sha256(), opened.sha256());
+        assert_eq!(written.sha256(), crate::text::sha256_hex(&std::fs::read(&path).unwrap()));
+        for evidence in [&mut written, &mut opened] {
+            assert_eq!(evidence.account(0).unwrap(), unread(0));
+            assert_eq!(evidence.account(2).unwrap(), c);
+            let missing = evidence.account(1).unwrap();
+            assert_eq!(missing.error.unwrap().kind, ErrorKind::Interrupted);
+            assert_eq!(evidence.account(2).unwrap(), c);
+        }
+    }
+
+    #[test]
+    fn an_account_that_was_asked_again_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut writer = EvidenceWriter::create(&path, header(), FileMode::default()).unwrap();
+        let (mut incomplete, body) = read(0, &["a.example"]);
+        incomplete.outcome = Outcome::Incomplete;
+        incomplete.error = Some(ReadError::new(ErrorKind::IncompleteList, "1 of 2"));
+        writer.append(&incomplete, Some(body.as_bytes())).unwrap();
+        assert!(!writer.is_read(0));
+        let (whole, body) = read(0, &["a.example", "b.example"]);
+        writer.append(&whole, Some(body.as_bytes())).unwrap();
+        assert!(writer.is_read(0));
+        let mut evidence = writer.finish().unwrap();
+        assert_eq!(evidence.account(0).unwrap(), whole);
+        assert!(evidence.index().shared_domains().claimants("a.example").is_empty());
+    }
+
+    #[test]
+    fn domains_claimed_more_than_once_are_found_across_accounts() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = EvidenceWriter::create(&dir.path().join(FILE_NAME), header(), FileMode::default()).unwrap();
+        for (position, domains) in [(1, vec!["A.example."]), (0, vec!["a.example", "b.example"])] {
+            let (evidence, body) = read(position, &domains);
+            writer.append(&evidence, Some(body.as_bytes())).unwrap();
+        }
+        let evidence = writer.finish().unwrap();
+        let shared = evidence.index().shared_domains();
+        assert_eq!(shared.claimants("a.example"), [0, 1]);
+        assert!(shared.claimants("b.example").is_empty());
+    }
+
+    #[test]
+    fn a_half_written_last_line_is_cut_off_when_the_run_is_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut writer = EvidenceWriter::create(&path, header(), FileMode::default()).unwrap();
+        let (a, body) = read(0, &["a.example"]);
+        writer.append(&a, Some(body.as_bytes())).unwrap();
+        writer.finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(br#"{"account":1,"account_id":"b000"#).unwrap();
+        let cut = Evidence::open(&path).unwrap_err().to_string();
+        assert!(cut.contains("line 3: is cut off in the middle") && cut.contains("--resume"), "{cut}");
+        let writer = EvidenceWriter::resume(&path).unwrap();
+        assert!(writer.is_read(0) && !writer.is_read(1));
+        assert!(matches!(EvidenceWriter::resume(&path), Err(EvidenceError::Locked { .. })));
+        assert_eq!(writer.finish().unwrap().sha256(), crate::text::sha256_hex(&whole));
+    }
+
+    #[test]
+    fn damage_is_refused_with_the_line_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let head = serde_json::to_string(&header()).unwrap();
+        let said = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            Evidence::open(&path).unwrap_err().to_string()
+        };
+        assert!(said(String::new()).contains("line 1: is missing"));
+        assert!(said("{}\n".to_owned()).contains("line 1: is not the beginning"));
+        assert!(said(head.replace("evidence/v1", "evidence/v9") + "\n").contains("use the version that wrote it"));
+        assert!(said(format!("{head}\nnonsense\n")).contains("line 2: is not the evidence"));
+        let odd = |line: &str| said(format!("{head}\n{line}\n"));
+        assert!(odd(r#"{"account":7,"account_id":"x","outcome":"unread","attempts":1}"#).contains("line 2: names account x as number 7"));
+        let silent = format!(r#"{{"account":0,"account_id":"{}","outcome":"read","attempts":1}}"#, IDS[0]);
+        assert!(odd(&silent).contains("line 2: says \"read\""));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_evidence_or_refused(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_header(&line);
+            let _ = parse_line(&line, &header());
+        }
+    }
 }

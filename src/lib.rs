@@ -4,9 +4,17 @@
 
 pub mod accounts;
 pub mod api;
+pub mod assess;
+pub mod baseline;
+pub mod cli;
 pub mod clock;
+pub mod collect;
+pub mod compare;
 pub mod evidence;
+pub mod file_mode;
 pub mod model;
 pub mod policy;
+pub mod report;
 pub mod rules;
+pub mod simulator;
 pub mod text;

@@ -120,6 +120,11 @@ impl Lane {
         &self.name
     }
 
+    /// Whether it is the lane of this token.
+    pub fn has(&self, token: &Token) -> bool {
+        self.token == *token
+    }
+
     /// Why nothing is sent with this token any more, where that is so.
     pub fn stopped(&self) -> Option<&ReadError> {
         self.stopped.get()

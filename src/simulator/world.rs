@@ -284,7 +284,7 @@ impl World {
             self.may_enable(account, connector)?;
         }
         let now = self.now();
-        let found = self.settled(account, connector, now)?;
+        let found = self.connector_mut(account, connector)?;
         if let Some(enabled) = change.enabled {
             found.enabled = enabled;
             found.put_right("/enabled");
@@ -318,12 +318,8 @@ impl World {
             return Err(Refusal::NeedsApproval);
         }
         let now = self.now();
-        let elsewhere = self
-            .accounts
-            .iter()
-            .filter(|other| other.id != account)
-            .flat_map(|other| &other.connectors);
-        for other in elsewhere.filter(|other| same_domain(&other.email_domain, &key)) {
+        let all = self.accounts.iter().flat_map(|other| &other.connectors);
+        for other in all.filter(|other| same_domain(&other.email_domain, &key)) {
             if self.show(other, now).judged().enabled {
                 return Err(Refusal::EnabledElsewhere);
             }
@@ -340,7 +336,7 @@ impl World {
             return Err(Refusal::AlreadyVerified);
         }
         let now = self.now();
-        let found = self.settled(account, connector, now)?;
+        let found = self.connector_mut(account, connector)?;
         found.verification = Verification::Pending { begun: Some(now) };
         found.updated_on = now;
         found.put_right("/verification");
@@ -364,21 +360,12 @@ impl World {
         self.accounts.get_mut(*index).ok_or(Refusal::UnknownObject)
     }
 
-    /// The connector, ready to be written: what time has done to it is set down first.
-    fn settled(
-        &mut self,
-        account: Id,
-        connector: Id,
-        now: DateTime<Utc>,
-    ) -> Result<&mut Connector, Refusal> {
-        let delay = self.verification_delay;
+    fn connector_mut(&mut self, account: Id, connector: Id) -> Result<&mut Connector, Refusal> {
         let connectors = &mut self.account_mut(account)?.connectors;
-        let found = connectors
+        connectors
             .iter_mut()
             .find(|known| known.id == connector)
-            .ok_or(Refusal::UnknownObject)?;
-        (found.verification, found.updated_on) = found.state(now, delay);
-        Ok(found)
+            .ok_or(Refusal::UnknownObject)
     }
 
     fn show<'a>(&self, connector: &'a Connector, now: DateTime<Utc>) -> Shown<'a> {

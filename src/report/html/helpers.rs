@@ -42,7 +42,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("num", Box::new(num));
     registry.register_helper("pct", Box::new(pct));
     registry.register_helper("plural", Box::new(plural));
-    registry.register_helper("tally", Box::new(tally));
+    registry.register_helper("cell", Box::new(cell));
     registry.register_helper("bar", Box::new(bar));
     registry.register_helper("mark", Box::new(mark));
     registry.register_helper("goto", Box::new(goto));
@@ -231,21 +231,27 @@ fn plural(
     Ok(out.write(&format!("{} {}", grouped(n), escape(word)))?)
 }
 
-/// `{{tally open waived}}`: `3`, `3 (1)`, `(1)`, or nothing.
-fn tally(
+/// `{{cell severity open waived}}`: a cell of the matrix, `<td class="high">3 (1)`, `<td class="waived">(1)` or `<td>`.
+/// One helper for the whole cell, for there are as many cells as accounts times rules.
+fn cell(
     h: &Helper<'_>,
     _: &Handlebars<'_>,
     _: &Context,
     _: &mut RenderContext<'_, '_>,
     out: &mut dyn Output,
 ) -> HelperResult {
-    let text = match (count(h, 0)?, count(h, 1)?) {
-        (0, 0) => return Ok(()),
-        (open, 0) => open.to_string(),
-        (0, waived) => format!("({waived})"),
-        (open, waived) => format!("{open} ({waived})"),
-    };
-    Ok(out.write(&text)?)
+    let (open, waived) = (count(h, 1)?, count(h, 2)?);
+    if open == 0 {
+        return Ok(match waived {
+            0 => out.write("<td>")?,
+            _ => out.write(&format!("<td class=\"waived\">({waived})"))?,
+        });
+    }
+    let severity = escape(text(h, 0)?);
+    Ok(out.write(&match waived {
+        0 => format!("<td class=\"{severity}\">{open}"),
+        _ => format!("<td class=\"{severity}\">{open} ({waived})"),
+    })?)
 }
 
 fn grouped(n: u64) -> String {
@@ -608,12 +614,12 @@ mod tests {
 
     #[test]
     fn numbers_and_words() {
-        let view = json!({ "n": 1_234_567, "one": 1, "zero": 0, "all": 200, "most": 199 });
+        let view = json!({ "n": 1_234_567, "one": 1, "zero": 0, "all": 200, "most": 199, "s": "high" });
         for (template, expected) in [
             ("{{num n}} {{num zero}}", "1,234,567 0"),
             ("{{plural one \"row\" \"rows\"}}, {{plural n \"row\" \"rows\"}}", "1 row, 1,234,567 rows"),
             ("{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}", "99 % 100 % 0 % &lt;1 % 0 %"),
-            ("[{{tally one zero}}] [{{tally zero one}}] [{{tally one all}}] [{{tally zero zero}}]", "[1] [(1)] [1 (200)] []"),
+            ("{{cell s one zero}}{{cell null zero one}}{{cell s one all}}{{cell \"\" zero zero}}", "<td class=\"high\">1<td class=\"waived\">(1)<td class=\"high\">1 (200)<td>"),
         ] {
             assert_eq!(rendered(template, &view).unwrap(), expected);
         }
@@ -632,7 +638,7 @@ mod tests {
         }
         assert_eq!(
             rendered("{{goto \"connector\" a c}}{{goto \"connector\" a none}}", &json!({ "a": "x", "c": "<b>", "none": "" })).unwrap(),
-            format!("<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>", "b37b4be4"),
+            format!("<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>", "507ca5a2"),
         );
     }
 

@@ -435,7 +435,7 @@ mod tests {
             ("partials/findings.hbs", "{{shout run.id}}", "partials/findings.hbs:1:1: "),
             // Only the page without findings comes here.
             ("partials/findings.hbs", "{{#each findings.rows}}{{else}}{{nothing}}{{/each}}", "partials/findings.hbs:1:"),
-            ("report.css", "a{}\n b{content:\"</STYLE>\"}", "report.css:2:14: `</style` would end"),
+            ("report.css", "a{}\n b{content:\"</STYLE>\"}", "report.css:2:13: `</style` would end"),
             ("report.js", "let x = '<!--';", "report.js:1:10: `<!--` would end"),
         ];
         for (name, text, expected) in cases {

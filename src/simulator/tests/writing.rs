@@ -216,6 +216,24 @@ async fn a_connector_is_enabled_only_once_verified() {
 }
 
 #[tokio::test]
+async fn what_is_enabled_already_may_be_so_again_verified_or_not() {
+    let world = World::demo(now());
+    let account = Sim::account_named(&world, "Windrush Pharmacies");
+    let sim = Sim::new(world).await;
+    let id = sim.connectors(&account).await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/accounts/{account}/sso_connectors/{id}");
+    assert_eq!(
+        sim.enable(&path, true).await.result()["verification"]["status"],
+        "awaiting"
+    );
+    sim.enable(&path, false).await.result();
+    assert_eq!(sim.enable(&path, true).await.refusal(), (400, 12003));
+}
+
+#[tokio::test]
 async fn a_domain_is_enabled_in_one_account_only() {
     let sim = Sim::empty().await;
     let first = sim.create(0, "münchen.example").await;

@@ -1,0 +1,303 @@
+//! An earlier run, as far as the next one compares itself with it.
+//!
+//! A run leaves its evidence and a ledger: `ledger.jsonl`, whose first line describes the run and the figures of
+//! those before it, and whose further lines hold the findings of one account each. The ledger is what the next
+//! run reads; reports are for people and may take any form.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::assess::Finding;
+use crate::compare::Side;
+use crate::evidence::{self, AccountEvidence, Evidence, EvidenceError, RunHeader};
+use crate::rules::Severity;
+
+/// The name and version of the ledger's format.
+pub const SCHEMA: &str = "cf-sso-audit/ledger/v1";
+/// The ledger's name in a run's directory.
+pub const FILE_NAME: &str = "ledger.jsonl";
+/// The ending of a run's directory that is not whole yet.
+pub const PARTIAL: &str = ".partial";
+/// How many runs the trend reaches back, this one included.
+pub const TREND_RUNS: usize = 30;
+
+/// The first line of a ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerHeader {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The figures of this run and of those before it, oldest first; at most [`TREND_RUNS`].
+    pub trend: Vec<TrendPoint>,
+}
+
+/// The figures of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrendPoint {
+    /// The run.
+    pub run_id: String,
+    /// Its start, `YYYY-MM-DD HH:MM:SS` in UTC.
+    pub started_utc: String,
+    /// Connectors read.
+    pub connectors: u64,
+    /// Connectors whose status is not `verified`.
+    pub unverified: u64,
+    /// Connectors whose `enabled` is not true.
+    pub disabled: u64,
+    /// Findings that call for action.
+    pub open: u64,
+}
+
+/// The further lines of a ledger: what was found in one account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerLine {
+    /// The account.
+    pub account_id: String,
+    /// Its findings, worst first.
+    pub findings: Vec<KnownFinding>,
+}
+
+/// A finding as later runs know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFinding {
+    /// See [`Finding::id`].
+    pub id: String,
+    /// The rule's id.
+    pub rule: String,
+    /// Its severity in that run.
+    pub severity: Severity,
+    /// Whether it was waived in that run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waived: bool,
+    /// Whether it stands here from an earlier run, because the account could not be read whole in that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
+    /// The connector's id, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub connector_id: String,
+    /// The domain, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub email_domain: String,
+    /// The start of the first run that found it.
+    pub first_seen: DateTime<Utc>,
+}
+
+impl Finding {
+    /// The finding as later runs know it.
+    pub fn known(&self) -> KnownFinding {
+        KnownFinding {
+            id: self.id.clone(),
+            rule: self.rule.id.to_owned(),
+            severity: self.severity,
+            waived: !self.is_open(),
+            carried: false,
+            connector_id: self.connector_id.clone(),
+            email_domain: self.email_domain.clone(),
+            first_seen: self.first_seen,
+        }
+    }
+}
+
+/// Why a run cannot be compared with.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// Its evidence cannot be read.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// Its ledger cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The ledger.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of its ledger is not what this program writes.
+    #[error("{} line {line}: {cause}", path.display())]
+    Damaged {
+        /// The ledger.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// An account of an earlier run.
+#[derive(Debug)]
+pub struct BaselineAccount {
+    account_id: String,
+    account_name: String,
+    /// What it was answered; its connectors sorted by domain, then id.
+    pub evidence: AccountEvidence,
+    /// What was found in it.
+    pub findings: Vec<KnownFinding>,
+}
+
+impl BaselineAccount {
+    /// The account for a comparison.
+    pub fn side(&self) -> Side<'_> {
+        Side {
+            account_id: &self.account_id,
+            account_name: &self.account_name,
+            evidence: &self.evidence,
+            findings: &self.findings,
+        }
+    }
+}
+
+/// An earlier run to compare with.
+#[derive(Debug)]
+pub struct Baseline {
+    evidence: Evidence,
+    positions: HashMap<String, usize>,
+    /// Findings by the account's id.
+    findings: HashMap<String, Vec<KnownFinding>>,
+    /// The figures up to that run.
+    pub trend: Vec<TrendPoint>,
+}
+
+impl Baseline {
+    /// Opens a run's directory.
+    ///
+    /// # Errors
+    /// Its evidence or ledger is missing or damaged.
+    pub fn open(run: &Path) -> Result<Self, BaselineError> {
+        let evidence = Evidence::open(&run.join(evidence::FILE_NAME))?;
+        let (header, findings) = read_ledger(&run.join(FILE_NAME))?;
+        let accounts = evidence.header().accounts.iter().enumerate();
+        Ok(Self {
+            positions: accounts.map(|(position, account)| (account.id.clone(), position)).collect(),
+            evidence,
+            findings,
+            trend: header.trend,
+        })
+    }
+
+    /// The run.
+    pub fn header(&self) -> &RunHeader {
+        self.evidence.header()
+    }
+
+    /// An account of the run, where it was asked for.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    pub fn account(&mut self, id: &str) -> Result<Option<BaselineAccount>, BaselineError> {
+        let Some(&position) = self.positions.get(id) else {
+            return Ok(None);
+        };
+        let mut evidence = self.evidence.account(position)?;
+        crate::assess::sort_connectors(&mut evidence.connectors);
+        let asked = &self.evidence.header().accounts[position];
+        Ok(Some(BaselineAccount {
+            account_id: asked.id.clone(),
+            account_name: asked.name.clone(),
+            evidence,
+            findings: self.findings.get(id).cloned().unwrap_or_default(),
+        }))
+    }
+}
+
+fn read_ledger(path: &Path) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFinding>>), BaselineError> {
+    let io_error = |source| BaselineError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let damaged = |line: usize, cause: String| BaselineError::Damaged {
+        path: path.to_owned(),
+        line,
+        cause,
+    };
+    let mut lines = BufReader::new(File::open(path).map_err(io_error)?).lines();
+    let first = lines.next().transpose().map_err(io_error)?.unwrap_or_default();
+    let header: LedgerHeader = serde_json::from_str(&first)
+        .map_err(|error| damaged(1, format!("is not the beginning of a ledger ({error})")))?;
+    if header.schema != SCHEMA {
+        let cause = format!("the ledger has the format {:?}, and this version reads {SCHEMA:?}", header.schema);
+        return Err(damaged(1, cause));
+    }
+    let mut findings = HashMap::new();
+    for (index, line) in lines.enumerate() {
+        let line: LedgerLine = serde_json::from_str(&line.map_err(io_error)?)
+            .map_err(|error| damaged(index + 2, format!("is not the findings of an account ({error})")))?;
+        findings.insert(line.account_id, line.findings);
+    }
+    Ok((header, findings))
+}
+
+/// The newest run under a directory that is whole; `other_than` is left out, and everything after it.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn newest_complete(output: &Path, other_than: &str) -> io::Result<Option<PathBuf>> {
+    let runs = runs_under(output)?;
+    let earlier = |name: &String| !name.ends_with(PARTIAL) && name.as_str() < other_than;
+    Ok(runs.into_iter().rfind(earlier).map(|name| output.join(name)))
+}
+
+/// The newest run under a directory that was not finished.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
+    let runs = runs_under(output)?;
+    Ok(runs.into_iter().rfind(|name| name.ends_with(PARTIAL)).map(|name| output.join(name)))
+}
+
+/// The names of all runs' directories, oldest first.
+fn runs_under(output: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(output) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_run_id(name.strip_suffix(PARTIAL).unwrap_or(&name)) && entry.path().is_dir() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
+pub fn is_run_id(name: &str) -> bool {
+    let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
+    let number_is_one = number.strip_prefix('-').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    chrono::NaiveDateTime::parse_from_str(start, "%Y%m%dT%H%M%SZ").is_ok() && (number.is_empty() || number_is_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_runs_are_told_from_others() {
+        for name in ["20261121T101500Z", "20261121T101500Z-2"] {
+            assert!(is_run_id(name), "{name}");
+        }
+        for name in ["latest", "20261121T101500Z-", "20261121T101500Z-x", "20261321T101500Z", "20261121T101500", ""] {
+            assert!(!is_run_id(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_newest_run_before_this_one_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["20261120T000000Z", "20261121T000000Z.partial", "20261119T000000Z", "20261122T000000Z", "zzz"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let found = newest_complete(dir.path(), "20261121T000000Z").unwrap().unwrap();
+        assert!(found.ends_with("20261120T000000Z"));
+        assert!(newest_partial(dir.path()).unwrap().unwrap().ends_with("20261121T000000Z.partial"));
+        assert_eq!(newest_complete(&dir.path().join("none"), "9").unwrap(), None);
+    }
+}

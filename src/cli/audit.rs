@@ -1,0 +1,619 @@
+//! `cf-sso-audit audit`: collect, judge, report.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::connection::{ConnectionArgs, token_of_variable};
+use super::destination::Destination;
+use super::progress::{Progress, When};
+use super::values::{parse_mode, rate_text};
+use super::{Failure, exit, print, summary};
+use crate::accounts::{AccountList, AskedAccount, parse_accounts_file};
+use crate::api::{Api, BaseUrl, Lane, ListedAccounts, Token};
+use crate::baseline::{self, Baseline};
+use crate::clock::Clock;
+use crate::collect::{End, collect};
+use crate::evidence::{self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader};
+use crate::policy::Policy;
+use crate::file_mode::FileMode;
+use crate::report::html::template::PageTemplate;
+use crate::report::{self, Dialect, FORMATS, FormatSpec, ReportError, Settings};
+use crate::rules::Severity;
+use crate::simulator::{self, World};
+use crate::text::count;
+
+/// Audit many accounts: collect, judge, report
+///
+/// Reads the SSO connectors of every account named, judges them by the rules, and writes the report into a directory of
+/// its own under --output. An account that cannot be read is a result: it stands in every file, and the exit code is 3.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    accounts: AccountsArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    judgement: JudgementArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  See a report of made-up accounts:
+      cf-sso-audit audit --demo
+  Two accounts by their ids:
+      cf-sso-audit audit 023e105f4ecef8ad9ca31a8372d0c353 b0000000000000000000000000000002
+  Accounts of several customers, each with a token of its own (column token_env names the variable that holds it):
+      cf-sso-audit audit --accounts-file accounts.csv
+  Accounts from another program:
+      list-accounts | cf-sso-audit audit --accounts-file -
+  Go on after an interruption:
+      cf-sso-audit audit --resume";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Accounts")]
+struct AccountsArgs {
+    /// Accounts to read, by their ids of 32 hex digits
+    #[arg(value_name = "ACCOUNT_ID")]
+    ids: Vec<String>,
+    /// A file with one id a line, or CSV with a column account_id (and optionally account_name, owner, token_env). - reads
+    /// standard input
+    #[arg(long, value_name = "PATH")]
+    accounts_file: Vec<PathBuf>,
+    /// Every account that the token can list
+    #[arg(long)]
+    all_accounts: bool,
+    /// Every account of an organization
+    #[arg(long, value_name = "ID")]
+    organization: Vec<String>,
+    /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
+    #[arg(long, conflicts_with_all = ["base_url", "token_file", "ids", "accounts_file", "organization", "resume"])]
+    demo: bool,
+    /// Go on with the newest unfinished run under --output: accounts already read are not asked again
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Judgement")]
+struct JudgementArgs {
+    /// The run to compare with, or none; else the newest complete one under --output
+    #[arg(long, value_name = "RUN_DIR|none")]
+    baseline: Option<String>,
+    /// Exit with 10 where an open finding is at least this bad
+    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+}
+
+/// The least severity that fails a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Never,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl FailOn {
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Never => None,
+            Self::Low => Some(Severity::Low),
+            Self::Medium => Some(Severity::Medium),
+            Self::High => Some(Severity::High),
+            Self::Critical => Some(Severity::Critical),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Report")]
+struct ReportArgs {
+    /// The folder that holds the runs; this one gets DIR/<UTC start>/, and DIR/latest points to the newest complete one
+    #[arg(short, long, value_name = "DIR", default_value = "reports")]
+    output: PathBuf,
+    /// What to write, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = default_formats(), value_parser = format_names())]
+    format: Vec<String>,
+    /// How CSV is written: excel has a BOM, commas and CRLF, and guards text that a spreadsheet would take for a formula,
+    /// number or date with a leading '; plain has none of these
+    #[arg(long, value_enum, default_value_t = DialectArg::Excel, value_name = "DIALECT")]
+    csv_dialect: DialectArg,
+    /// Who may read the files: 0600 only you, 0640 your group too
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
+    output_mode: u32,
+    /// Whether to show how it goes on
+    #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    progress: When,
+}
+
+fn format_names() -> clap::builder::PossibleValuesParser {
+    FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().into()
+}
+
+fn default_formats() -> Vec<String> {
+    FORMATS.iter().filter(|format| format.by_default).map(|format| format.name.to_owned()).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DialectArg {
+    Excel,
+    ExcelSemicolon,
+    Plain,
+}
+
+impl ReportArgs {
+    fn dialect(&self) -> Dialect {
+        match self.csv_dialect {
+            DialectArg::Excel => Dialect::Excel,
+            DialectArg::ExcelSemicolon => Dialect::ExcelSemicolon,
+            DialectArg::Plain => Dialect::Plain,
+        }
+    }
+
+    fn formats(&self) -> Vec<&'static FormatSpec> {
+        FORMATS.iter().filter(|format| self.format.iter().any(|name| name == format.name)).collect()
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
+    let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let template = PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string()))?;
+    // The simulated API lives as long as the run.
+    let demo = if args.accounts.demo { Some(start_demo(clock).await?) } else { None };
+    let base_url = match &demo {
+        Some(running) => BaseUrl::parse(&running.base_url()).map_err(Failure::failed)?,
+        None => args.connection.base_url()?,
+    };
+
+    let mut run = match resumable(&args)? {
+        Some(partial) => Run::resume(&args, &partial, &base_url)?,
+        None => Run::prepare(&args)?,
+    };
+    let mut tokens = Tokens::new(&args.connection, demo.as_ref().map(simulator::Running::token));
+    tokens.check(&run, &args.accounts)?;
+    let api = args.connection.api(base_url, clock)?;
+    if run.writer.is_none() {
+        run.begin(&args, &api, &mut tokens, clock, demo.is_some()).await?;
+    }
+    let outcome = run.collect(&args, &api, &mut tokens, quiet).await?;
+    let (destination, mut evidence) = match outcome {
+        Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
+        Collected::Whole(destination, evidence) => (destination, evidence),
+    };
+
+    let header = evidence.header().clone();
+    let mut baseline = find_baseline(&args, &header.run_id)?;
+    let fail_on = args.judgement.fail_on.severity();
+    let (dialect, formats, mode) = (args.report.dialect(), args.report.formats(), FileMode(args.report.output_mode));
+    let partial = destination.partial();
+    let now = header.started;
+    // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
+    let writing = tokio::task::spawn_blocking(move || -> Result<(u8, String), ReportError> {
+        let policy = Policy::default();
+        let settings = Settings {
+            policy: &policy,
+            now,
+            formats: &formats,
+            dialect,
+            template: &template,
+            mode,
+        };
+        let summary = report::write(&partial, &mut evidence, &header, baseline.as_mut(), &settings)?;
+        let code = match fail_on {
+            _ if !summary.coverage.is_whole() => exit::INCOMPLETE,
+            Some(severity) if summary.reaches(severity, false) => exit::FINDINGS,
+            _ => exit::DONE,
+        };
+        Ok((code, summary::text(&summary)))
+    });
+    let written = tokio::select! {
+        written = writing => written,
+        () = asked_to_stop() => {
+            // The evidence is whole; only the writing is given up, with the thread that does it.
+            std::process::exit(i32::from(interrupted(&args, &destination)));
+        }
+    };
+    let (code, text) = written
+        .map_err(|error| Failure::failed(format!("the report was not written: {error}; this is a bug of this program")))?
+        .map_err(|error| report_failure(&error, &destination))?;
+    let whole = destination.publish()?;
+    if !quiet {
+        print(&text)?;
+    }
+    print(&format!("{}\n", whole.display()))?;
+    if let Some(running) = demo {
+        running.stop().await;
+    }
+    Ok(code)
+}
+
+fn report_failure(error: &ReportError, destination: &Destination) -> Failure {
+    let hint = match error {
+        ReportError::Baseline(_) => "give another run with --baseline, or --baseline none",
+        ReportError::Evidence(_) | ReportError::Write { .. } => {
+            "the evidence is kept: mend the cause, then run the same command with --resume"
+        }
+    };
+    Failure::failed(format!("{error} (run {})", destination.partial().display())).hint(hint)
+}
+
+fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
+    let output = args.report.output.display();
+    eprintln!(
+        "interrupted: what was read is kept in {}; go on with `cf-sso-audit audit --resume --output {output}` and the same connection",
+        destination.partial().display()
+    );
+    exit::INTERRUPTED
+}
+
+/// Waits until the program is asked to stop: Ctrl-C, or SIGTERM.
+pub async fn asked_to_stop() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
+    let options = simulator::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        token: super::simulate::TOKEN.to_owned(),
+        read_only_token: None,
+        rate: None,
+        latency: std::time::Duration::ZERO,
+        account_owned_token: false,
+    };
+    simulator::start(World::demo(clock.now()), options)
+        .await
+        .map_err(|error| Failure::failed(format!("cannot serve the demo on 127.0.0.1: {error}")))
+}
+
+/// The unfinished run to go on with, where that is asked for.
+fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
+    if !args.accounts.resume {
+        return Ok(None);
+    }
+    let output = &args.report.output;
+    let newest = baseline::newest_partial(output)
+        .map_err(|error| Failure::failed(format!("cannot look for unfinished runs in {}: {error}", output.display())))?;
+    match newest {
+        Some(partial) => Ok(Some(partial)),
+        None => Err(Failure::usage(format!("there is no unfinished run in {}", output.display()))
+            .hint("begin a new run without --resume, or give the folder of the unfinished one with --output")),
+    }
+}
+
+/// The run that this one is compared with.
+fn find_baseline(args: &AuditArgs, run_id: &str) -> Result<Option<Baseline>, Failure> {
+    match args.judgement.baseline.as_deref() {
+        Some("none") => Ok(None),
+        Some(path) => Baseline::open(Path::new(path)).map(Some).map_err(|error| {
+            Failure::failed(format!("the baseline cannot be read: {error}"))
+                .hint("--baseline takes the directory of a complete run, or none; the evidence of this run is kept for --resume")
+        }),
+        None => {
+            let newest = baseline::newest_complete(&args.report.output, run_id);
+            let found = newest.unwrap_or_else(|error| {
+                tracing::warn!("no baseline: cannot look for earlier runs in {}: {error}", args.report.output.display());
+                None
+            });
+            Ok(found.and_then(|run| match Baseline::open(&run) {
+                Ok(baseline) => Some(baseline),
+                Err(error) => {
+                    tracing::warn!("no baseline: {error}");
+                    None
+                }
+            }))
+        }
+    }
+}
+
+/// The tokens of the run, each read once, each with its lane.
+struct Tokens<'a> {
+    connection: &'a ConnectionArgs,
+    /// Of the demo, which needs none of the user's.
+    given: Option<Token>,
+    lanes: HashMap<String, Arc<Lane>>,
+}
+
+impl<'a> Tokens<'a> {
+    fn new(connection: &'a ConnectionArgs, given: Option<&str>) -> Self {
+        Self {
+            connection,
+            given: given.and_then(|text| Token::parse("the demo", text).ok()),
+            lanes: HashMap::new(),
+        }
+    }
+
+    /// Reads every token that will be needed, so that a missing one is told before any request.
+    fn check(&mut self, run: &Run, accounts: &AccountsArgs) -> Result<(), Failure> {
+        if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
+            self.lane("")?;
+        }
+        for account in run.accounts().iter().filter(|account| account.is_valid()) {
+            self.lane(&account.token_env)?;
+        }
+        Ok(())
+    }
+
+    /// The lane of the token that a variable holds, or of the default token where none is named. Two variables that
+    /// hold the same token share its lane, as they share its limit.
+    fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, Failure> {
+        if let Some(lane) = self.lanes.get(variable) {
+            return Ok(Arc::clone(lane));
+        }
+        let (name, token) = match (variable, &self.given) {
+            ("", Some(token)) => ("the demo".to_owned(), token.clone()),
+            ("", None) => self.connection.token()?,
+            (variable, _) => (variable.to_owned(), token_of_variable(variable)?),
+        };
+        let same = self.lanes.values().find(|lane| lane.has(&token)).map(Arc::clone);
+        let lane = same.unwrap_or_else(|| self.connection.lane(&name, token));
+        self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
+        Ok(lane)
+    }
+}
+
+/// A run on its way.
+struct Run {
+    /// The accounts that were named without asking the API; those that it lists come later.
+    named: AccountList,
+    sources: Vec<String>,
+    destination: Option<Destination>,
+    writer: Option<EvidenceWriter>,
+}
+
+enum Collected {
+    Interrupted(Destination),
+    Whole(Destination, evidence::Evidence),
+}
+
+impl Run {
+    /// Reads what names the accounts, before any request.
+    fn prepare(args: &AuditArgs) -> Result<Self, Failure> {
+        let mut run = Self {
+            named: AccountList::default(),
+            sources: Vec::new(),
+            destination: None,
+            writer: None,
+        };
+        run.read_named(&args.accounts)?;
+        let AccountsArgs { all_accounts, demo, organization, .. } = &args.accounts;
+        let asks_api = *all_accounts || *demo || !organization.is_empty();
+        if !asks_api && run.named.accounts().is_empty() {
+            return Err(Failure::usage("no account was named").hint(
+                "give account ids, --accounts-file, --all-accounts or --organization; `audit --demo` shows a report of made-up accounts",
+            ));
+        }
+        if !asks_api {
+            run.some_account_is_valid()?;
+        }
+        Ok(run)
+    }
+
+    fn read_named(&mut self, args: &AccountsArgs) -> Result<(), Failure> {
+        if !args.ids.is_empty() {
+            args.ids.iter().for_each(|id| self.named.add(AskedAccount::new(id, "the command line")));
+            self.sources.push(format!("the command line ({})", count(args.ids.len(), "account")));
+        }
+        for path in &args.accounts_file {
+            let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+            let bytes = read_file_or_stdin(path)
+                .map_err(|error| Failure::usage(format!("cannot read the accounts file {name}: {error}")))?;
+            let accounts = parse_accounts_file(&name, &bytes).map_err(|problem| {
+                Failure::usage(format!("{name}: {problem}")).hint("an accounts file has one account id a line, or is CSV with a column account_id")
+            })?;
+            self.sources.push(format!("{name} ({})", count(accounts.len(), "account")));
+            accounts.into_iter().for_each(|account| self.named.add(account));
+        }
+        Ok(())
+    }
+
+    fn some_account_is_valid(&self) -> Result<(), Failure> {
+        if self.accounts().iter().any(AskedAccount::is_valid) {
+            return Ok(());
+        }
+        let problems: Vec<_> = self.accounts().iter().take(10).map(|account| account.problem.as_str()).collect();
+        let more = self.accounts().len() - problems.len();
+        let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+        Err(Failure::usage(format!("no account has a valid id:\n{}{more}", problems.join("\n")))
+            .hint("an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"))
+    }
+
+    fn accounts(&self) -> &[AskedAccount] {
+        match &self.writer {
+            Some(writer) => &writer.header().accounts,
+            None => self.named.accounts(),
+        }
+    }
+
+    /// Opens an unfinished run, and checks that it is the one that is meant.
+    fn resume(args: &AuditArgs, partial: &Path, base_url: &BaseUrl) -> Result<Self, Failure> {
+        let shown = partial.display();
+        let writer = EvidenceWriter::resume(&partial.join(evidence::FILE_NAME)).map_err(|error| match &error {
+            EvidenceError::Locked { .. } => Failure::failed(error.to_string()).hint("wait until it is done, or begin a new run without --resume"),
+            _ => Failure::failed(format!("the unfinished run cannot be gone on with: {error}"))
+                .hint("begin a new run without --resume; the folder may be removed"),
+        })?;
+        let header = writer.header();
+        if header.base_url != base_url.as_str() {
+            return Err(Failure::usage(format!("{shown} was begun with {}, not with {}", header.base_url, base_url.as_str()))
+                .hint("resume it with the same --base-url, or begin a new run without --resume"));
+        }
+        let mut named = Self {
+            named: AccountList::default(),
+            sources: Vec::new(),
+            destination: None,
+            writer: None,
+        };
+        named.read_named(&args.accounts)?;
+        let ids = |accounts: &[AskedAccount]| accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>();
+        let lists = args.accounts.all_accounts || !args.accounts.organization.is_empty();
+        if !lists && !named.accounts().is_empty() && ids(named.accounts()) != ids(&header.accounts) {
+            return Err(Failure::usage(format!("{shown} was begun with other accounts than those named now")).hint(
+                "name no account to go on with those it was begun with, or begin a new run without --resume",
+            ));
+        }
+        let read = (0..header.accounts.len()).filter(|&position| writer.is_read(position)).count();
+        tracing::info!("going on with {shown}: {read} of {} read already", count(header.accounts.len(), "account"));
+        Ok(Self {
+            destination: Destination::of_partial(partial),
+            writer: Some(writer),
+            ..named
+        })
+    }
+
+    /// Lists what the API is asked to list, and begins the run's directory.
+    async fn begin(&mut self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>, clock: Clock, demo: bool) -> Result<(), Failure> {
+        let mode = FileMode(args.report.output_mode);
+        let started = clock.now();
+        let destination = Destination::create(&args.report.output, started, mode)?;
+        let gaps = match self.list(args, api, tokens).await {
+            Ok(gaps) => gaps,
+            Err(failure) => {
+                destination.discard();
+                return Err(failure);
+            }
+        };
+        for id in &self.named.duplicates {
+            tracing::warn!("account {id} is named more than once, and read once");
+        }
+        let limits = &args.connection;
+        let header = RunHeader {
+            schema: evidence::SCHEMA.to_owned(),
+            run_id: destination.run_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            base_url: api.base_url().as_str().to_owned(),
+            demo,
+            sources: std::mem::take(&mut self.sources),
+            gaps,
+            limits: Limits {
+                concurrency: limits.concurrency,
+                rate: rate_text(limits.rate),
+                timeout_seconds: limits.timeout.as_secs_f64(),
+                retries: limits.retries,
+            },
+            accounts: std::mem::take(&mut self.named).into_accounts(),
+        };
+        let path = destination.partial().join(evidence::FILE_NAME);
+        let writer = EvidenceWriter::create(&path, header, mode).map_err(|error| evidence_failure(&error, &destination))?;
+        self.writer = Some(writer);
+        self.destination = Some(destination);
+        Ok(())
+    }
+
+    /// Adds the accounts that the API lists; why the lists may lack some.
+    async fn list(&mut self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>) -> Result<Vec<String>, Failure> {
+        let mut gaps = Vec::new();
+        let mut add = |run: &mut Self, source: String, listed: ListedAccounts| {
+            run.sources.push(format!("{source} ({})", count(listed.accounts.len(), "account")));
+            listed.accounts.into_iter().for_each(|account| run.named.add(account));
+            for gap in &listed.gaps {
+                tracing::warn!("{gap}");
+            }
+            gaps.extend(listed.gaps);
+        };
+        if args.accounts.all_accounts || args.accounts.demo {
+            let lane = tokens.lane("")?;
+            let listed = until_stopped(api.list_accounts(&lane)).await?.map_err(|error| listing_failure("the token's accounts", &error))?;
+            let source = if args.accounts.demo { "the demo's accounts" } else { "all accounts that the token can list" };
+            add(self, source.to_owned(), listed);
+        }
+        for organization in &args.accounts.organization {
+            let lane = tokens.lane("")?;
+            let what = format!("the accounts of organization {organization}");
+            let listed = until_stopped(api.list_organization(&lane, organization)).await?.map_err(|error| listing_failure(&what, &error))?;
+            add(self, what, listed);
+        }
+        self.some_account_is_valid()?;
+        Ok(gaps)
+    }
+
+    /// Reads every account that is not read yet.
+    async fn collect(self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>, quiet: bool) -> Result<Collected, Failure> {
+        let (Some(mut writer), Some(destination)) = (self.writer, self.destination) else {
+            return Err(Failure::failed("the run was not begun; this is a bug of this program"));
+        };
+        let accounts = &writer.header().accounts;
+        let total = accounts.len();
+        // An account that will not be asked needs no token.
+        let default = accounts.iter().find(|account| account.is_valid()).map(|account| account.token_env.clone()).unwrap_or_default();
+        let mut lanes = Vec::with_capacity(total);
+        for account in accounts {
+            lanes.push(tokens.lane(if account.is_valid() { &account.token_env } else { &default })?);
+        }
+        let done = (0..total).filter(|&position| writer.is_read(position)).count();
+        let distinct = tokens.lanes.values().cloned().collect();
+        let mut progress = Progress::new(args.report.progress, quiet, Arc::clone(api.gate()), distinct, total, done);
+        let end = collect(api, &lanes, &mut writer, &mut progress, asked_to_stop()).await;
+        progress.finish();
+        match end.map_err(|error| evidence_failure(&error, &destination))? {
+            End::Interrupted => Ok(Collected::Interrupted(destination)),
+            End::Done => {
+                let evidence = writer.finish().map_err(|error| evidence_failure(&error, &destination))?;
+                Ok(Collected::Whole(destination, evidence))
+            }
+        }
+    }
+}
+
+/// A listing that ends early when the program is asked to stop; nothing has been read by then.
+async fn until_stopped<T>(listing: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        done = listing => Ok(done),
+        () = asked_to_stop() => Err(Failure::new(exit::INTERRUPTED, "interrupted before any account was read")),
+    }
+}
+
+fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure {
+    let partial = destination.partial();
+    Failure::failed(format!("the evidence cannot be kept: {error}")).hint(format!(
+        "make room or choose another folder with --output; what was read is kept in {}, and --resume goes on with it",
+        partial.display()
+    ))
+}
+
+fn listing_failure(what: &str, error: &ReadError) -> Failure {
+    let code = error.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+    let failure = Failure::failed(format!("cannot list {what} ({}{code}): {}", error.kind.as_str(), error.message));
+    match error.kind {
+        ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => failure.hint(
+            "listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead",
+        ),
+        ErrorKind::NotFound => failure.hint("check the organization's id"),
+        _ => failure.hint("try again later; name the accounts with --accounts-file to do without the list"),
+    }
+}
+
+fn read_file_or_stdin(path: &Path) -> std::io::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    std::fs::read(path)
+}

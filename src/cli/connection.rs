@@ -1,0 +1,134 @@
+//! How the API is reached: address, token, limits. What every command that asks the API takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate};
+use crate::api::{Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
+use crate::clock::Clock;
+
+/// The environment variable that Cloudflare's own clients read.
+const BASE_URL_VARIABLE: &str = "CLOUDFLARE_BASE_URL";
+
+/// How the API is reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// The API's address; else CLOUDFLARE_BASE_URL, else https://api.cloudflare.com/client/v4. http only to this machine
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// The file that holds the API token; else the environment variable CLOUDFLARE_API_TOKEN. Never on the command line
+    #[arg(long, value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// A further root certificate in PEM, for a proxy that looks inside
+    #[arg(long, value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+    /// Requests under way at once
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parse_concurrency)]
+    pub concurrency: usize,
+    /// The most requests in a window, per token. Cloudflare's limit is 1200/300s, shared with the dashboard; going over
+    /// it blocks the token for a whole window. A rate above 200 a second lifts the limit over all tokens too
+    #[arg(long, value_name = "N/DURATION", default_value = "1000/300s", value_parser = parse_rate)]
+    pub rate: Rate,
+    /// For one attempt, to the last byte of the answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Further attempts after one that failed for a passing reason
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub retries: u32,
+    /// The most that the wait before the second attempt takes; it doubles with each further one
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_delay)]
+    pub retry_delay: Duration,
+}
+
+impl ConnectionArgs {
+    /// The API's address, checked before anything is sent.
+    pub fn base_url(&self) -> Result<BaseUrl, Failure> {
+        let from_environment = std::env::var(BASE_URL_VARIABLE).ok().filter(|text| !text.trim().is_empty());
+        let (name, text) = match (&self.base_url, &from_environment) {
+            (Some(text), _) => ("--base-url", text.as_str()),
+            (None, Some(text)) => (BASE_URL_VARIABLE, text.as_str()),
+            (None, None) => ("the default address", DEFAULT_BASE_URL),
+        };
+        BaseUrl::parse(text).map_err(|cause| Failure::usage(format!("{name} {cause}")))
+    }
+
+    /// The token that holds where no account has one of its own.
+    pub fn token(&self) -> Result<(String, Token), Failure> {
+        match &self.token_file {
+            Some(path) => {
+                warn_of_readers(path);
+                let token = Token::from_file(path).map_err(token_failure)?;
+                Ok((path.display().to_string(), token))
+            }
+            None => Ok((TOKEN_VARIABLE.to_owned(), token_of_variable(TOKEN_VARIABLE)?)),
+        }
+    }
+
+    /// The API at an address.
+    pub fn api(&self, base_url: BaseUrl, clock: Clock) -> Result<Api, Failure> {
+        let gate = Gate::new(GateOptions {
+            timeout: self.timeout,
+            retries: self.retries,
+            retry_delay: self.retry_delay,
+            concurrency: self.concurrency,
+            rate: self.rate,
+            clock,
+        });
+        let extra_root = match &self.ca_file {
+            None => None,
+            Some(path) => {
+                let pem = std::fs::read(path)
+                    .map_err(|error| Failure::usage(format!("cannot read the certificate {}: {error}", path.display())))?;
+                Some((path, pem))
+            }
+        };
+        let pem = extra_root.as_ref().map(|(_, pem)| pem.as_slice());
+        Api::new(base_url, Arc::new(gate), pem).map_err(|cause| match &extra_root {
+            Some((path, _)) => Failure::usage(format!("--ca-file {}: {cause}", path.display())),
+            None => Failure::failed(format!("cannot prepare TLS: {cause}"))
+                .hint("the system's root certificates may be missing: on Debian, install the package ca-certificates"),
+        })
+    }
+
+    /// A lane for a token.
+    pub fn lane(&self, name: &str, token: Token) -> Arc<Lane> {
+        Arc::new(Lane::new(name, token, self.rate))
+    }
+}
+
+/// The token of an environment variable.
+pub fn token_of_variable(name: &str) -> Result<Token, Failure> {
+    Token::from_variable(name).map_err(token_failure)
+}
+
+fn token_failure(error: TokenError) -> Failure {
+    let hint = match &error {
+        TokenError::Missing(_) | TokenError::Empty(_) => {
+            "make a token with the permission \"SSO Connector Read\" at https://dash.cloudflare.com/profile/api-tokens, and set the \
+             variable or give --token-file; `audit --demo` needs none"
+        }
+        TokenError::Character { .. } => "copy the token again, alone: no quotes, no \"Bearer\"",
+        TokenError::File { .. } => "give the path of a file that holds the token alone",
+    };
+    Failure::usage(error.to_string()).hint(hint)
+}
+
+#[cfg(unix)]
+fn warn_of_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o044 != 0 {
+        tracing::warn!(
+            "others on this machine can read the token file {}: make it yours alone with `chmod 600`",
+            path.display()
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}

@@ -1,0 +1,171 @@
+//! Where a run's files go: a directory of its own, which gets its name when it is whole.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::Failure;
+use crate::baseline::{PARTIAL, is_run_id};
+use crate::file_mode::{FileMode, sync_dir};
+
+/// The link to the newest run that is whole.
+const LATEST: &str = "latest";
+
+/// So many runs that begin in one second find a name.
+const RUNS_A_SECOND: u32 = 1000;
+
+/// A run's directory, under the name it has until it is whole.
+#[derive(Debug)]
+pub struct Destination {
+    output: PathBuf,
+    /// The run's name, and its directory's in the end.
+    pub run_id: String,
+}
+
+fn failure(path: &Path, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to with --output",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or choose a folder on another disk with --output",
+        _ => "choose another folder with --output",
+    };
+    Failure::failed(format!("cannot write to {}: {error}", path.display())).hint(hint)
+}
+
+impl Destination {
+    /// Makes the directory of a new run. That it can be written to is found out here, before any request.
+    pub fn create(output: &Path, started: DateTime<Utc>, mode: FileMode) -> Result<Self, Failure> {
+        make_output(output, mode)?;
+        let name = started.format("%Y%m%dT%H%M%SZ").to_string();
+        for number in 1..=RUNS_A_SECOND {
+            let run_id = if number == 1 { name.clone() } else { format!("{name}-{number}") };
+            let destination = Self {
+                output: output.to_owned(),
+                run_id,
+            };
+            let partial = destination.partial();
+            match mode.create_dir(&partial) {
+                Ok(()) if !destination.whole().exists() => {
+                    destination.try_writing(mode).map_err(|error| failure(&partial, &error))?;
+                    return Ok(destination);
+                }
+                // Another run of the same second took the name, and is done already.
+                Ok(()) => std::fs::remove_dir(&partial).map_err(|error| failure(&partial, &error))?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failure(&partial, &error)),
+            }
+        }
+        let message = format!("{RUNS_A_SECOND} runs have the name {name} in {}", output.display());
+        Err(Failure::failed(message).hint("begin the run again a second later"))
+    }
+
+    /// The directory of a run that was interrupted.
+    pub fn of_partial(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_suffix(PARTIAL)?;
+        Some(Self {
+            output: path.parent()?.to_owned(),
+            run_id: name.to_owned(),
+        })
+    }
+
+    /// The directory until the run is whole.
+    pub fn partial(&self) -> PathBuf {
+        self.output.join(format!("{}{PARTIAL}", self.run_id))
+    }
+
+    /// The directory of the whole run.
+    pub fn whole(&self) -> PathBuf {
+        self.output.join(&self.run_id)
+    }
+
+    /// Takes back a directory in which nothing stands yet.
+    pub fn discard(&self) {
+        if let Err(error) = std::fs::remove_dir_all(self.partial()) {
+            tracing::warn!(path = %self.partial().display(), "cannot remove what was begun: {error}");
+        }
+    }
+
+    /// Gives the directory its name, and points `latest` to it unless a newer run is whole already.
+    pub fn publish(&self) -> Result<PathBuf, Failure> {
+        let whole = self.whole();
+        std::fs::rename(self.partial(), &whole).map_err(|error| failure(&whole, &error))?;
+        point_latest(&self.output, &self.run_id).map_err(|error| failure(&self.output.join(LATEST), &error))?;
+        sync_dir(&self.output).map_err(|error| failure(&self.output, &error))?;
+        Ok(whole)
+    }
+
+    /// Writes a little and takes it back: a full disk may still let folders be made.
+    fn try_writing(&self, mode: FileMode) -> io::Result<()> {
+        let path = self.partial().join(".try");
+        let mut file = mode.create_file(&path)?;
+        io::Write::write_all(&mut file, &[b' '; 64 * 1024])?;
+        file.sync_all()?;
+        std::fs::remove_file(&path)
+    }
+}
+
+fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
+    if output.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = output.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|error| failure(parent, &error))?;
+    }
+    match mode.create_dir(output) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !output.is_dir() => Err(failure(output, &error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
+    let latest = output.join(LATEST);
+    if let Ok(target) = std::fs::read_link(&latest) {
+        let name = target.to_string_lossy().into_owned();
+        if is_run_id(&name) && name.as_str() > run_id && output.join(&name).is_dir() {
+            return Ok(());
+        }
+    }
+    // A link cannot be changed, only replaced: made aside under a name of this run's own, then moved over.
+    let aside = output.join(format!(".{LATEST}-{run_id}"));
+    match std::fs::remove_file(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(run_id, &aside)?;
+    std::fs::rename(&aside, &latest)
+}
+
+#[cfg(not(unix))]
+fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
+    let latest = output.join(LATEST);
+    match std::fs::remove_dir(&latest) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::windows::fs::symlink_dir(run_id, &latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_get_a_directory_each_and_latest_is_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("a/reports");
+        let started = "2026-11-21T10:15:00Z".parse().unwrap();
+        let first = Destination::create(&output, started, FileMode::default()).unwrap();
+        let second = Destination::create(&output, started, FileMode::default()).unwrap();
+        assert_eq!((first.run_id.as_str(), second.run_id.as_str()), ("20261121T101500Z", "20261121T101500Z-2"));
+        second.publish().unwrap();
+        first.publish().unwrap();
+        assert_eq!(std::fs::read_link(output.join(LATEST)).unwrap(), Path::new("20261121T101500Z-2"));
+        let third = Destination::create(&output, started, FileMode::default()).unwrap();
+        assert_eq!(third.run_id, "20261121T101500Z-3");
+        let found = Destination::of_partial(&third.partial()).unwrap();
+        assert_eq!(found.whole(), third.whole());
+        third.discard();
+        assert!(!third.partial().exists());
+    }
+}

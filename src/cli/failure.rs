@@ -1,0 +1,58 @@
+//! What the program says when it cannot go on: what happened, to what, and what to do next.
+
+use std::fmt::Write as _;
+
+use super::exit;
+
+/// Why the program ends without having done its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: u8,
+    /// What happened, to what; several lines where several things did.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The command line or an input file is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, message)
+    }
+
+    /// The job could not be done.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(exit::FAILED, message)
+    }
+
+    /// With another exit code.
+    pub fn new(exit: u8, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Writes it to standard error.
+    pub fn print(&self, terminal: bool) {
+        let (red, cyan, end) = if terminal && std::env::var_os("NO_COLOR").is_none() {
+            ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m")
+        } else {
+            ("", "", "")
+        };
+        let mut text = format!("{red}error:{end} {}\n", self.message);
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "{cyan}hint:{end} {hint}");
+        }
+        eprint!("{text}");
+    }
+}

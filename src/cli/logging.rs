@@ -1,0 +1,31 @@
+//! The log on stderr.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+/// Starts the log. Warnings are always told, unless only errors are wanted; `verbose` counts the `-v`s.
+/// No level shows a header or a body: what this program logs of a request is its name, status, time and cf-ray,
+/// and of the libraries nothing is logged that sees the request's headers.
+pub fn start(quiet: bool, verbose: u8, json: bool) {
+    let own = match (quiet, verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "info",
+        (_, _) => "debug",
+    };
+    let others = match verbose {
+        0..=2 => "error",
+        _ => "debug",
+    };
+    // The HTTP/2 and HTTP/1 codecs print whole frames with their headers: they stay silent.
+    let filter = EnvFilter::new(format!("{others},cf_sso_audit={own},h2=error,hyper=info,hpack=error"));
+    let log = fmt().with_env_filter(filter).with_writer(super::progress::Stderr).with_target(false);
+    let started = if json {
+        log.json().flatten_event(true).try_init()
+    } else {
+        log.with_ansi(super::progress::stderr_takes_colours()).without_time().try_init()
+    };
+    if let Err(error) = started {
+        eprintln!("warning: no log: {error}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line: the only place that knows clap. One file a subcommand.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod audit;
+mod connection;
+mod destination;
+mod failure;
+mod logging;
+mod progress;
+mod rules;
+mod simulate;
+mod summary;
+mod values;
+
+pub use failure::Failure;
+pub use values::{parse_duration, parse_rate};
+
+/// Exit codes, as the contract has them.
+pub mod exit {
+    /// Done and complete.
+    pub const DONE: u8 = 0;
+    /// Could not do the job.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage, policy or input file.
+    pub const USAGE: u8 = 2;
+    /// Done, but some account is unread or incomplete.
+    pub const INCOMPLETE: u8 = 3;
+    /// Done, and an open finding reaches `--fail-on`.
+    pub const FINDINGS: u8 = 10;
+    /// Interrupted; the evidence is kept.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// Audits the SSO connectors of many Cloudflare accounts: unverified domains, disabled connectors, FedRAMP settings.
+#[derive(Debug, Parser)]
+#[command(name = "cf-sso-audit", version, propagate_version = true, max_term_width = 100, after_long_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  See a report of made-up accounts:
+      cf-sso-audit audit --demo
+  Audit every account that the token can list:
+      CLOUDFLARE_API_TOKEN=... cf-sso-audit audit --all-accounts
+  Audit the accounts of a file each night, and tell the scheduler about high findings:
+      cf-sso-audit audit --accounts-file accounts.csv --token-file /run/secrets/token --fail-on high -q
+  What a rule means and how to mend what it finds:
+      cf-sso-audit rules enabled-unverified
+
+Exit codes: 0 done and complete, 1 could not do the job, 2 wrong usage or input file, 3 done but some account is
+unread or incomplete, 10 done and an open finding reaches --fail-on, 130 interrupted (3 outranks 10).";
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: -v what is done, -vv each request, -vvv what the libraries say
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// How the log on stderr is written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Audit(audit::AuditArgs),
+    Rules(rules::RulesArgs),
+    Simulate(simulate::SimulateArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.output.quiet, cli.output.verbose, cli.output.log_format == LogFormat::Json);
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print(std::io::stderr().is_terminal());
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Failure> {
+    let quiet = cli.output.quiet;
+    match cli.command {
+        Command::Audit(args) => runtime()?.block_on(audit::run(args, quiet)),
+        Command::Rules(args) => rules::run(&args),
+        Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start the worker threads: {error}")))
+}
+
+/// Writes to standard output. That nobody reads it any more is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The command line as clap knows it, for tests of the documentation.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

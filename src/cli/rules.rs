@@ -1,0 +1,68 @@
+//! `cf-sso-audit rules [RULE]`: the rules; one explained.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::{Failure, exit, print};
+use crate::rules::{RULES, Rule, rule};
+
+/// List the rules, or explain one: what it looks for, why it matters, how to mend what it finds
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// The rule to explain
+    rule: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &RulesArgs) -> Result<u8, Failure> {
+    match &args.rule {
+        None => print(&list())?,
+        Some(id) => match rule(id) {
+            Some(rule) => print(&explain(rule))?,
+            None => {
+                let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+                return Err(Failure::usage(format!("there is no rule {id:?}")).hint(format!("the rules are {}", ids.join(", "))));
+            }
+        },
+    }
+    Ok(exit::DONE)
+}
+
+fn list() -> String {
+    let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
+    RULES.iter().fold(String::new(), |mut text, rule| {
+        let _ = writeln!(text, "{:width$}  {:8}  {}", rule.id, rule.severity, rule.title);
+        text
+    })
+}
+
+fn explain(rule: &Rule) -> String {
+    let controls: Vec<_> = rule.controls.iter().map(|control| format!("{} ({})", control.label(), control.title)).collect();
+    let mut text = format!("{}: {}\nSeverity: {}\n", rule.id, rule.title, rule.severity);
+    for (head, body) in [
+        ("What it looks for", rule.what),
+        ("Why it matters", rule.why),
+        ("How to mend it", rule.remedy),
+    ] {
+        let _ = write!(text, "\n{head}\n{}\n", wrapped(body));
+    }
+    let _ = writeln!(text, "\nControls it supports (it does not satisfy them)\n  {}", controls.join("\n  "));
+    text
+}
+
+/// The text in lines of at most 90 characters, indented.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::from(" ")];
+    for word in text.split_whitespace() {
+        let line = lines.last().map_or(0, |line| line.len());
+        if line + word.len() > 90 {
+            lines.push(String::from(" "));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,75 @@
+//! `cf-sso-audit simulate`: the API on loopback, made up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{parse_delay, parse_rate};
+use super::{Failure, exit, print};
+use crate::api::Rate;
+use crate::clock::Clock;
+use crate::simulator::{self, World};
+
+/// Serve the API on this machine, with made-up accounts, until Ctrl-C
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Where to listen, on this machine only; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Accounts to make up; without it, the world of `audit --demo`
+    #[arg(long, value_name = "N")]
+    accounts: Option<usize>,
+    /// Connectors of each account
+    #[arg(long, value_name = "M", default_value_t = 3, requires = "accounts")]
+    connectors: usize,
+    /// The same seed makes up the same accounts
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "accounts")]
+    seed: u64,
+    /// The rate limit; a token that goes over it is blocked for a window. None unless given
+    #[arg(long, value_name = "N/DURATION", value_parser = parse_rate)]
+    rate: Option<Rate>,
+    /// How long each answer takes
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
+    latency: Duration,
+}
+
+/// The token that the simulated API takes: of the right form, and no secret.
+pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
+
+/// Runs the command.
+pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
+    let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let world = match args.accounts {
+        Some(accounts) => World::generate(accounts, args.connectors, args.seed, clock.now()),
+        None => World::demo(clock.now()),
+    };
+    let rate = match args.rate {
+        None => None,
+        Some(rate) => Some(simulator::Rate {
+            requests: u32::try_from(rate.requests).map_err(|_| Failure::usage("--rate has more requests than 4294967295; leave it out for no limit"))?,
+            window: rate.window,
+        }),
+    };
+    let options = simulator::Options {
+        listen: args.listen,
+        token: TOKEN.to_owned(),
+        read_only_token: None,
+        rate,
+        latency: args.latency,
+        account_owned_token: false,
+    };
+    let running = simulator::start(world, options).await.map_err(|error| {
+        Failure::failed(format!("cannot serve on {}: {error}", args.listen)).hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
+    })?;
+    print(&format!(
+        "export CLOUDFLARE_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n",
+        running.base_url(),
+        running.token()
+    ))?;
+    let totals = running.totals();
+    tracing::info!(accounts = totals.accounts, connectors = totals.connectors, "serving until Ctrl-C");
+    super::audit::asked_to_stop().await;
+    running.stop().await;
+    Ok(exit::DONE)
+}

@@ -1,0 +1,71 @@
+//! What a run says of itself on standard output.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use crate::compare::ChangeKind;
+use crate::report::Summary;
+use crate::rules::Severity;
+
+/// The summary, coloured where standard output is a terminal that may be.
+pub fn text(summary: &Summary<'_>) -> String {
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    written(summary, colours)
+}
+
+fn written(summary: &Summary<'_>, colours: bool) -> String {
+    let paint = |code: &str, text: &str| if colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+    let totals = &summary.totals;
+    let mut out = String::new();
+    let coverage = format!("{}.", summary.coverage.sentence());
+    let code = if summary.coverage.is_whole() { "1;32" } else { "1;33" };
+    let _ = writeln!(out, "{}", paint(code, &coverage));
+    for gap in &summary.coverage.gaps {
+        let _ = writeln!(out, "  {gap}");
+    }
+    let _ = writeln!(out);
+    let fedramp = format!("on {}, off {}, unknown {}", totals.fedramp_on, totals.fedramp_off, totals.fedramp_unknown);
+    for (name, figure) in [
+        ("Connectors", totals.connectors.to_string()),
+        ("Unverified domains", totals.unverified.to_string()),
+        ("Disabled connectors", totals.disabled.to_string()),
+        ("FedRAMP text", fedramp),
+    ] {
+        let _ = writeln!(out, "  {name:20} {figure}");
+    }
+    let _ = writeln!(out);
+    let compared = summary.baseline.is_some();
+    for severity in Severity::ALL {
+        let count = totals.by_severity.get(&severity).copied().unwrap_or_default();
+        let code = match severity {
+            _ if count.open == 0 => "2",
+            Severity::Critical => "1;31",
+            Severity::High => "31",
+            Severity::Medium => "33",
+            Severity::Low => "36",
+        };
+        let mut figure = count.open.to_string();
+        if compared && count.new > 0 {
+            let _ = write!(figure, " ({} new)", count.new);
+        }
+        if count.waived > 0 {
+            let _ = write!(figure, ", {} waived", count.waived);
+        }
+        let name = format!("Findings {severity}");
+        let _ = writeln!(out, "  {name:20} {}", paint(code, &figure));
+    }
+    if let Some(baseline) = &summary.baseline {
+        let of = |kind| totals.changes.get(&kind).copied().unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "\nSince {baseline}: {} new and {} resolved findings, {} connectors added, {} removed, {} changes of a field.",
+            of(ChangeKind::FindingNew),
+            of(ChangeKind::FindingResolved),
+            of(ChangeKind::ConnectorAdded),
+            of(ChangeKind::ConnectorRemoved),
+            of(ChangeKind::ConnectorChanged) + of(ChangeKind::ConnectorRecreated),
+        );
+    }
+    let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
+    out
+}

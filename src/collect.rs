@@ -1,0 +1,202 @@
+//! Accounts to evidence, many at once: one result for each account, whatever happens.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinSet};
+
+use crate::accounts::AskedAccount;
+use crate::api::{Answered, Api, ConnectorList, Lane};
+use crate::clock::Clock;
+use crate::evidence::{AccountEvidence, ErrorKind, EvidenceError, EvidenceWriter, Outcome, ReadError};
+
+/// How often whoever watches is told that time has passed.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Is told how the collecting goes on.
+pub trait Observer {
+    /// An account's evidence has been written.
+    fn account(&mut self, asked: &AskedAccount, evidence: &AccountEvidence);
+    /// Some time has passed.
+    fn tick(&mut self);
+}
+
+/// How the collecting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Every account has its line.
+    Done,
+    /// It was asked to stop; what was read is kept.
+    Interrupted,
+}
+
+/// The accounts that one token has to read.
+struct Queue {
+    lane: Arc<Lane>,
+    positions: VecDeque<usize>,
+    under_way: usize,
+}
+
+/// Reads every account that is not in the evidence yet. `lanes` holds the lane of each account by its position.
+/// Each token's accounts are read beside the others', `concurrency` at once for each, so that a token that has to
+/// wait holds up no other; how many requests are under way in all is the gate's to limit.
+///
+/// # Errors
+/// The evidence cannot be written; what was written before is kept.
+pub async fn collect(
+    api: &Api,
+    lanes: &[Arc<Lane>],
+    writer: &mut EvidenceWriter,
+    observer: &mut dyn Observer,
+    stop: impl Future<Output = ()>,
+) -> Result<End, EvidenceError> {
+    let accounts = writer.header().accounts.clone();
+    let clock = api.gate().options().clock;
+    let concurrency = api.gate().options().concurrency;
+    let mut queues = queues(&accounts, lanes, writer);
+    for (position, account) in accounts.iter().enumerate().filter(|(_, account)| !account.is_valid()) {
+        if !writer.has(position) {
+            let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
+            keep(writer, observer, account, Collected::unread(position, error, clock))?;
+        }
+    }
+
+    let mut tasks: JoinSet<Collected> = JoinSet::new();
+    let mut started: HashMap<Id, (usize, usize)> = HashMap::new();
+    let mut ticks = tokio::time::interval(TICK);
+    tokio::pin!(stop);
+    loop {
+        for (number, queue) in queues.iter_mut().enumerate() {
+            while queue.under_way < concurrency
+                && let Some(position) = queue.positions.pop_front()
+            {
+                queue.under_way += 1;
+                let account_id = accounts[position].id.clone();
+                let task = read_account(api.clone(), Arc::clone(&queue.lane), position, account_id);
+                started.insert(tasks.spawn(task).id(), (number, position));
+            }
+        }
+        tokio::select! {
+            biased;
+            () = &mut stop => {
+                tasks.abort_all();
+                return Ok(End::Interrupted);
+            }
+            joined = tasks.join_next_with_id() => {
+                let (id, outcome) = match joined {
+                    None => return Ok(End::Done),
+                    Some(Ok((id, collected))) => (id, Ok(collected)),
+                    Some(Err(error)) => (error.id(), Err(error)),
+                };
+                let Some((number, position)) = started.remove(&id) else { continue };
+                queues[number].under_way -= 1;
+                let collected = outcome.unwrap_or_else(|error| {
+                    let message = format!("the task that read this account ended unexpectedly ({error}); this is a bug of this program");
+                    Collected::unread(position, ReadError::new(ErrorKind::Interrupted, message), clock)
+                });
+                keep(writer, observer, &accounts[position], collected)?;
+            }
+            _ = ticks.tick() => observer.tick(),
+        }
+    }
+}
+
+/// The accounts still to be read, by token, each in the order in which they were asked for.
+fn queues(accounts: &[AskedAccount], lanes: &[Arc<Lane>], writer: &EvidenceWriter) -> Vec<Queue> {
+    let mut queues: Vec<Queue> = Vec::new();
+    for (position, account) in accounts.iter().enumerate() {
+        if !account.is_valid() || writer.is_read(position) {
+            continue;
+        }
+        let lane = &lanes[position];
+        match queues.iter_mut().find(|queue| Arc::ptr_eq(&queue.lane, lane)) {
+            Some(queue) => queue.positions.push_back(position),
+            None => queues.push(Queue {
+                lane: Arc::clone(lane),
+                positions: VecDeque::from([position]),
+                under_way: 0,
+            }),
+        }
+    }
+    queues
+}
+
+fn keep(
+    writer: &mut EvidenceWriter,
+    observer: &mut dyn Observer,
+    asked: &AskedAccount,
+    collected: Collected,
+) -> Result<(), EvidenceError> {
+    let Collected { evidence, body } = collected;
+    if let Some(error) = &evidence.error {
+        tracing::warn!(
+            account = asked.id,
+            name = asked.name,
+            kind = error.kind.as_str(),
+            code = error.code,
+            cf_ray = evidence.cf_ray,
+            attempts = evidence.attempts,
+            "account {}: {}",
+            evidence.outcome.as_str(),
+            error.message
+        );
+    }
+    writer.append(&evidence, body.as_deref())?;
+    observer.account(asked, &evidence);
+    Ok(())
+}
+
+/// An account's evidence, with the body that the evidence file keeps.
+struct Collected {
+    evidence: AccountEvidence,
+    body: Option<bytes::Bytes>,
+}
+
+impl Collected {
+    fn unread(position: usize, error: ReadError, clock: Clock) -> Self {
+        Self {
+            evidence: AccountEvidence {
+                read_at: Some(clock.now()),
+                ..AccountEvidence::unread(position, error)
+            },
+            body: None,
+        }
+    }
+}
+
+async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: String) -> Collected {
+    let clock = api.gate().options().clock;
+    let Answered { result, exchange } = api.list_connectors(&lane, &account_id).await;
+    let mut evidence = AccountEvidence {
+        http_status: exchange.http_status,
+        cf_ray: exchange.cf_ray,
+        attempts: exchange.attempts,
+        read_at: Some(exchange.at.unwrap_or_else(|| clock.now())),
+        body_sha256: exchange.body_sha256,
+        ..AccountEvidence::unread(position, ReadError::new(ErrorKind::Api, ""))
+    };
+    match result {
+        Err(error) => {
+            evidence.error = Some(error);
+            Collected { evidence, body: None }
+        }
+        Ok(list) => {
+            evidence.error = missing(&list);
+            evidence.outcome = if evidence.error.is_some() { Outcome::Incomplete } else { Outcome::Read };
+            evidence.connectors = list.connectors;
+            Collected {
+                evidence,
+                body: Some(exchange.body),
+            }
+        }
+    }
+}
+
+/// Why a list is not whole: the API has been documented to answer one of 2,000 connectors, and has no further page.
+fn missing(list: &ConnectorList) -> Option<ReadError> {
+    let listed = list.connectors.len() as u64;
+    let total = list.total_count.filter(|&total| total > listed)?;
+    let message = format!("{listed} of {total} connectors were answered, and the API offers no further page");
+    Some(ReadError::new(ErrorKind::IncompleteList, message))
+}

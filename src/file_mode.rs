@@ -1,0 +1,67 @@
+//! Who may read what the program writes.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Who may read what is written, as on Unix: `0o600` for files and `0o700` for folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl Default for FileMode {
+    fn default() -> Self {
+        Self(0o600)
+    }
+}
+
+impl FileMode {
+    /// Creates a folder that those who may read the files may enter.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or is there already.
+    pub fn create_dir(self, path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, self.0 | (self.0 & 0o444) >> 2);
+        builder.create(path)
+    }
+
+    /// Creates a file that is not there yet.
+    ///
+    /// # Errors
+    /// The file cannot be made, or is there already.
+    pub fn create_file(self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true).append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.0);
+        options.open(path)
+    }
+}
+
+/// Has the operating system put a folder's entries on the disk.
+///
+/// # Errors
+/// The disk refuses.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_unless_told_otherwise() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, folder) in [(0o600, 0o700), (0o640, 0o750), (0o644, 0o755)] {
+            let path = dir.path().join(format!("{mode:o}"));
+            FileMode(mode).create_dir(&path).unwrap();
+            FileMode(mode).create_file(&path.join("f")).unwrap();
+            let bits = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((bits(&path.join("f")), bits(&path)), (mode, folder));
+        }
+    }
+}

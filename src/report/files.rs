@@ -1,0 +1,171 @@
+//! Files that are never half there: written aside, summed while they are written, and moved into place.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use crate::file_mode::{FileMode, sync_dir};
+use crate::text::hex;
+
+/// The name of the file with the others' checksums.
+pub const SUMS: &str = "SHA256SUMS";
+/// The folder in which files are written before they are moved into place.
+const ASIDE: &str = ".staging";
+
+type Sums = Rc<RefCell<BTreeMap<String, String>>>;
+
+/// A folder beside the files' place, in which they are written.
+#[derive(Debug)]
+pub struct Staging {
+    place: PathBuf,
+    aside: PathBuf,
+    mode: FileMode,
+    sums: Sums,
+}
+
+impl Staging {
+    /// Prepares to write files into a folder that is there.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn new(place: &Path, mode: FileMode) -> io::Result<Self> {
+        let aside = place.join(ASIDE);
+        if aside.exists() {
+            // Left by a run that was killed while it wrote: nothing in it is whole.
+            fs::remove_dir_all(&aside)?;
+        }
+        mode.create_dir(&aside)?;
+        Ok(Self {
+            place: place.to_owned(),
+            aside,
+            mode,
+            sums: Sums::default(),
+        })
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn file(&self, name: &str) -> io::Result<StagedFile> {
+        let file = self.mode.create_file(&self.aside.join(name))?;
+        Ok(StagedFile {
+            name: name.to_owned(),
+            file: BufWriter::with_capacity(128 * 1024, file),
+            digest: Sha256::new(),
+            sums: Rc::clone(&self.sums),
+        })
+    }
+
+    /// Adds the checksum of a file that stands in its place already.
+    pub fn add_sum(&self, name: &str, sha256: String) {
+        self.sums.borrow_mut().insert(name.to_owned(), sha256);
+    }
+
+    /// Moves every file into its place, and last the list of their checksums. Files of an earlier rendering that
+    /// this one did not write are removed: `names` are all that a rendering may leave.
+    ///
+    /// # Errors
+    /// A file cannot be moved.
+    pub fn publish<'n>(self, names: impl Iterator<Item = &'n str>) -> io::Result<()> {
+        let sums: Vec<_> = self.sums.take().into_iter().collect();
+        let mut list = self.file(SUMS)?;
+        for (name, sum) in &sums {
+            writeln!(list, "{sum}  {name}")?;
+        }
+        list.finish()?;
+        for name in names.filter(|name| !sums.iter().any(|(written, _)| written == name)) {
+            match fs::remove_file(self.place.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        for name in sums.iter().map(|(name, _)| name.as_str()).chain([SUMS]) {
+            let aside = self.aside.join(name);
+            if aside.exists() {
+                fs::rename(aside, self.place.join(name))?;
+            }
+        }
+        fs::remove_dir_all(&self.aside)?;
+        sync_dir(&self.place)
+    }
+
+    /// Gives up what was written.
+    pub fn discard(self) {
+        if let Err(error) = fs::remove_dir_all(&self.aside) {
+            tracing::warn!(path = %self.aside.display(), "cannot remove what was written aside: {error}");
+        }
+    }
+}
+
+/// A file being written aside.
+#[derive(Debug)]
+pub struct StagedFile {
+    name: String,
+    file: BufWriter<File>,
+    digest: Sha256,
+    sums: Sums,
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl StagedFile {
+    /// Ends the file: it is on the disk, and its checksum noted.
+    ///
+    /// # Errors
+    /// The disk is full, say.
+    pub fn finish(self) -> io::Result<()> {
+        let file = self.file.into_inner().map_err(|error| error.into_error())?;
+        file.sync_data()?;
+        self.sums.borrow_mut().insert(self.name, hex(&self.digest.finalize()));
+        Ok(())
+    }
+}
+
+/// Appends what was spooled to a file.
+///
+/// # Errors
+/// Reading or writing fails.
+pub fn append(spool: &mut (impl Read + Seek), file: &mut impl Write) -> io::Result<()> {
+    spool.rewind()?;
+    io::copy(spool, file)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_appear_together_with_their_sums_and_stale_ones_go() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("old.csv"), "old").unwrap();
+        fs::write(dir.path().join("notes.txt"), "the user's own").unwrap();
+        let staging = Staging::new(dir.path(), FileMode::default()).unwrap();
+        let mut file = staging.file("a.csv").unwrap();
+        file.write_all(b"abc").unwrap();
+        assert!(!dir.path().join("a.csv").exists());
+        file.finish().unwrap();
+        staging.publish(["a.csv", "old.csv"].into_iter()).unwrap();
+        let sums = fs::read_to_string(dir.path().join(SUMS)).unwrap();
+        assert_eq!(sums, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a.csv\n");
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["SHA256SUMS", "a.csv", "notes.txt"]);
+    }
+}

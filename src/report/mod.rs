@@ -1,0 +1,547 @@
+//! From assessed accounts to files: what every format renders, and the one way in which a report is made.
+//!
+//! Accounts pass through one at a time: read from evidence, judged, handed to every format. What stays in memory
+//! are counters, the domains that several accounts claim, and the rows that the page has room for. A format is a
+//! file here and a line in [`FORMATS`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::assess::{Age, Assessed, Assessor, Status};
+use crate::baseline::{self, Baseline, BaselineError, TREND_RUNS, TrendPoint};
+use crate::compare::{Change, ChangeKind, compare_accounts};
+use crate::evidence::{self, Evidence, EvidenceError, Outcome, RunHeader};
+use crate::policy::{FedrampExpectation, Policy, Waiver};
+use crate::rules::{RULES, Severity};
+use crate::text::{count, utc};
+
+mod csv;
+pub mod files;
+pub mod html;
+mod json;
+mod ledger;
+pub mod tables;
+
+pub use csv::Dialect;
+pub use json::SCHEMA;
+
+use crate::file_mode::FileMode;
+use files::{SUMS, Staging};
+use tables::{Context, TABLES};
+
+/// Takes assessed accounts one by one, and ends with what holds for all of them.
+pub trait Format {
+    /// Takes the next account.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()>;
+
+    /// Takes an account of the baseline that is no longer asked for.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    fn departed(&mut self, change: &Change) -> io::Result<()>;
+
+    /// Ends the files.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()>;
+}
+
+/// A format by its name on the command line.
+pub struct FormatSpec {
+    /// The name.
+    pub name: &'static str,
+    /// The files it writes, with what stands in them.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Whether it is written where nothing is said.
+    pub by_default: bool,
+    open: for<'a> fn(&Staging, &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>>,
+}
+
+impl std::fmt::Debug for FormatSpec {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// Every format that can be asked for.
+pub const FORMATS: &[FormatSpec] = &[
+    FormatSpec {
+        name: "csv",
+        files: &[
+            ("unverified_domains.csv", "connectors whose domain is not verified"),
+            ("disabled_connectors.csv", "connectors that are not enabled"),
+            ("fedramp_settings.csv", "the FedRAMP text of every connector"),
+            ("findings.csv", "what the rules found, worst first"),
+            ("accounts.csv", "every account asked for, and how far it was read"),
+            ("connectors.csv", "every connector"),
+            ("changes.csv", "what changed since the baseline"),
+        ],
+        by_default: true,
+        open: |staging, settings| csv::CsvFiles::open(staging, settings.dialect, settings.context()),
+    },
+    FormatSpec {
+        name: "html",
+        files: &[("report.html", "this page")],
+        by_default: true,
+        open: |staging, settings| html::Page::open(staging, settings),
+    },
+    FormatSpec {
+        name: "json",
+        files: &[("report.json", "run, coverage, totals, accounts, findings and changes, for programs")],
+        by_default: true,
+        open: |staging, settings| json::JsonReport::open(staging, settings.context()),
+    },
+];
+
+/// What a report is made by, beside the evidence.
+pub struct Settings<'a> {
+    /// What is expected and waived.
+    pub policy: &'a Policy,
+    /// The moment up to which ages count, and on which waivers hold or do not.
+    pub now: DateTime<Utc>,
+    /// What is written.
+    pub formats: &'a [&'static FormatSpec],
+    /// How CSV is written.
+    pub dialect: Dialect,
+    /// What the page is made of.
+    pub template: &'a html::template::PageTemplate,
+    /// Who may read the files.
+    pub mode: FileMode,
+}
+
+impl Settings<'_> {
+    fn context(&self) -> Context<'_> {
+        Context {
+            policy: self.policy,
+            now: self.now,
+        }
+    }
+}
+
+/// How far the accounts were read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Coverage {
+    /// Accounts asked for.
+    pub asked: u64,
+    /// Of them read whole.
+    pub read: u64,
+    /// Of them read in part.
+    pub incomplete: u64,
+    /// Of them not read.
+    pub unread: u64,
+    /// Why accounts may be missing from the list itself.
+    pub gaps: Vec<String>,
+}
+
+impl Coverage {
+    /// Whether everything that should have been read was.
+    pub fn is_whole(&self) -> bool {
+        self.read == self.asked && self.gaps.is_empty()
+    }
+
+    /// The coverage in a sentence.
+    pub fn sentence(&self) -> String {
+        let of_all = format!("{} of {} read", self.read, count(self.asked as usize, "account"));
+        let mut missing = Vec::new();
+        for (number, word) in [(self.incomplete, "incomplete"), (self.unread, "unread")] {
+            if number > 0 {
+                missing.push(format!("{number} {word}"));
+            }
+        }
+        if !self.gaps.is_empty() {
+            missing.push("the list of accounts is not whole".to_owned());
+        }
+        if missing.is_empty() {
+            return of_all;
+        }
+        format!("{of_all}; {}, so this report is incomplete", missing.join(", "))
+    }
+}
+
+/// How many findings there are of one kind.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct FindingCount {
+    /// That call for action.
+    pub open: u64,
+    /// That are waived.
+    pub waived: u64,
+    /// That call for action and were not in the baseline.
+    pub new: u64,
+}
+
+impl FindingCount {
+    fn add(&mut self, open: bool, new: bool) {
+        *(if open { &mut self.open } else { &mut self.waived }) += 1;
+        self.new += u64::from(open && new);
+    }
+}
+
+/// The figures of a run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Connectors read.
+    pub connectors: u64,
+    /// Whose `enabled` is true.
+    pub enabled: u64,
+    /// Whose `enabled` is not true, as `disabled_connectors.csv` lists them.
+    pub disabled: u64,
+    /// Of the disabled ones, those whose `enabled` is not understood.
+    pub enabled_unknown: u64,
+    /// Whose status is not `verified`, as `unverified_domains.csv` lists them.
+    pub unverified: u64,
+    /// Whose FedRAMP text is on.
+    pub fedramp_on: u64,
+    /// Whose FedRAMP text is off.
+    pub fedramp_off: u64,
+    /// Whose FedRAMP setting is not understood.
+    pub fedramp_unknown: u64,
+    /// Against what the policy expects.
+    pub fedramp_compliance: BTreeMap<&'static str, u64>,
+    /// By status as shown.
+    pub statuses: BTreeMap<String, u64>,
+    /// Of all severities.
+    pub findings: FindingCount,
+    /// By severity.
+    pub by_severity: BTreeMap<Severity, FindingCount>,
+    /// By the rule's id.
+    pub by_rule: BTreeMap<&'static str, FindingCount>,
+    /// By kind.
+    pub changes: BTreeMap<ChangeKind, u64>,
+    /// Accounts read whole in this run and in the baseline.
+    pub accounts_compared: u64,
+}
+
+/// Statuses that nobody documents are counted one by one up to this many, and then together.
+const OTHER_STATUSES: usize = 20;
+
+impl Totals {
+    fn add(&mut self, assessed: &Assessed<'_>, policy: &Policy) {
+        let expected = policy.fedramp(&assessed.asked.id);
+        for connector in &assessed.evidence.connectors {
+            self.connectors += 1;
+            match connector.enabled.known() {
+                Some(true) => self.enabled += 1,
+                Some(false) => self.disabled += 1,
+                None => {
+                    self.disabled += 1;
+                    self.enabled_unknown += 1;
+                }
+            }
+            self.unverified += u64::from(!connector.is_verified());
+            *match connector.use_fedramp_language.known() {
+                Some(true) => &mut self.fedramp_on,
+                Some(false) => &mut self.fedramp_off,
+                None => &mut self.fedramp_unknown,
+            } += 1;
+            *self.fedramp_compliance.entry(tables::compliance(expected, connector)).or_default() += 1;
+            let status = connector.verification.status.shown("unknown");
+            let has_place = self.statuses.contains_key(status.as_ref()) || self.statuses.len() < OTHER_STATUSES;
+            let counted = if has_place { status.into_owned() } else { "(others)".to_owned() };
+            *self.statuses.entry(counted).or_default() += 1;
+        }
+        for finding in &assessed.findings {
+            let (open, new) = (finding.is_open(), finding.age == Age::New);
+            self.findings.add(open, new);
+            self.by_severity.entry(finding.severity).or_default().add(open, new);
+            self.by_rule.entry(finding.rule.id).or_default().add(open, new);
+        }
+        for change in &assessed.changes {
+            *self.changes.entry(change.kind).or_default() += 1;
+        }
+        self.accounts_compared += u64::from(assessed.compared);
+    }
+}
+
+/// A waiver with what became of it.
+#[derive(Debug, Clone)]
+pub struct WaiverUse<'a> {
+    /// The waiver.
+    pub waiver: &'a Waiver,
+    /// Findings that it waived.
+    pub waived: u64,
+    /// Findings that it means, be it expired or not.
+    pub matched: u64,
+}
+
+/// A waiver that runs out within so many days is listed as expiring.
+pub const EXPIRING_DAYS: i64 = 30;
+
+/// What holds for all accounts of a run.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// The run.
+    pub header: &'a RunHeader,
+    /// What it was judged by.
+    pub policy: &'a Policy,
+    /// The moment at which it was judged.
+    pub now: DateTime<Utc>,
+    /// When the last answer came.
+    pub finished: DateTime<Utc>,
+    /// The run it was compared with.
+    pub baseline: Option<String>,
+    /// How far the accounts were read.
+    pub coverage: Coverage,
+    /// The figures.
+    pub totals: Totals,
+    /// The policy's waivers.
+    pub waivers: Vec<WaiverUse<'a>>,
+    /// Accounts that the policy names and the run was not asked for.
+    pub policy_accounts_absent: Vec<String>,
+    /// The figures of this run and those before it, oldest first.
+    pub trend: Vec<TrendPoint>,
+    /// Of the evidence.
+    pub evidence_sha256: String,
+}
+
+impl Summary<'_> {
+    /// Whether an open finding is at least this bad; only new ones where `only_new` says so.
+    pub fn reaches(&self, severity: Severity, only_new: bool) -> bool {
+        let mut reached = self.totals.by_severity.iter().filter(|&(&found, _)| found <= severity);
+        reached.any(|(_, count)| if only_new { count.new > 0 } else { count.open > 0 })
+    }
+
+    /// The verdict in a few words.
+    pub fn headline(&self) -> String {
+        if !self.coverage.is_whole() {
+            return self.coverage.sentence();
+        }
+        let open = self.totals.findings.open;
+        if open == 0 { "Nothing to mend".to_owned() } else { count(open as usize, "open finding") }
+    }
+}
+
+/// Why a report cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The evidence cannot be read.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The baseline cannot be read.
+    #[error("the baseline cannot be read: {0}")]
+    Baseline(#[from] BaselineError),
+    /// A file cannot be written.
+    #[error("cannot write the report into {}: {source}", path.display())]
+    Write {
+        /// The run's directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Judges every account of the evidence and writes the report into a directory that is there. Nothing stands in
+/// its place before all of it is written.
+///
+/// # Errors
+/// Evidence or baseline cannot be read, or a file cannot be written; then the directory is as it was.
+pub fn write<'a>(
+    directory: &Path,
+    evidence: &mut Evidence,
+    header: &'a RunHeader,
+    mut baseline: Option<&mut Baseline>,
+    settings: &'a Settings<'a>,
+) -> Result<Summary<'a>, ReportError> {
+    let write_error = |source| ReportError::Write {
+        path: directory.to_owned(),
+        source,
+    };
+    let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
+    let made = make(&staging, evidence, header, baseline.as_deref_mut(), settings, &write_error);
+    match made {
+        Ok(summary) => {
+            let names = FORMATS.iter().flat_map(|format| format.files).map(|(name, _)| *name);
+            staging.publish(names).map_err(write_error)?;
+            Ok(summary)
+        }
+        Err(error) => {
+            staging.discard();
+            Err(error)
+        }
+    }
+}
+
+fn make<'a>(
+    staging: &Staging,
+    evidence: &mut Evidence,
+    header: &'a RunHeader,
+    mut baseline: Option<&mut Baseline>,
+    settings: &'a Settings<'a>,
+    write_error: &dyn Fn(io::Error) -> ReportError,
+) -> Result<Summary<'a>, ReportError> {
+    let mut formats = vec![ledger::Ledger::open(staging, settings).map_err(write_error)?];
+    for format in settings.formats {
+        formats.push((format.open)(staging, settings).map_err(write_error)?);
+    }
+    let shared_domains = evidence.index().shared_domains();
+    let assessor = Assessor {
+        header,
+        policy: settings.policy,
+        shared_domains: &shared_domains,
+        now: settings.now,
+        has_baseline: baseline.is_some(),
+    };
+    let mut tally = Tally::new(header, settings);
+    for position in 0..header.accounts.len() {
+        let answered = evidence.account(position)?;
+        let before = match baseline.as_deref_mut() {
+            Some(baseline) => baseline.account(&header.accounts[position].id)?,
+            None => None,
+        };
+        let assessed = assessor.assess(answered, before.as_ref());
+        tally.add(&assessed);
+        for format in &mut formats {
+            format.account(&assessed).map_err(write_error)?;
+        }
+    }
+    if let Some(baseline) = baseline.as_deref_mut() {
+        for change in departed(header, baseline)? {
+            *tally.totals.changes.entry(change.kind).or_default() += 1;
+            for format in &mut formats {
+                format.departed(&change).map_err(write_error)?;
+            }
+        }
+    }
+    staging.add_sum(evidence::FILE_NAME, evidence.sha256());
+    let summary = tally.finish(header, settings, evidence.sha256(), baseline.as_deref());
+    for format in formats {
+        format.finish(&summary).map_err(write_error)?;
+    }
+    Ok(summary)
+}
+
+/// The accounts of the baseline that are no longer asked for.
+fn departed(header: &RunHeader, baseline: &mut Baseline) -> Result<Vec<Change>, BaselineError> {
+    let asked: std::collections::HashSet<_> = header.accounts.iter().map(|account| account.id.as_str()).collect();
+    let ids: Vec<_> = baseline.header().accounts.iter().map(|account| account.id.clone()).collect();
+    let mut changes = Vec::new();
+    for id in ids.iter().filter(|id| !asked.contains(id.as_str())) {
+        if let Some(account) = baseline.account(id)? {
+            changes.extend(compare_accounts(Some(account.side()), None));
+        }
+    }
+    Ok(changes)
+}
+
+/// What is counted while the accounts pass through.
+struct Tally<'a> {
+    policy: &'a Policy,
+    coverage: Coverage,
+    totals: Totals,
+    waivers: Vec<WaiverUse<'a>>,
+    finished: DateTime<Utc>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(header: &RunHeader, settings: &'a Settings<'a>) -> Self {
+        let unused = |waiver| WaiverUse {
+            waiver,
+            waived: 0,
+            matched: 0,
+        };
+        Self {
+            policy: settings.policy,
+            coverage: Coverage {
+                gaps: header.gaps.clone(),
+                ..Coverage::default()
+            },
+            totals: Totals::default(),
+            waivers: settings.policy.waivers.iter().map(unused).collect(),
+            finished: header.started,
+        }
+    }
+
+    fn add(&mut self, assessed: &Assessed<'_>) {
+        let evidence = &assessed.evidence;
+        self.coverage.asked += 1;
+        *match evidence.outcome {
+            Outcome::Read => &mut self.coverage.read,
+            Outcome::Incomplete => &mut self.coverage.incomplete,
+            Outcome::Unread => &mut self.coverage.unread,
+        } += 1;
+        self.finished = self.finished.max(evidence.read_at.unwrap_or(self.finished));
+        self.totals.add(assessed, self.policy);
+        if self.waivers.is_empty() {
+            return;
+        }
+        for finding in &assessed.findings {
+            if let Status::Waived(position) = finding.status {
+                self.waivers[position].waived += 1;
+            }
+            let domain = crate::model::canonical_domain(&finding.email_domain);
+            let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
+            for usage in &mut self.waivers {
+                usage.matched += u64::from(usage.waiver.matches(finding.rule.id, &assessed.asked.id, domain));
+            }
+        }
+    }
+
+    fn finish(
+        self,
+        header: &'a RunHeader,
+        settings: &Settings<'_>,
+        evidence_sha256: String,
+        baseline: Option<&Baseline>,
+    ) -> Summary<'a> {
+        let mut trend = baseline.map_or_else(Vec::new, |baseline| baseline.trend.clone());
+        trend.push(TrendPoint {
+            run_id: header.run_id.clone(),
+            started_utc: utc(header.started),
+            connectors: self.totals.connectors,
+            unverified: self.totals.unverified,
+            disabled: self.totals.disabled,
+            open: self.totals.findings.open,
+        });
+        trend.drain(..trend.len().saturating_sub(TREND_RUNS));
+        let asked: std::collections::HashSet<_> = header.accounts.iter().map(|account| account.id.as_str()).collect();
+        let mut absent: Vec<_> = self.policy.accounts.keys().filter(|id| !asked.contains(id.as_str())).cloned().collect();
+        absent.sort();
+        Summary {
+            header,
+            policy: self.policy,
+            now: settings.now,
+            finished: self.finished,
+            baseline: baseline.map(|baseline| baseline.header().run_id.clone()),
+            coverage: self.coverage,
+            totals: self.totals,
+            waivers: self.waivers,
+            policy_accounts_absent: absent,
+            trend,
+            evidence_sha256,
+        }
+    }
+}
+
+/// Every file that a run's directory may hold, with what stands in it.
+pub fn files_written(formats: &[&'static FormatSpec]) -> Vec<(&'static str, &'static str)> {
+    let mut files: Vec<_> = formats.iter().flat_map(|format| format.files).copied().collect();
+    files.extend([
+        (evidence::FILE_NAME, "what every account was answered: the source of everything else"),
+        (baseline::FILE_NAME, "what the next run compares itself with"),
+        (SUMS, "the checksums of all files, for sha256sum -c"),
+    ]);
+    files
+}
+
+/// The tables by their files' names; for tests and help.
+pub fn table_columns() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    TABLES.iter().map(|table| (table.file, table.columns))
+}
+
+/// The rules with their counts, in the order of the list.
+fn rule_counts(totals: &Totals) -> impl Iterator<Item = (&'static crate::rules::Rule, FindingCount)> + '_ {
+    RULES.iter().map(|rule| (*rule, totals.by_rule.get(rule.id).copied().unwrap_or_default()))
+}
+
+/// Whether a policy expects anything of any FedRAMP text.
+fn judges_fedramp(policy: &Policy) -> bool {
+    let any = |expected: FedrampExpectation| expected == FedrampExpectation::Any;
+    !any(policy.fedramp) || policy.accounts.values().any(|account| account.fedramp.is_some_and(|expected| !any(expected)))
+}
