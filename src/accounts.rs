@@ -34,7 +34,10 @@ impl AskedAccount {
             },
             None => Self {
                 id: id.trim().to_owned(),
-                problem: format!("{place}: an account id has 32 hex digits; this is {}", described(id)),
+                problem: format!(
+                    "{place}: an account id has 32 hex digits; this is {}",
+                    described(id)
+                ),
                 ..Self::default()
             },
         }
@@ -90,7 +93,8 @@ impl AccountList {
             self.duplicates.push(account.id);
             return;
         }
-        self.positions.insert(account.id.clone(), self.accounts.len());
+        self.positions
+            .insert(account.id.clone(), self.accounts.len());
         self.accounts.push(account);
     }
 
@@ -139,7 +143,8 @@ pub fn parse_accounts_file(name: &str, bytes: &[u8]) -> Result<Vec<AskedAccount>
     if accounts.is_empty() {
         return Err(FileProblem {
             line: 0,
-            cause: "names no account; write one account id a line, or CSV with a column account_id".to_owned(),
+            cause: "names no account; write one account id a line, or CSV with a column account_id"
+                .to_owned(),
         });
     }
     Ok(accounts)
@@ -151,10 +156,16 @@ fn decode(bytes: &[u8]) -> Result<&str, FileProblem> {
         cause: cause.to_owned(),
     };
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(problem(1, "is UTF-16; save the file as UTF-8 (in Excel: \"CSV UTF-8\")"));
+        return Err(problem(
+            1,
+            "is UTF-16; save the file as UTF-8 (in Excel: \"CSV UTF-8\")",
+        ));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+        let line = 1 + bytes[..error.valid_up_to()]
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count();
         problem(line, "is not UTF-8 text; save the file as UTF-8")
     })?;
     if let Some(at) = text.find('\0') {
@@ -184,7 +195,11 @@ fn header_of(text: &str) -> Result<Option<Header>, FileProblem> {
             offset += line.len();
             continue;
         }
-        let names_id = |cell: &str| cell.trim().trim_matches('"').eq_ignore_ascii_case(ID_COLUMN);
+        let names_id = |cell: &str| {
+            cell.trim()
+                .trim_matches('"')
+                .eq_ignore_ascii_case(ID_COLUMN)
+        };
         for delimiter in [',', ';', '\t'] {
             if said.split(delimiter).any(names_id) {
                 return Ok(Some(Header {
@@ -231,22 +246,38 @@ fn parse_csv(name: &str, text: &str, header: &Header) -> Result<Vec<AskedAccount
         line,
         cause: format!("is not readable as CSV: {error}"),
     };
-    let columns = reader.headers().map_err(|error| problem(header.line, error))?.clone();
-    let column = |wanted: &str| columns.iter().position(|cell| cell.eq_ignore_ascii_case(wanted));
-    let (id, account_name, owner, token_env) =
-        (column(ID_COLUMN), column("account_name"), column("owner"), column("token_env"));
+    let columns = reader
+        .headers()
+        .map_err(|error| problem(header.line, error))?
+        .clone();
+    let column = |wanted: &str| {
+        columns
+            .iter()
+            .position(|cell| cell.eq_ignore_ascii_case(wanted))
+    };
+    let (id, account_name, owner, token_env) = (
+        column(ID_COLUMN),
+        column("account_name"),
+        column("owner"),
+        column("token_env"),
+    );
 
     let mut accounts = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| {
-            let within = error.position().map_or(0, |position| position.line() as usize);
+            let within = error
+                .position()
+                .map_or(0, |position| position.line() as usize);
             problem(header.line + within.saturating_sub(1), error)
         })?;
         let cell = |column: Option<usize>| column.and_then(|at| record.get(at)).unwrap_or_default();
         if record.iter().all(str::is_empty) {
             continue;
         }
-        let line = header.line - 1 + record.position().map_or(1, |position| position.line() as usize);
+        let line = header.line - 1
+            + record
+                .position()
+                .map_or(1, |position| position.line() as usize);
         accounts.push(AskedAccount {
             name: cell(account_name).to_owned(),
             owner: cell(owner).to_owned(),
@@ -270,7 +301,10 @@ mod tests {
 
     #[test]
     fn plain_lines_with_comments_blank_lines_bom_and_crlf() {
-        let text = format!("\u{feff}# ours\r\n\r\n{A}\r\n  {} # theirs\r\n", B.to_uppercase());
+        let text = format!(
+            "\u{feff}# ours\r\n\r\n{A}\r\n  {} # theirs\r\n",
+            B.to_uppercase()
+        );
         let ids: Vec<_> = parse(&text).unwrap().into_iter().map(|a| a.id).collect();
         assert_eq!(ids, [A, B]);
     }
@@ -284,7 +318,10 @@ mod tests {
             assert_eq!(accounts.len(), 2, "{delimiter:?}");
             assert_eq!(accounts[0].id, A);
             assert_eq!(accounts[0].name, format!("Acme {delimiter} Co"));
-            assert_eq!((accounts[0].owner.as_str(), accounts[0].token_env.as_str()), ("ops", "TOKEN_A"));
+            assert_eq!(
+                (accounts[0].owner.as_str(), accounts[0].token_env.as_str()),
+                ("ops", "TOKEN_A")
+            );
             assert!(accounts[1].is_valid());
         }
     }
@@ -298,14 +335,20 @@ mod tests {
             "accounts line 3: an account id has 32 hex digits; this is \"not-an-id\", with 9 characters"
         );
         let csv = parse(&format!("# c\naccount_id,owner\n{A},x\n,y\n")).unwrap();
-        assert_eq!(csv[1].problem, "accounts line 4: an account id has 32 hex digits; this is empty");
+        assert_eq!(
+            csv[1].problem,
+            "accounts line 4: an account id has 32 hex digits; this is empty"
+        );
     }
 
     #[test]
     fn files_that_cannot_be_parsed_name_line_and_remedy() {
         let said = |bytes: &[u8]| parse_accounts_file("f", bytes).unwrap_err().to_string();
         assert!(said(b"\xff\xfea\0").contains("UTF-16"));
-        assert_eq!(said(b"ab\nc\xffd"), "line 2: is not UTF-8 text; save the file as UTF-8");
+        assert_eq!(
+            said(b"ab\nc\xffd"),
+            "line 2: is not UTF-8 text; save the file as UTF-8"
+        );
         assert!(said(b"x\n\0").starts_with("line 2: holds a NUL"));
         assert!(said(b"# only\n\n").starts_with("names no account"));
         assert!(said(b"id,name\n1,2").starts_with("line 1: has several columns"));
@@ -323,7 +366,10 @@ mod tests {
         assert_eq!(list.duplicates, [A]);
         let accounts = list.into_accounts();
         assert_eq!(accounts.len(), 2);
-        assert_eq!((accounts[0].id.as_str(), accounts[0].name.as_str()), (A, "Acme"));
+        assert_eq!(
+            (accounts[0].id.as_str(), accounts[0].name.as_str()),
+            (A, "Acme")
+        );
     }
 
     proptest::proptest! {

@@ -98,12 +98,19 @@ pub struct Assessed<'a> {
 impl Assessed<'_> {
     /// The findings about one connector.
     pub fn findings_of(&self, connector: usize) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.connector == Some(connector))
+        self.findings
+            .iter()
+            .filter(move |finding| finding.connector == Some(connector))
     }
 
     /// The worst severity of what one of the three reports shows of a connector, and whether all of it is
     /// waived. `odd` says whether the field that the report is about is not understood.
-    pub fn worst_about(&self, connector: usize, topic: Topic, odd: bool) -> (Option<Severity>, bool) {
+    pub fn worst_about(
+        &self,
+        connector: usize,
+        topic: Topic,
+        odd: bool,
+    ) -> (Option<Severity>, bool) {
         let about = |finding: &&Finding| {
             finding.rule.topic == topic || (odd && finding.rule.topic == Topic::Clarity)
         };
@@ -134,12 +141,23 @@ pub struct Assessor<'a> {
 
 impl<'a> Assessor<'a> {
     /// Judges one account, and compares it with the same account in the baseline.
-    pub fn assess(&self, mut evidence: AccountEvidence, baseline: Option<&BaselineAccount>) -> Assessed<'a> {
+    pub fn assess(
+        &self,
+        mut evidence: AccountEvidence,
+        baseline: Option<&BaselineAccount>,
+    ) -> Assessed<'a> {
         sort_connectors(&mut evidence.connectors);
         let asked = &self.header.accounts[evidence.position];
         let findings = self.judge(asked, &evidence, baseline);
-        let named = self.policy.account(&asked.id).map_or("", |expectation| expectation.owner.as_str());
-        let owner = if named.is_empty() { asked.owner.as_str() } else { named };
+        let named = self
+            .policy
+            .account(&asked.id)
+            .map_or("", |expectation| expectation.owner.as_str());
+        let owner = if named.is_empty() {
+            asked.owner.as_str()
+        } else {
+            named
+        };
         let mut assessed = Assessed {
             asked,
             owner,
@@ -156,7 +174,11 @@ impl<'a> Assessor<'a> {
     }
 
     fn compare(&self, assessed: &mut Assessed<'_>, baseline: Option<&BaselineAccount>) {
-        let known: Vec<_> = assessed.findings.iter().map(|finding| finding.known()).collect();
+        let known: Vec<_> = assessed
+            .findings
+            .iter()
+            .map(|finding| finding.known())
+            .collect();
         let new = Side {
             account_id: &assessed.asked.id,
             account_name: &assessed.asked.name,
@@ -169,12 +191,20 @@ impl<'a> Assessor<'a> {
         assessed.compared = was_read && is_read;
         if let Some(old) = baseline.filter(|_| !is_read) {
             let still_here = |id: &str| assessed.findings.iter().any(|finding| finding.id == id);
-            let unseen = old.findings.iter().filter(|finding| finding.rule != "unread-account" && !still_here(&finding.id));
+            let unseen = old
+                .findings
+                .iter()
+                .filter(|finding| finding.rule != "unread-account" && !still_here(&finding.id));
             assessed.carried = unseen.cloned().collect();
         }
     }
 
-    fn judge(&self, asked: &AskedAccount, evidence: &AccountEvidence, baseline: Option<&BaselineAccount>) -> Vec<Finding> {
+    fn judge(
+        &self,
+        asked: &AskedAccount,
+        evidence: &AccountEvidence,
+        baseline: Option<&BaselineAccount>,
+    ) -> Vec<Finding> {
         let subject = Subject {
             account: asked,
             evidence,
@@ -213,16 +243,30 @@ impl<'a> Assessor<'a> {
         baseline: Option<&BaselineAccount>,
         earlier: &[Finding],
     ) -> Option<Finding> {
-        let severity = self.policy.severity(rule, hit.severity.unwrap_or(rule.severity))?;
+        let severity = self
+            .policy
+            .severity(rule, hit.severity.unwrap_or(rule.severity))?;
         let connector = index.and_then(|index| subject.evidence.connectors.get(index));
-        let connector_id = connector.map(|c| c.id.shown("").into_owned()).unwrap_or_default();
+        let connector_id = connector
+            .map(|c| c.id.shown("").into_owned())
+            .unwrap_or_default();
         let email_domain = match (&hit.domain, connector) {
             (Some(domain), _) => domain.clone(),
             (None, Some(connector)) => connector.email_domain.shown("").into_owned(),
             (None, None) => String::new(),
         };
-        let id = unique_id(rule, &subject.account.id, &connector_id, &email_domain, earlier);
-        let canonical = hit.domain.as_deref().map(Into::into).or_else(|| connector.and_then(Connector::canonical_domain));
+        let id = unique_id(
+            rule,
+            &subject.account.id,
+            &connector_id,
+            &email_domain,
+            earlier,
+        );
+        let canonical = hit
+            .domain
+            .as_deref()
+            .map(Into::into)
+            .or_else(|| connector.and_then(Connector::canonical_domain));
         let before = baseline.and_then(|old| old.findings.iter().find(|known| known.id == id));
         let age = match before {
             _ if !self.has_baseline => Age::NotCompared,
@@ -249,21 +293,48 @@ impl<'a> Assessor<'a> {
         if rule.id == "unread-account" {
             return Status::Open;
         }
-        let holds = |waiver: &Waiver| waiver.matches(rule.id, account, canonical_domain) && !waiver.is_expired(self.now);
-        self.policy.waivers.iter().position(holds).map_or(Status::Open, Status::Waived)
+        let holds = |waiver: &Waiver| {
+            waiver.matches(rule.id, account, canonical_domain) && !waiver.is_expired(self.now)
+        };
+        self.policy
+            .waivers
+            .iter()
+            .position(holds)
+            .map_or(Status::Open, Status::Waived)
     }
 }
 
 /// The id of a finding. Connectors without id and domain would share one within their account, so each after
 /// the first is numbered; `earlier` are the account's findings so far.
-fn unique_id(rule: &Rule, account: &str, connector_id: &str, domain: &str, earlier: &[Finding]) -> String {
-    let subject = if connector_id.is_empty() { domain } else { connector_id };
+fn unique_id(
+    rule: &Rule,
+    account: &str,
+    connector_id: &str,
+    domain: &str,
+    earlier: &[Finding],
+) -> String {
+    let subject = if connector_id.is_empty() {
+        domain
+    } else {
+        connector_id
+    };
     let of_same = |finding: &&Finding| {
-        finding.rule.id == rule.id && finding.connector_id == connector_id && (!connector_id.is_empty() || finding.email_domain == domain)
+        finding.rule.id == rule.id
+            && finding.connector_id == connector_id
+            && (!connector_id.is_empty() || finding.email_domain == domain)
     };
     // Findings of one rule are added one after the other, so the twins are the last ones.
-    let twins = earlier.iter().rev().take_while(|finding| finding.rule.id == rule.id).filter(of_same).count();
-    let suffix = if twins == 0 { String::new() } else { format!("|{}", twins + 1) };
+    let twins = earlier
+        .iter()
+        .rev()
+        .take_while(|finding| finding.rule.id == rule.id)
+        .filter(of_same)
+        .count();
+    let suffix = if twins == 0 {
+        String::new()
+    } else {
+        format!("|{}", twins + 1)
+    };
     let mut id = sha256_hex(format!("{}|{account}|{subject}{suffix}", rule.id).as_bytes());
     id.truncate(16);
     id
@@ -303,13 +374,20 @@ mod tests {
     #[test]
     fn the_id_is_that_of_the_contract() {
         let findings = assessed(json!([]), &Policy::default());
-        assert_eq!(findings[0].id, sha256_hex(format!("no-connector|{ID}|").as_bytes())[..16]);
+        assert_eq!(
+            findings[0].id,
+            sha256_hex(format!("no-connector|{ID}|").as_bytes())[..16]
+        );
     }
 
     #[test]
     fn connectors_that_share_everything_still_have_findings_of_their_own() {
-        let findings = assessed(json!([{}, {}, "x", {"id": "a"}, {"id": "a"}]), &Policy::default());
-        let ids: std::collections::HashSet<_> = findings.iter().map(|finding| &finding.id).collect();
+        let findings = assessed(
+            json!([{}, {}, "x", {"id": "a"}, {"id": "a"}]),
+            &Policy::default(),
+        );
+        let ids: std::collections::HashSet<_> =
+            findings.iter().map(|finding| &finding.id).collect();
         assert_eq!((findings.len(), ids.len()), (5, 5));
     }
 
@@ -322,7 +400,10 @@ mod tests {
             ]),
             &Policy::default(),
         );
-        let shown: Vec<_> = findings.iter().map(|f| (f.rule.id, f.email_domain.as_str())).collect();
+        let shown: Vec<_> = findings
+            .iter()
+            .map(|f| (f.rule.id, f.email_domain.as_str()))
+            .collect();
         assert_eq!(
             shown,
             [
@@ -349,6 +430,9 @@ mod tests {
             ..Policy::default()
         };
         let findings = assessed(json!([]), &policy);
-        assert_eq!((findings[0].status, findings[0].severity), (Status::Waived(0), Severity::Low));
+        assert_eq!(
+            (findings[0].status, findings[0].severity),
+            (Status::Waived(0), Severity::Low)
+        );
     }
 }

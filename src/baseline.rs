@@ -172,7 +172,9 @@ impl Baseline {
         let (header, findings) = read_ledger(&run.join(FILE_NAME))?;
         let accounts = evidence.header().accounts.iter().enumerate();
         Ok(Self {
-            positions: accounts.map(|(position, account)| (account.id.clone(), position)).collect(),
+            positions: accounts
+                .map(|(position, account)| (account.id.clone(), position))
+                .collect(),
             evidence,
             findings,
             trend: header.trend,
@@ -204,7 +206,9 @@ impl Baseline {
     }
 }
 
-fn read_ledger(path: &Path) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFinding>>), BaselineError> {
+fn read_ledger(
+    path: &Path,
+) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFinding>>), BaselineError> {
     let io_error = |source| BaselineError::Io {
         path: path.to_owned(),
         source,
@@ -215,17 +219,28 @@ fn read_ledger(path: &Path) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFi
         cause,
     };
     let mut lines = BufReader::new(File::open(path).map_err(io_error)?).lines();
-    let first = lines.next().transpose().map_err(io_error)?.unwrap_or_default();
+    let first = lines
+        .next()
+        .transpose()
+        .map_err(io_error)?
+        .unwrap_or_default();
     let header: LedgerHeader = serde_json::from_str(&first)
         .map_err(|error| damaged(1, format!("is not the beginning of a ledger ({error})")))?;
     if header.schema != SCHEMA {
-        let cause = format!("the ledger has the format {:?}, and this version reads {SCHEMA:?}", header.schema);
+        let cause = format!(
+            "the ledger has the format {:?}, and this version reads {SCHEMA:?}",
+            header.schema
+        );
         return Err(damaged(1, cause));
     }
     let mut findings = HashMap::new();
     for (index, line) in lines.enumerate() {
-        let line: LedgerLine = serde_json::from_str(&line.map_err(io_error)?)
-            .map_err(|error| damaged(index + 2, format!("is not the findings of an account ({error})")))?;
+        let line: LedgerLine = serde_json::from_str(&line.map_err(io_error)?).map_err(|error| {
+            damaged(
+                index + 2,
+                format!("is not the findings of an account ({error})"),
+            )
+        })?;
         findings.insert(line.account_id, line.findings);
     }
     Ok((header, findings))
@@ -238,7 +253,10 @@ fn read_ledger(path: &Path) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFi
 pub fn newest_complete(output: &Path, other_than: &str) -> io::Result<Option<PathBuf>> {
     let runs = runs_under(output)?;
     let earlier = |name: &String| !name.ends_with(PARTIAL) && name.as_str() < other_than;
-    Ok(runs.into_iter().rfind(earlier).map(|name| output.join(name)))
+    Ok(runs
+        .into_iter()
+        .rfind(earlier)
+        .map(|name| output.join(name)))
 }
 
 /// The newest run under a directory that was not finished.
@@ -247,7 +265,10 @@ pub fn newest_complete(output: &Path, other_than: &str) -> io::Result<Option<Pat
 /// The directory cannot be read.
 pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
     let runs = runs_under(output)?;
-    Ok(runs.into_iter().rfind(|name| name.ends_with(PARTIAL)).map(|name| output.join(name)))
+    Ok(runs
+        .into_iter()
+        .rfind(|name| name.ends_with(PARTIAL))
+        .map(|name| output.join(name)))
 }
 
 /// The names of all runs' directories, oldest first.
@@ -271,8 +292,11 @@ fn runs_under(output: &Path) -> io::Result<Vec<String>> {
 /// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
 pub fn is_run_id(name: &str) -> bool {
     let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
-    let number_is_one = number.strip_prefix('-').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    chrono::NaiveDateTime::parse_from_str(start, "%Y%m%dT%H%M%SZ").is_ok() && (number.is_empty() || number_is_one)
+    let number_is_one = number
+        .strip_prefix('-')
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    chrono::NaiveDateTime::parse_from_str(start, "%Y%m%dT%H%M%SZ").is_ok()
+        && (number.is_empty() || number_is_one)
 }
 
 #[cfg(test)]
@@ -284,7 +308,14 @@ mod tests {
         for name in ["20261121T101500Z", "20261121T101500Z-2"] {
             assert!(is_run_id(name), "{name}");
         }
-        for name in ["latest", "20261121T101500Z-", "20261121T101500Z-x", "20261321T101500Z", "20261121T101500", ""] {
+        for name in [
+            "latest",
+            "20261121T101500Z-",
+            "20261121T101500Z-x",
+            "20261321T101500Z",
+            "20261121T101500",
+            "",
+        ] {
             assert!(!is_run_id(name), "{name}");
         }
     }
@@ -292,12 +323,28 @@ mod tests {
     #[test]
     fn the_newest_run_before_this_one_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["20261120T000000Z", "20261121T000000Z.partial", "20261119T000000Z", "20261122T000000Z", "zzz"] {
+        for name in [
+            "20261120T000000Z",
+            "20261121T000000Z.partial",
+            "20261119T000000Z",
+            "20261122T000000Z",
+            "zzz",
+        ] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let found = newest_complete(dir.path(), "20261121T000000Z").unwrap().unwrap();
+        let found = newest_complete(dir.path(), "20261121T000000Z")
+            .unwrap()
+            .unwrap();
         assert!(found.ends_with("20261120T000000Z"));
-        assert!(newest_partial(dir.path()).unwrap().unwrap().ends_with("20261121T000000Z.partial"));
-        assert_eq!(newest_complete(&dir.path().join("none"), "9").unwrap(), None);
+        assert!(
+            newest_partial(dir.path())
+                .unwrap()
+                .unwrap()
+                .ends_with("20261121T000000Z.partial")
+        );
+        assert_eq!(
+            newest_complete(&dir.path().join("none"), "9").unwrap(),
+            None
+        );
     }
 }

@@ -9,7 +9,9 @@ use tokio::task::{Id, JoinSet};
 use crate::accounts::AskedAccount;
 use crate::api::{Answered, Api, ConnectorList, Lane};
 use crate::clock::Clock;
-use crate::evidence::{AccountEvidence, ErrorKind, EvidenceError, EvidenceWriter, Outcome, ReadError};
+use crate::evidence::{
+    AccountEvidence, ErrorKind, EvidenceError, EvidenceWriter, Outcome, ReadError,
+};
 
 /// How often whoever watches is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);
@@ -55,10 +57,19 @@ pub async fn collect(
     let clock = api.gate().options().clock;
     let concurrency = api.gate().options().concurrency;
     let mut queues = queues(&accounts, lanes, writer);
-    for (position, account) in accounts.iter().enumerate().filter(|(_, account)| !account.is_valid()) {
+    for (position, account) in accounts
+        .iter()
+        .enumerate()
+        .filter(|(_, account)| !account.is_valid())
+    {
         if !writer.has(position) {
             let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
-            keep(writer, observer, account, Collected::unread(position, error, clock))?;
+            keep(
+                writer,
+                observer,
+                account,
+                Collected::unread(position, error, clock),
+            )?;
         }
     }
 
@@ -110,7 +121,10 @@ fn queues(accounts: &[AskedAccount], lanes: &[Arc<Lane>], writer: &EvidenceWrite
             continue;
         }
         let lane = &lanes[position];
-        match queues.iter_mut().find(|queue| Arc::ptr_eq(&queue.lane, lane)) {
+        match queues
+            .iter_mut()
+            .find(|queue| Arc::ptr_eq(&queue.lane, lane))
+        {
             Some(queue) => queue.positions.push_back(position),
             None => queues.push(Queue {
                 lane: Arc::clone(lane),
@@ -179,11 +193,18 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
     match result {
         Err(error) => {
             evidence.error = Some(error);
-            Collected { evidence, body: None }
+            Collected {
+                evidence,
+                body: None,
+            }
         }
         Ok(list) => {
             evidence.error = missing(&list);
-            evidence.outcome = if evidence.error.is_some() { Outcome::Incomplete } else { Outcome::Read };
+            evidence.outcome = if evidence.error.is_some() {
+                Outcome::Incomplete
+            } else {
+                Outcome::Read
+            };
             evidence.connectors = list.connectors;
             Collected {
                 evidence,
@@ -197,6 +218,7 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
 fn missing(list: &ConnectorList) -> Option<ReadError> {
     let listed = list.connectors.len() as u64;
     let total = list.total_count.filter(|&total| total > listed)?;
-    let message = format!("{listed} of {total} connectors were answered, and the API offers no further page");
+    let message =
+        format!("{listed} of {total} connectors were answered, and the API offers no further page");
     Some(ReadError::new(ErrorKind::IncompleteList, message))
 }

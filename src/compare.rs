@@ -137,17 +137,32 @@ pub fn compare_accounts(old: Option<Side<'_>>, new: Option<Side<'_>>) -> Vec<Cha
     match (old, new) {
         (None, None) => Vec::new(),
         (None, Some(new)) => vec![of_account(new, ChangeKind::AccountAdded, "", outcome(new))],
-        (Some(old), None) => vec![of_account(old, ChangeKind::AccountRemoved, outcome(old), "")],
+        (Some(old), None) => vec![of_account(
+            old,
+            ChangeKind::AccountRemoved,
+            outcome(old),
+            "",
+        )],
         (Some(old), Some(new)) if whole(old) && whole(new) => {
             let mut changes = compare_findings(old, new);
             changes.extend(compare_connectors(old, new));
             changes
         }
         (Some(old), Some(new)) if whole(old) => {
-            vec![of_account(new, ChangeKind::AccountUnread, outcome(old), outcome(new))]
+            vec![of_account(
+                new,
+                ChangeKind::AccountUnread,
+                outcome(old),
+                outcome(new),
+            )]
         }
         (Some(old), Some(new)) if whole(new) => {
-            vec![of_account(new, ChangeKind::AccountRead, outcome(old), outcome(new))]
+            vec![of_account(
+                new,
+                ChangeKind::AccountRead,
+                outcome(old),
+                outcome(new),
+            )]
         }
         (Some(_), Some(_)) => Vec::new(),
     }
@@ -171,10 +186,16 @@ fn of_account(side: Side<'_>, kind: ChangeKind, from: &str, to: &str) -> Change 
 }
 
 fn compare_findings(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
-    let absent_from = |other: Side<'_>, finding: &&KnownFinding| !other.findings.iter().any(|f| f.id == finding.id);
+    let absent_from = |other: Side<'_>, finding: &&KnownFinding| {
+        !other.findings.iter().any(|f| f.id == finding.id)
+    };
     let change = |side: Side<'_>, finding: &KnownFinding, kind| {
         let severity = finding.severity.as_str().to_owned();
-        let (from, to) = if kind == ChangeKind::FindingNew { (String::new(), severity) } else { (severity, String::new()) };
+        let (from, to) = if kind == ChangeKind::FindingNew {
+            (String::new(), severity)
+        } else {
+            (severity, String::new())
+        };
         Change {
             connector_id: finding.connector_id.clone(),
             email_domain: finding.email_domain.clone(),
@@ -185,8 +206,16 @@ fn compare_findings(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
         }
     };
     let looked_for = |finding: &&KnownFinding| !finding.carried;
-    let appeared = new.findings.iter().filter(looked_for).filter(|finding| absent_from(old, finding));
-    let resolved = old.findings.iter().filter(looked_for).filter(|finding| absent_from(new, finding));
+    let appeared = new
+        .findings
+        .iter()
+        .filter(looked_for)
+        .filter(|finding| absent_from(old, finding));
+    let resolved = old
+        .findings
+        .iter()
+        .filter(looked_for)
+        .filter(|finding| absent_from(new, finding));
     appeared
         .map(|finding| change(new, finding, ChangeKind::FindingNew))
         .chain(resolved.map(|finding| change(old, finding, ChangeKind::FindingResolved)))
@@ -216,7 +245,14 @@ fn compare_connectors(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
         let now = added.remove(at);
         if before.id != now.id {
             let (from, to) = (before.id.shown(""), now.id.shown(""));
-            changes.push(of_connector(new, now, ChangeKind::ConnectorRecreated, "id", &from, &to));
+            changes.push(of_connector(
+                new,
+                now,
+                ChangeKind::ConnectorRecreated,
+                "id",
+                &from,
+                &to,
+            ));
         }
         changes.extend(compare_fields(new, before, now));
         false
@@ -230,8 +266,26 @@ fn compare_connectors(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
         None => true,
     });
     let state = |connector: &Connector| connector.verification.status.shown("unknown").into_owned();
-    changes.extend(removed.into_iter().map(|c| of_connector(old, c, ChangeKind::ConnectorRemoved, "connector", &state(c), "")));
-    changes.extend(added.into_iter().map(|c| of_connector(new, c, ChangeKind::ConnectorAdded, "connector", "", &state(c))));
+    changes.extend(removed.into_iter().map(|c| {
+        of_connector(
+            old,
+            c,
+            ChangeKind::ConnectorRemoved,
+            "connector",
+            &state(c),
+            "",
+        )
+    }));
+    changes.extend(added.into_iter().map(|c| {
+        of_connector(
+            new,
+            c,
+            ChangeKind::ConnectorAdded,
+            "connector",
+            "",
+            &state(c),
+        )
+    }));
     changes
 }
 
@@ -240,19 +294,37 @@ fn compare_fields(side: Side<'_>, before: &Connector, now: &Connector) -> Vec<Ch
         [
             ("email_domain", c.email_domain.shown("unknown").into_owned()),
             ("enabled", c.enabled.shown("unknown").into_owned()),
-            ("verification_status", c.verification.status.shown("unknown").into_owned()),
-            ("verification_code", c.verification.code.shown("").into_owned()),
-            ("use_fedramp_language", c.use_fedramp_language.shown("unknown").into_owned()),
+            (
+                "verification_status",
+                c.verification.status.shown("unknown").into_owned(),
+            ),
+            (
+                "verification_code",
+                c.verification.code.shown("").into_owned(),
+            ),
+            (
+                "use_fedramp_language",
+                c.use_fedramp_language.shown("unknown").into_owned(),
+            ),
         ]
     };
     let pairs = fields(before).into_iter().zip(fields(now));
     pairs
         .filter(|((_, from), (_, to))| from != to)
-        .map(|((what, from), (_, to))| of_connector(side, now, ChangeKind::ConnectorChanged, what, &from, &to))
+        .map(|((what, from), (_, to))| {
+            of_connector(side, now, ChangeKind::ConnectorChanged, what, &from, &to)
+        })
         .collect()
 }
 
-fn of_connector(side: Side<'_>, connector: &Connector, kind: ChangeKind, what: &str, from: &str, to: &str) -> Change {
+fn of_connector(
+    side: Side<'_>,
+    connector: &Connector,
+    kind: ChangeKind,
+    what: &str,
+    from: &str,
+    to: &str,
+) -> Change {
     Change {
         connector_id: connector.id.shown("").into_owned(),
         email_domain: connector.email_domain.shown("").into_owned(),
@@ -260,4 +332,3 @@ fn of_connector(side: Side<'_>, connector: &Connector, kind: ChangeKind, what: &
         ..of_account(side, kind, from, to)
     }
 }
-

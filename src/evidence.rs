@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::AskedAccount;
-use crate::model::Connector;
 use crate::file_mode::FileMode;
+use crate::model::Connector;
 use crate::text::{hex, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
@@ -253,11 +253,17 @@ impl Index {
             self.asked_again = true;
         }
         if self.asked_again {
-            self.claims.retain(|&(_, claimant)| claimant as usize != position);
+            self.claims
+                .retain(|&(_, claimant)| claimant as usize != position);
         }
         self.outcomes[position] = Some(evidence.outcome);
-        for domain in evidence.connectors.iter().filter_map(Connector::canonical_domain) {
-            self.claims.push((stable_hash(domain.as_bytes()), position as u32));
+        for domain in evidence
+            .connectors
+            .iter()
+            .filter_map(Connector::canonical_domain)
+        {
+            self.claims
+                .push((stable_hash(domain.as_bytes()), position as u32));
         }
     }
 
@@ -273,7 +279,12 @@ impl Index {
         let shared = claims
             .chunk_by(|a, b| a.0 == b.0)
             .filter(|claimants| claimants.len() > 1)
-            .map(|claimants| (claimants[0].0, claimants.iter().map(|claim| claim.1 as usize).collect()))
+            .map(|claimants| {
+                (
+                    claimants[0].0,
+                    claimants.iter().map(|claim| claim.1 as usize).collect(),
+                )
+            })
             .collect();
         SharedDomains(shared)
     }
@@ -295,7 +306,10 @@ impl SharedDomains {
     /// Names the claimants of a domain; for tests of rules.
     #[cfg(test)]
     pub fn claimed_by(domain: &str, positions: &[usize]) -> Self {
-        Self(HashMap::from([(stable_hash(domain.as_bytes()), positions.to_vec())]))
+        Self(HashMap::from([(
+            stable_hash(domain.as_bytes()),
+            positions.to_vec(),
+        )]))
     }
 }
 
@@ -369,7 +383,11 @@ impl EvidenceWriter {
     /// The file is damaged, cannot be written, or another run writes to it.
     pub fn resume(path: &Path) -> Result<Self, EvidenceError> {
         let io_error = |source| io_error(path, source);
-        let file = File::options().read(true).append(true).open(path).map_err(io_error)?;
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .open(path)
+            .map_err(io_error)?;
         lock(path, &file)?;
         let whole = length_of_whole_lines(&file).map_err(io_error)?;
         file.set_len(whole).map_err(io_error)?;
@@ -405,7 +423,11 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// The file cannot be written: the disk is full, say.
-    pub fn append(&mut self, evidence: &AccountEvidence, body: Option<&[u8]>) -> Result<(), EvidenceError> {
+    pub fn append(
+        &mut self,
+        evidence: &AccountEvidence,
+        body: Option<&[u8]>,
+    ) -> Result<(), EvidenceError> {
         let account_id = &self.header.accounts[evidence.position].id;
         let line = Line::<()> {
             account: evidence.position,
@@ -420,7 +442,8 @@ impl EvidenceWriter {
             body: None,
         };
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &line).map_err(|error| io_error(&self.path, error.into()))?;
+        serde_json::to_writer(&mut self.line, &line)
+            .map_err(|error| io_error(&self.path, error.into()))?;
         if let Some(body) = body {
             self.line.pop();
             self.line.extend_from_slice(b",\"body\":");
@@ -452,7 +475,9 @@ impl EvidenceWriter {
     /// # Errors
     /// The disk refuses.
     pub fn finish(self) -> Result<Evidence, EvidenceError> {
-        self.file.sync_all().map_err(|error| io_error(&self.path, error))?;
+        self.file
+            .sync_all()
+            .map_err(|error| io_error(&self.path, error))?;
         let file = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
         Ok(Evidence {
             path: self.path,
@@ -478,8 +503,12 @@ fn io_error(path: &Path, source: io::Error) -> EvidenceError {
 fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(std::fs::TryLockError::WouldBlock) => Err(EvidenceError::Locked { path: path.to_owned() }),
-        Err(std::fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {
+        Err(std::fs::TryLockError::WouldBlock) => Err(EvidenceError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source))
+            if source.kind() == io::ErrorKind::Unsupported =>
+        {
             tracing::warn!(path = %path.display(), "this file system has no locks: two runs must not resume the same run at once");
             Ok(())
         }
@@ -536,7 +565,8 @@ impl Evidence {
                 break;
             }
             digest.update(&line);
-            let evidence = parse_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
+            let evidence =
+                parse_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
             index.observe(&evidence, offset);
             offset += length;
         }
@@ -572,7 +602,10 @@ impl Evidence {
     /// The file cannot be read, or has changed since it was opened.
     pub fn account(&mut self, position: usize) -> Result<AccountEvidence, EvidenceError> {
         let Some(offset) = self.index.offsets[position] else {
-            let error = ReadError::new(ErrorKind::Interrupted, "the run ended before this account was read");
+            let error = ReadError::new(
+                ErrorKind::Interrupted,
+                "the run ended before this account was read",
+            );
             return Ok(AccountEvidence::unread(position, error));
         };
         // A jump within the buffer costs no read, and the accounts stand almost in order.
@@ -594,7 +627,12 @@ fn damaged(path: &Path, line: usize, cause: String) -> EvidenceError {
 }
 
 /// Reads a line with its end into `line`; 0 at the end of the file.
-fn read_line(path: &Path, reader: &mut impl BufRead, line: &mut Vec<u8>, number: usize) -> Result<u64, EvidenceError> {
+fn read_line(
+    path: &Path,
+    reader: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    number: usize,
+) -> Result<u64, EvidenceError> {
     line.clear();
     reader
         .read_until(b'\n', line)
@@ -618,15 +656,16 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
     if line.is_empty() {
         return Err("is missing: the file is empty".to_owned());
     }
-    let versioned: Versioned =
-        serde_json::from_slice(line).map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
+    let versioned: Versioned = serde_json::from_slice(line)
+        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
     if versioned.schema != SCHEMA {
         return Err(format!(
             "the evidence has the format {:?}, and this version of the program reads {SCHEMA:?}; use the version that wrote it",
             versioned.schema
         ));
     }
-    serde_json::from_slice(line).map_err(|error| format!("is not the beginning of an evidence file ({error})"))
+    serde_json::from_slice(line)
+        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))
 }
 
 /// Reads the line of one account.
@@ -634,8 +673,8 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
-    let line: Line<'_, ListBody> =
-        serde_json::from_slice(line).map_err(|error| format!("is not the evidence of an account ({error})"))?;
+    let line: Line<'_, ListBody> = serde_json::from_slice(line)
+        .map_err(|error| format!("is not the evidence of an account ({error})"))?;
     match header.accounts.get(line.account) {
         Some(asked) if asked.id == line.account_id => {}
         _ => {
@@ -646,8 +685,13 @@ pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, St
         }
     }
     let connectors = line.body.and_then(|body| body.result);
-    if connectors.is_none() != (line.outcome == Outcome::Unread) || line.error.is_none() != (line.outcome == Outcome::Read) {
-        return Err(format!("says {:?}, and its body or error say otherwise", line.outcome.as_str()));
+    if connectors.is_none() != (line.outcome == Outcome::Unread)
+        || line.error.is_none() != (line.outcome == Outcome::Read)
+    {
+        return Err(format!(
+            "says {:?}, and its body or error say otherwise",
+            line.outcome.as_str()
+        ));
     }
     Ok(AccountEvidence {
         position: line.account,
@@ -706,7 +750,10 @@ mod tests {
     }
 
     fn read(position: usize, domains: &[&str]) -> (AccountEvidence, String) {
-        let records: Vec<_> = domains.iter().map(|domain| serde_json::json!({"email_domain": domain})).collect();
+        let records: Vec<_> = domains
+            .iter()
+            .map(|domain| serde_json::json!({"email_domain": domain}))
+            .collect();
         let body = serde_json::json!({"success": true, "result": records});
         let mut evidence = AccountEvidence::unread(position, ReadError::new(ErrorKind::Api, ""));
         evidence.outcome = Outcome::Read;
@@ -730,7 +777,10 @@ mod tests {
         let mut written = writer.finish().unwrap();
         let mut opened = Evidence::open(&path).unwrap();
         assert_eq!(written.sha256(), opened.sha256());
-        assert_eq!(written.sha256(), crate::text::sha256_hex(&std::fs::read(&path).unwrap()));
+        assert_eq!(
+            written.sha256(),
+            crate::text::sha256_hex(&std::fs::read(&path).unwrap())
+        );
         for evidence in [&mut written, &mut opened] {
             assert_eq!(evidence.account(0).unwrap(), unread(0));
             assert_eq!(evidence.account(2).unwrap(), c);
@@ -755,13 +805,21 @@ mod tests {
         assert!(writer.is_read(0));
         let mut evidence = writer.finish().unwrap();
         assert_eq!(evidence.account(0).unwrap(), whole);
-        assert!(evidence.index().shared_domains().claimants("a.example").is_empty());
+        assert!(
+            evidence
+                .index()
+                .shared_domains()
+                .claimants("a.example")
+                .is_empty()
+        );
     }
 
     #[test]
     fn domains_claimed_more_than_once_are_found_across_accounts() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = EvidenceWriter::create(&dir.path().join(FILE_NAME), header(), FileMode::default()).unwrap();
+        let mut writer =
+            EvidenceWriter::create(&dir.path().join(FILE_NAME), header(), FileMode::default())
+                .unwrap();
         for (position, domains) in [(1, vec!["A.example."]), (0, vec!["a.example", "b.example"])] {
             let (evidence, body) = read(position, &domains);
             writer.append(&evidence, Some(body.as_bytes())).unwrap();
@@ -782,13 +840,23 @@ mod tests {
         writer.finish().unwrap();
         let whole = std::fs::read(&path).unwrap();
         let mut file = File::options().append(true).open(&path).unwrap();
-        file.write_all(br#"{"account":1,"account_id":"b000"#).unwrap();
+        file.write_all(br#"{"account":1,"account_id":"b000"#)
+            .unwrap();
         let cut = Evidence::open(&path).unwrap_err().to_string();
-        assert!(cut.contains("line 3: is cut off in the middle") && cut.contains("--resume"), "{cut}");
+        assert!(
+            cut.contains("line 3: is cut off in the middle") && cut.contains("--resume"),
+            "{cut}"
+        );
         let writer = EvidenceWriter::resume(&path).unwrap();
         assert!(writer.is_read(0) && !writer.is_read(1));
-        assert!(matches!(EvidenceWriter::resume(&path), Err(EvidenceError::Locked { .. })));
-        assert_eq!(writer.finish().unwrap().sha256(), crate::text::sha256_hex(&whole));
+        assert!(matches!(
+            EvidenceWriter::resume(&path),
+            Err(EvidenceError::Locked { .. })
+        ));
+        assert_eq!(
+            writer.finish().unwrap().sha256(),
+            crate::text::sha256_hex(&whole)
+        );
     }
 
     #[test]
@@ -802,11 +870,20 @@ mod tests {
         };
         assert!(said(String::new()).contains("line 1: is missing"));
         assert!(said("{}\n".to_owned()).contains("line 1: is not the beginning"));
-        assert!(said(head.replace("evidence/v1", "evidence/v9") + "\n").contains("use the version that wrote it"));
+        assert!(
+            said(head.replace("evidence/v1", "evidence/v9") + "\n")
+                .contains("use the version that wrote it")
+        );
         assert!(said(format!("{head}\nnonsense\n")).contains("line 2: is not the evidence"));
         let odd = |line: &str| said(format!("{head}\n{line}\n"));
-        assert!(odd(r#"{"account":7,"account_id":"x","outcome":"unread","attempts":1}"#).contains("line 2: names account x as number 7"));
-        let silent = format!(r#"{{"account":0,"account_id":"{}","outcome":"read","attempts":1}}"#, IDS[0]);
+        assert!(
+            odd(r#"{"account":7,"account_id":"x","outcome":"unread","attempts":1}"#)
+                .contains("line 2: names account x as number 7")
+        );
+        let silent = format!(
+            r#"{{"account":0,"account_id":"{}","outcome":"read","attempts":1}}"#,
+            IDS[0]
+        );
         assert!(odd(&silent).contains("line 2: says \"read\""));
     }
 

@@ -44,7 +44,11 @@ impl FileMode {
 /// # Errors
 /// The disk refuses.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

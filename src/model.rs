@@ -181,7 +181,8 @@ impl<'de, T: Wire> Deserialize<'de> for Field<T> {
                 Ok(T::from_flag(flag).map_or(Field::Unrecognised(flag.into()), Field::Known))
             }
             fn visit_str<E>(self, text: &str) -> Result<Field<T>, E> {
-                Ok(T::from_text(text).map_or_else(|| Field::Unrecognised(text.into()), Field::Known))
+                Ok(T::from_text(text)
+                    .map_or_else(|| Field::Unrecognised(text.into()), Field::Known))
             }
             fn visit_i64<E>(self, number: i64) -> Result<Field<T>, E> {
                 Ok(Field::Unrecognised(number.into()))
@@ -263,7 +264,9 @@ impl Connector {
     /// The domain in the form in which two spellings of one domain are equal: lower-cased, without the
     /// trailing dot, in IDNA form. `None` where the connector names no domain.
     pub fn canonical_domain(&self) -> Option<Cow<'_, str>> {
-        self.email_domain.known().map(|domain| canonical_domain(domain))
+        self.email_domain
+            .known()
+            .map(|domain| canonical_domain(domain))
     }
 
     /// The moment from which the age of its present state counts: the last change, else the making.
@@ -316,7 +319,9 @@ impl<'de> Deserialize<'de> for Connector {
                         Key::Id => connector.id = entries.next_value()?,
                         Key::EmailDomain => connector.email_domain = entries.next_value()?,
                         Key::Enabled => connector.enabled = entries.next_value()?,
-                        Key::UseFedrampLanguage => connector.use_fedramp_language = entries.next_value()?,
+                        Key::UseFedrampLanguage => {
+                            connector.use_fedramp_language = entries.next_value()?
+                        }
                         Key::CreatedOn => connector.created_on = entries.next_value()?,
                         Key::UpdatedOn => connector.updated_on = entries.next_value()?,
                         Key::Verification => {
@@ -326,7 +331,10 @@ impl<'de> Deserialize<'de> for Connector {
                         }
                         Key::Undocumented(key) => {
                             let value = entries.next_value()?;
-                            connector.undocumented.get_or_insert_default().insert(key, value);
+                            connector
+                                .undocumented
+                                .get_or_insert_default()
+                                .insert(key, value);
                         }
                     }
                 }
@@ -401,8 +409,13 @@ impl<'de> Deserialize<'de> for AnyVerification {
     }
 }
 
-fn field_of<T: Wire>(fields: &Map<String, Value>, key: &str) -> Result<Field<T>, serde_json::Error> {
-    fields.get(key).map_or(Ok(Field::Absent), Field::deserialize)
+fn field_of<T: Wire>(
+    fields: &Map<String, Value>,
+    key: &str,
+) -> Result<Field<T>, serde_json::Error> {
+    fields
+        .get(key)
+        .map_or(Ok(Field::Absent), Field::deserialize)
 }
 
 impl<T: Wire> Field<T> {
@@ -425,7 +438,8 @@ impl Serialize for Connector {
         self.id.write("id", &mut map)?;
         self.email_domain.write("email_domain", &mut map)?;
         self.enabled.write("enabled", &mut map)?;
-        self.use_fedramp_language.write("use_fedramp_language", &mut map)?;
+        self.use_fedramp_language
+            .write("use_fedramp_language", &mut map)?;
         match &self.odd_verification {
             Some(odd) => map.serialize_entry("verification", odd)?,
             None if self.verification == Verification::default() => {}
@@ -497,7 +511,10 @@ mod tests {
         let of = |value: Value| connector(value).enabled;
         assert_eq!(of(json!({})), Field::Absent);
         assert_eq!(of(json!({"enabled": null})), Field::Null);
-        assert_eq!(of(json!({"enabled": "yes"})), Field::Unrecognised(json!("yes")));
+        assert_eq!(
+            of(json!({"enabled": "yes"})),
+            Field::Unrecognised(json!("yes"))
+        );
         assert_eq!(of(json!({"enabled": false})), Field::Known(false));
     }
 
@@ -538,14 +555,20 @@ mod tests {
     fn a_time_with_four_fractional_digits_is_read() {
         let read = connector(json!({"updated_on": "2025-01-01T12:21:02.0000Z"}));
         assert_eq!(read.updated_on.shown(""), "2025-01-01 12:21:02");
-        let odd = connector(json!({"updated_on": "2025-13-01", "created_on": "2025-01-01T00:00:00Z"}));
+        let odd =
+            connector(json!({"updated_on": "2025-13-01", "created_on": "2025-01-01T00:00:00Z"}));
         assert_eq!(odd.updated_on.oddity(), Some("unrecognised"));
         assert_eq!(odd.changed_at(), odd.created_on.known().map(|t| t.at));
     }
 
     #[test]
     fn spellings_of_one_domain_are_equal() {
-        for spelling in ["b\u{fc}cher.example", "B\u{dc}CHER.example.", "xn--bcher-kva.example", " xn--bcher-kva.EXAMPLE"] {
+        for spelling in [
+            "b\u{fc}cher.example",
+            "B\u{dc}CHER.example.",
+            "xn--bcher-kva.example",
+            " xn--bcher-kva.EXAMPLE",
+        ] {
             assert_eq!(canonical_domain(spelling), "xn--bcher-kva.example");
         }
         assert_eq!(canonical_domain("a.example"), "a.example");

@@ -142,8 +142,14 @@ impl Waiver {
     /// Whether it means a finding, be it expired or not.
     pub fn matches(&self, rule: &str, account: &str, canonical_domain: Option<&str>) -> bool {
         self.rule == rule
-            && self.account.as_deref().is_none_or(|wanted| wanted == account)
-            && self.domain.as_deref().is_none_or(|wanted| Some(wanted) == canonical_domain)
+            && self
+                .account
+                .as_deref()
+                .is_none_or(|wanted| wanted == account)
+            && self
+                .domain
+                .as_deref()
+                .is_none_or(|wanted| Some(wanted) == canonical_domain)
     }
 
     /// Whether it no longer holds: from the day after its last.
@@ -164,7 +170,10 @@ impl Policy {
 
     /// Which FedRAMP text an account is expected to show.
     pub fn fedramp(&self, account: &str) -> FedrampExpectation {
-        let own = self.accounts.get(account).and_then(|expectation| expectation.fedramp);
+        let own = self
+            .accounts
+            .get(account)
+            .and_then(|expectation| expectation.fedramp);
         own.unwrap_or(self.fedramp)
     }
 
@@ -175,7 +184,10 @@ impl Policy {
 
     /// The rules that are judged by, in the order of the list.
     pub fn rules_in_force(&self) -> impl Iterator<Item = &'static Rule> {
-        RULES.iter().copied().filter(|rule| self.rules.get(rule.id) != Some(&RuleSetting::Off))
+        RULES
+            .iter()
+            .copied()
+            .filter(|rule| self.rules.get(rule.id) != Some(&RuleSetting::Off))
     }
 }
 
@@ -187,7 +199,11 @@ mod tests {
     fn a_pattern_with_a_star_means_what_stands_below_and_not_the_domain_itself() {
         let below = DomainPattern::parse("*.Agency.example.");
         assert!(below.matches("a.agency.example") && below.matches("a.b.agency.example"));
-        assert!(!below.matches("agency.example") && !below.matches("myagency.example") && !below.matches(".agency.example"));
+        assert!(
+            !below.matches("agency.example")
+                && !below.matches("myagency.example")
+                && !below.matches(".agency.example")
+        );
         assert!(DomainPattern::parse("Agency.EXAMPLE").matches("agency.example"));
     }
 

@@ -22,7 +22,10 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// A hash that is the same on every machine and in every version: the first 8 bytes of the SHA-256.
 pub fn stable_hash(bytes: &[u8]) -> u64 {
     let digest = Sha256::digest(bytes);
-    digest.iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
 /// A moment as the files write it: `YYYY-MM-DD HH:MM:SS`, in UTC.
@@ -48,6 +51,9 @@ mod tests {
 
     #[test]
     fn numbers_agree_with_their_nouns() {
-        assert_eq!((count(0, "account"), count(1, "account")), ("0 accounts".into(), "1 account".into()));
+        assert_eq!(
+            (count(0, "account"), count(1, "account")),
+            ("0 accounts".into(), "1 account".into())
+        );
     }
 }

@@ -45,18 +45,29 @@ const PERMISSION: &str =
 /// Says what an answer means. `location` is where a redirect points.
 pub fn meaning(status: StatusCode, location: Option<&str>, body: &[u8]) -> Meaning {
     let envelope = serde_json::from_slice::<Envelope>(body);
-    let errors = envelope.as_ref().map(|envelope| messages(&envelope.errors)).unwrap_or_default();
+    let errors = envelope
+        .as_ref()
+        .map(|envelope| messages(&envelope.errors))
+        .unwrap_or_default();
     if errors.iter().any(|error| is_throttling(error)) || status == StatusCode::TOO_MANY_REQUESTS {
-        return Meaning::Throttled(told(ErrorKind::RateLimited, &errors, "over the rate limit".to_owned()));
+        return Meaning::Throttled(told(
+            ErrorKind::RateLimited,
+            &errors,
+            "over the rate limit".to_owned(),
+        ));
     }
     if status.is_redirection() {
         let place = location.unwrap_or("no place at all");
-        let cause = format!("answered with a redirect (HTTP {}) to {place}, which is not followed: the token goes to no other address", status.as_u16());
+        let cause = format!(
+            "answered with a redirect (HTTP {}) to {place}, which is not followed: the token goes to no other address",
+            status.as_u16()
+        );
         return failure(ReadError::new(ErrorKind::Malformed, cause), false, false);
     }
     if !status.is_success() {
         let (kind, token_refused) = kind_of(status, &errors);
-        let passing = status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT);
+        let passing = status.is_server_error()
+            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT);
         let otherwise = match &envelope {
             Ok(_) => format!("HTTP {} without a reason", status.as_u16()),
             Err(_) => format!("HTTP {}, and {}", status.as_u16(), instead_of_json(body)),
@@ -74,7 +85,10 @@ pub fn meaning(status: StatusCode, location: Option<&str>, body: &[u8]) -> Meani
         }
         Ok(envelope) if envelope.success == Field::Known(false) => {
             let (kind, token_refused) = kind_of(status, &errors);
-            let otherwise = format!("HTTP {} that says `success: false` without a reason", status.as_u16());
+            let otherwise = format!(
+                "HTTP {} that says `success: false` without a reason",
+                status.as_u16()
+            );
             failure(told(kind, &errors, otherwise), token_refused, false)
         }
         Ok(_) => Meaning::Success,
@@ -143,10 +157,15 @@ fn kind_of(status: StatusCode, errors: &[Message]) -> (ErrorKind, bool) {
             Some("1000") if says("token") => Some((ErrorKind::Auth, true)),
             Some("6003" | "6111" | "9106") => Some((ErrorKind::Auth, true)),
             Some("7000" | "7003") => Some((ErrorKind::NotFound, false)),
-            _ if says("invalid access token") || says("invalid api token") || says("max auth failures") => {
+            _ if says("invalid access token")
+                || says("invalid api token")
+                || says("max auth failures") =>
+            {
                 Some((ErrorKind::Auth, true))
             }
-            _ if says("authentication error") => Some((ErrorKind::Auth, status == StatusCode::UNAUTHORIZED)),
+            _ if says("authentication error") => {
+                Some((ErrorKind::Auth, status == StatusCode::UNAUTHORIZED))
+            }
             _ if says("unauthorized to access") => Some((ErrorKind::Forbidden, false)),
             _ if says("could not route to") => Some((ErrorKind::NotFound, false)),
             _ => None,
@@ -168,8 +187,16 @@ fn told(kind: ErrorKind, errors: &[Message], otherwise: String) -> ReadError {
     let Some(first) = errors.first() else {
         return ReadError::new(kind, otherwise);
     };
-    let texts: Vec<_> = errors.iter().map(|error| error.text.as_str()).filter(|text| !text.is_empty()).collect();
-    let mut message = if texts.is_empty() { otherwise } else { texts.join("; ") };
+    let texts: Vec<_> = errors
+        .iter()
+        .map(|error| error.text.as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    let mut message = if texts.is_empty() {
+        otherwise
+    } else {
+        texts.join("; ")
+    };
     if first.code.as_deref() == Some("10000") {
         message = format!("{message}: {PERMISSION}");
     }
@@ -210,7 +237,9 @@ mod tests {
     }
 
     fn error(code: &str, message: &str) -> String {
-        format!(r#"{{"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[],"result":null}}"#)
+        format!(
+            r#"{{"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[],"result":null}}"#
+        )
     }
 
     #[test]
@@ -221,25 +250,77 @@ mod tests {
             (401, "10000", "Authentication error", Auth, true),
             (403, "10000", "Forbidden", Auth, false),
             (403, "9109", "Invalid access token", Auth, true),
-            (403, "9109", "Max auth failures reached, please check your Authorization header.", Auth, true),
-            (403, "9109", "Unauthorized to access requested resource", Forbidden, false),
-            (403, "9109", "Cannot use the access token from location: 192.0.2.1", Auth, true),
+            (
+                403,
+                "9109",
+                "Max auth failures reached, please check your Authorization header.",
+                Auth,
+                true,
+            ),
+            (
+                403,
+                "9109",
+                "Unauthorized to access requested resource",
+                Forbidden,
+                false,
+            ),
+            (
+                403,
+                "9109",
+                "Cannot use the access token from location: 192.0.2.1",
+                Auth,
+                true,
+            ),
             (401, "1000", "Invalid API Token", Auth, true),
             (400, "1000", "Invalid API Token", Auth, true),
-            (400, "1001", "List accounts endpoint does not support account owned tokens.", Api, false),
+            (
+                400,
+                "1001",
+                "List accounts endpoint does not support account owned tokens.",
+                Api,
+                false,
+            ),
             (400, "6003", "Invalid request headers", Auth, true),
-            (400, "9106", "Missing X-Auth-Key, X-Auth-Email or Authorization headers", Auth, true),
-            (404, "7003", "Could not route to /accounts/x, perhaps your object identifier is invalid?", NotFound, false),
+            (
+                400,
+                "9106",
+                "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
+                Auth,
+                true,
+            ),
+            (
+                404,
+                "7003",
+                "Could not route to /accounts/x, perhaps your object identifier is invalid?",
+                NotFound,
+                false,
+            ),
             (400, "7000", "No route for that URI", NotFound, false),
-            (429, "971", "Please wait and consider throttling your request speed", RateLimited, false),
-            (200, "971", "Please wait and consider throttling your request speed", RateLimited, false),
+            (
+                429,
+                "971",
+                "Please wait and consider throttling your request speed",
+                RateLimited,
+                false,
+            ),
+            (
+                200,
+                "971",
+                "Please wait and consider throttling your request speed",
+                RateLimited,
+                false,
+            ),
             (429, "10100", "x", RateLimited, false),
             (503, "10429", "x", RateLimited, false),
         ] {
             let quoted = format!("\"{code}\"");
             for code in [code, &quoted] {
                 let (got, refused, _) = judged(status, &error(code, message));
-                assert_eq!((got, refused), (kind, token_refused), "{status} {code} {message}");
+                assert_eq!(
+                    (got, refused),
+                    (kind, token_refused),
+                    "{status} {code} {message}"
+                );
             }
         }
     }
@@ -247,8 +328,18 @@ mod tests {
     #[test]
     fn without_a_code_the_message_speaks_and_without_a_message_the_status() {
         use ErrorKind::*;
-        assert_eq!(judged(403, r#"{"success":false,"errors":[{"message":"Invalid access token"}]}"#).0, Auth);
-        assert_eq!(judged(400, r#"{"errors":["Could not route to /x"]}"#).0, NotFound);
+        assert_eq!(
+            judged(
+                403,
+                r#"{"success":false,"errors":[{"message":"Invalid access token"}]}"#
+            )
+            .0,
+            Auth
+        );
+        assert_eq!(
+            judged(400, r#"{"errors":["Could not route to /x"]}"#).0,
+            NotFound
+        );
         for (status, kind, passing) in [
             (400, Api, false),
             (401, Auth, false),
@@ -262,7 +353,14 @@ mod tests {
             (503, Server, true),
             (599, Server, true),
         ] {
-            for body in ["", "<html>x</html>", "{}", "[]", r#"{"errors":null}"#, r#"{"errors":{}}"#] {
+            for body in [
+                "",
+                "<html>x</html>",
+                "{}",
+                "[]",
+                r#"{"errors":null}"#,
+                r#"{"errors":{}}"#,
+            ] {
                 let (got, _, again) = judged(status, body);
                 assert_eq!((got, again), (kind, passing), "{status} {body:?}");
             }
@@ -287,7 +385,14 @@ mod tests {
     fn a_success_with_code_10000_among_its_messages_is_one() {
         let body = br#"{"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active"}],"result":{}}"#;
         assert_eq!(meaning(StatusCode::OK, None, body), Meaning::Success);
-        assert_eq!(meaning(StatusCode::OK, None, br#"{"success":true,"errors":null,"result":[]}"#), Meaning::Success);
+        assert_eq!(
+            meaning(
+                StatusCode::OK,
+                None,
+                br#"{"success":true,"errors":null,"result":[]}"#
+            ),
+            Meaning::Success
+        );
     }
 
     proptest::proptest! {

@@ -136,7 +136,11 @@ impl Lane {
     }
 
     fn stop(&self, kind: ErrorKind, code: Option<String>, message: String) {
-        let error = ReadError { kind, code, message };
+        let error = ReadError {
+            kind,
+            code,
+            message,
+        };
         if self.stopped.set(error.clone()).is_ok() {
             tracing::error!(token = self.name, code = error.code, "{}", error.message);
         }
@@ -213,7 +217,11 @@ enum Broken {
 /// What an attempt led to.
 enum Attempt {
     Done(reqwest::Result<reqwest::Response>),
-    Again { wait: Duration, because: ReadError, counts: bool },
+    Again {
+        wait: Duration,
+        because: ReadError,
+        counts: bool,
+    },
 }
 
 impl Session {
@@ -237,14 +245,27 @@ impl Session {
         let mut retries = 0;
         loop {
             let Some(attempt) = request.try_clone() else {
-                return Ok(self.give_up(ReadError::new(ErrorKind::Api, "the request cannot be sent twice")));
+                return Ok(self.give_up(ReadError::new(
+                    ErrorKind::Api,
+                    "the request cannot be sent twice",
+                )));
             };
             match self.attempt(http, attempt, operation, retries).await {
                 Attempt::Done(result) => return result,
-                Attempt::Again { wait, because, counts } => {
+                Attempt::Again {
+                    wait,
+                    because,
+                    counts,
+                } => {
                     retries += u32::from(counts);
                     let wait_ms = wait.as_millis() as u64;
-                    tracing::debug!(operation, retries, wait_ms, "asked again: {}", because.message);
+                    tracing::debug!(
+                        operation,
+                        retries,
+                        wait_ms,
+                        "asked again: {}",
+                        because.message
+                    );
                     tokio::time::sleep(wait).await;
                 }
             }
@@ -286,8 +307,13 @@ impl Session {
                 self.judge(answer, &lane_turn, is_read, retries)
             }
             Err(Broken::TooLarge) => {
-                let message = format!("the answer is larger than {} MiB", LARGEST_BODY / 1024 / 1024);
-                Attempt::Done(Ok(self.give_up(ReadError::new(ErrorKind::Malformed, message))))
+                let message = format!(
+                    "the answer is larger than {} MiB",
+                    LARGEST_BODY / 1024 / 1024
+                );
+                Attempt::Done(Ok(
+                    self.give_up(ReadError::new(ErrorKind::Malformed, message))
+                ))
             }
             Err(Broken::Transport(error)) => {
                 let failure = transport_failure(&error, self.gate.options.timeout);
@@ -307,7 +333,11 @@ impl Session {
     }
 
     /// Sends one attempt and reads its whole body.
-    async fn send(&self, http: &reqwest::Client, request: reqwest::Request) -> Result<Answer, Broken> {
+    async fn send(
+        &self,
+        http: &reqwest::Client,
+        request: reqwest::Request,
+    ) -> Result<Answer, Broken> {
         let mut response = http.execute(request).await.map_err(Broken::Transport)?;
         let expected = response.content_length().unwrap_or(0);
         if expected > LARGEST_BODY as u64 {
@@ -349,11 +379,22 @@ impl Session {
         let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
         if let Some(wait) = asked_to_wait.filter(|&wait| wait > LONGEST_RETRY_AFTER) {
             if let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning {
-                let message = format!("{}; it asks to wait for {} s, which is too long", error.message, wait.as_secs());
+                let message = format!(
+                    "{}; it asks to wait for {} s, which is too long",
+                    error.message,
+                    wait.as_secs()
+                );
                 if matches!(meaning, Meaning::Throttled(_)) {
-                    self.lane.stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
+                    self.lane
+                        .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
                 }
-                return Attempt::Done(Ok(self.fail(answer, ReadError { message, ..error.clone() })));
+                return Attempt::Done(Ok(self.fail(
+                    answer,
+                    ReadError {
+                        message,
+                        ..error.clone()
+                    },
+                )));
             }
         }
         match meaning {
@@ -373,14 +414,16 @@ impl Session {
                         "still over the rate limit after {MAX_PAUSES} pauses in a row with the token of {}: {}",
                         self.lane.name, error.message
                     );
-                    self.lane.stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
+                    self.lane
+                        .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
                     Attempt::Done(Ok(self.fail(answer, ReadError { message, ..error })))
                 }
             },
             Meaning::Failure { error, passing, .. } => {
                 turn.accepted();
                 if passing && is_read && retries < self.gate.options.retries {
-                    let wait = asked_to_wait.unwrap_or_else(|| backoff(self.gate.options.retry_delay, retries));
+                    let wait = asked_to_wait
+                        .unwrap_or_else(|| backoff(self.gate.options.retry_delay, retries));
                     return Attempt::Again {
                         wait,
                         because: error,
@@ -432,7 +475,14 @@ fn transport_failure(error: &reqwest::Error, timeout: Duration) -> ReadError {
         return ReadError::new(ErrorKind::Timeout, message);
     }
     // The address would stand in the message a second time.
-    let mut causes = vec![if error.is_connect() { "cannot connect" } else { "the connection broke" }.to_owned()];
+    let mut causes = vec![
+        if error.is_connect() {
+            "cannot connect"
+        } else {
+            "the connection broke"
+        }
+        .to_owned(),
+    ];
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let text = cause.to_string();

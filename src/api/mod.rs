@@ -49,7 +49,9 @@ impl ClientHooks<Session> for generated::Client {
         request: reqwest::Request,
         info: &OperationInfo,
     ) -> reqwest::Result<reqwest::Response> {
-        self.inner().exec(self.client(), request, info.operation_id).await
+        self.inner()
+            .exec(self.client(), request, info.operation_id)
+            .await
     }
 }
 
@@ -66,7 +68,9 @@ impl BaseUrl {
         let example = format!("an API's address looks like {DEFAULT_BASE_URL}");
         let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {example}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(format!("holds a user or password, which the API does not take; {example}"));
+            return Err(format!(
+                "holds a user or password, which the API does not take; {example}"
+            ));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("holds a query or fragment; {example}"));
@@ -135,7 +139,11 @@ impl Api {
     ///
     /// # Errors
     /// The certificate or the system's TLS settings cannot be used; in words.
-    pub fn new(base_url: BaseUrl, gate: Arc<Gate>, extra_root: Option<&[u8]>) -> Result<Self, String> {
+    pub fn new(
+        base_url: BaseUrl,
+        gate: Arc<Gate>,
+        extra_root: Option<&[u8]>,
+    ) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cf-sso-audit/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -145,14 +153,21 @@ impl Api {
             builder = builder.no_proxy();
         }
         if let Some(pem) = extra_root {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
             if certificates.is_empty() {
-                return Err("holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned());
+                return Err(
+                    "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned(),
+                );
             }
             builder = builder.tls_certs_merge(certificates);
         }
         let http = builder.build().map_err(|error| described(&error))?;
-        Ok(Self { base_url, http, gate })
+        Ok(Self {
+            base_url,
+            http,
+            gate,
+        })
     }
 
     /// The address.
@@ -176,7 +191,11 @@ impl Api {
     }
 
     /// Lists an account's connectors. The list has no pages: it is asked for once.
-    pub async fn list_connectors(&self, lane: &Arc<Lane>, account_id: &str) -> Answered<ConnectorList> {
+    pub async fn list_connectors(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+    ) -> Answered<ConnectorList> {
         let id = match types::AccountId::try_from(account_id) {
             Ok(id) => id,
             Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
@@ -184,7 +203,9 @@ impl Api {
         let client = self.client(lane);
         let answer = client.get_all_sso_connectors(&id).await;
         conclude(&client, answer).and_then(|list| {
-            let connectors = list.result.ok_or_else(|| no_result("a list of connectors"))?;
+            let connectors = list
+                .result
+                .ok_or_else(|| no_result("a list of connectors"))?;
             Ok(ConnectorList {
                 connectors,
                 total_count: info_number(list.result_info.as_ref(), "total_count"),
@@ -219,20 +240,30 @@ impl Api {
     ///
     /// # Errors
     /// A page could not be read, or the list is empty.
-    pub async fn list_organization(&self, lane: &Arc<Lane>, organization: &str) -> Result<ListedAccounts, ReadError> {
+    pub async fn list_organization(
+        &self,
+        lane: &Arc<Lane>,
+        organization: &str,
+    ) -> Result<ListedAccounts, ReadError> {
         let mut listing = Listing::default();
         let mut page_token: Option<String> = None;
         loop {
             let client = self.client(lane);
             let answer = client
-                .organizations_get_accounts(organization, Some(ORGANIZATION_PAGE_SIZE), page_token.as_deref())
+                .organizations_get_accounts(
+                    organization,
+                    Some(ORGANIZATION_PAGE_SIZE),
+                    page_token.as_deref(),
+                )
                 .await;
             let list = conclude(&client, answer).result?;
             let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
             let info = list.result_info.as_ref();
             listing.total = info_number(info, "total_size").or(listing.total);
             let brought_new = listing.add(accounts);
-            let next = info.and_then(|info| info.get("next_page_token")).and_then(Value::as_str);
+            let next = info
+                .and_then(|info| info.get("next_page_token"))
+                .and_then(Value::as_str);
             match next.filter(|token| !token.is_empty()) {
                 Some(next) if brought_new => page_token = Some(next.to_owned()),
                 Some(_) => {
@@ -256,17 +287,25 @@ impl<T> Answered<T> {
 }
 
 /// What became of a call: the gate's word on it first, then whether its answer could be decoded.
-fn conclude<T>(client: &generated::Client, answer: Result<ResponseValue<T>, Error<Value>>) -> Answered<T> {
+fn conclude<T>(
+    client: &generated::Client,
+    answer: Result<ResponseValue<T>, Error<Value>>,
+) -> Answered<T> {
     let exchange = {
-        let mut noted = client.inner().exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = client
+            .inner()
+            .exchange
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *noted)
     };
     let result = match (&exchange.failure, answer) {
         (Some(failure), _) => Err(failure.clone()),
         // What is kept as evidence is text, in parts of it too that no type looks at.
-        (None, Ok(_)) if std::str::from_utf8(&exchange.body).is_err() => {
-            Err(ReadError::new(ErrorKind::Malformed, "the body is not UTF-8 text"))
-        }
+        (None, Ok(_)) if std::str::from_utf8(&exchange.body).is_err() => Err(ReadError::new(
+            ErrorKind::Malformed,
+            "the body is not UTF-8 text",
+        )),
         (None, Ok(value)) => Ok(value.into_inner()),
         (None, Err(error)) => Err(ReadError::new(ErrorKind::Malformed, undecodable(&error))),
     };
@@ -275,13 +314,22 @@ fn conclude<T>(client: &generated::Client, answer: Result<ResponseValue<T>, Erro
 
 fn undecodable(error: &Error<Value>) -> String {
     match error {
-        Error::InvalidResponsePayload(_, cause) => format!("the body is not the list that the API documents ({cause})"),
+        Error::InvalidResponsePayload(_, cause) => {
+            format!("the body is not the list that the API documents ({cause})")
+        }
         Error::UnexpectedResponse(response) => {
-            format!("HTTP {}, which the API does not document", response.status().as_u16())
+            format!(
+                "HTTP {}, which the API does not document",
+                response.status().as_u16()
+            )
         }
         Error::InvalidRequest(cause) | Error::Custom(cause) => cause.clone(),
-        Error::CommunicationError(cause) | Error::InvalidUpgrade(cause) | Error::ResponseBodyError(cause) => described(cause),
-        Error::ErrorResponse(response) => format!("HTTP {} without a reason", response.status().as_u16()),
+        Error::CommunicationError(cause)
+        | Error::InvalidUpgrade(cause)
+        | Error::ResponseBodyError(cause) => described(cause),
+        Error::ErrorResponse(response) => {
+            format!("HTTP {} without a reason", response.status().as_u16())
+        }
     }
 }
 
@@ -304,7 +352,10 @@ fn not_sent<T>(kind: ErrorKind, message: String) -> Answered<T> {
 }
 
 fn no_result(what: &str) -> ReadError {
-    ReadError::new(ErrorKind::Malformed, format!("the answer has no `result` where {what} should be"))
+    ReadError::new(
+        ErrorKind::Malformed,
+        format!("the answer has no `result` where {what} should be"),
+    )
 }
 
 /// A number of `result_info`, which may come as text.
@@ -352,7 +403,9 @@ impl Listing {
         }
         let listed = self.accounts.len() as u64;
         if let Some(total) = self.total.filter(|&total| total > listed) {
-            self.gaps.push(format!("{what} says there are {total} accounts, and brought {listed}"));
+            self.gaps.push(format!(
+                "{what} says there are {total} accounts, and brought {listed}"
+            ));
         }
         Ok(ListedAccounts {
             accounts: self.accounts,
@@ -388,7 +441,10 @@ mod tests {
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(BaseUrl::parse("https://a.example/v4/").unwrap().as_str(), "https://a.example/v4");
+        assert_eq!(
+            BaseUrl::parse("https://a.example/v4/").unwrap().as_str(),
+            "https://a.example/v4"
+        );
     }
 
     #[test]

@@ -88,7 +88,11 @@ impl Schedule {
         if self.pauses_in_a_row > 0 && self.under_way > 0 {
             return Turn::AfterAnswer;
         }
-        while self.answered.front().is_some_and(|&at| at + self.rate.window <= now) {
+        while self
+            .answered
+            .front()
+            .is_some_and(|&at| at + self.rate.window <= now)
+        {
             self.answered.pop_front();
         }
         self.raise_limit(now);
@@ -124,7 +128,12 @@ impl Schedule {
     }
 
     /// A request sent at `sent` was refused at `now` for being one too many.
-    pub fn throttled(&mut self, now: Duration, sent: Duration, retry_after: Option<Duration>) -> Throttled {
+    pub fn throttled(
+        &mut self,
+        now: Duration,
+        sent: Duration,
+        retry_after: Option<Duration>,
+    ) -> Throttled {
         let until = now + retry_after.unwrap_or(self.rate.window);
         let same_block = self.pause_began.is_some_and(|began| sent <= began);
         if !same_block {
@@ -207,7 +216,12 @@ impl Pacer {
             let now = self.epoch.elapsed();
             let turn = self.schedule().next(now);
             match turn {
-                Turn::Go => return UnderWay { pacer: self, sent: now },
+                Turn::Go => {
+                    return UnderWay {
+                        pacer: self,
+                        sent: now,
+                    };
+                }
                 Turn::At(at) => {
                     let at = self.epoch + at;
                     let _shown = Shown::new(self, at);
@@ -220,7 +234,10 @@ impl Pacer {
 
     /// Until when requests wait for their turn, where they do.
     pub fn waits_until(&self) -> Option<Instant> {
-        *self.waits_until.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .waits_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,14 +246,21 @@ struct Shown<'a>(&'a Pacer);
 
 impl<'a> Shown<'a> {
     fn new(pacer: &'a Pacer, until: Instant) -> Self {
-        *pacer.waits_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        *pacer
+            .waits_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(until);
         Self(pacer)
     }
 }
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
-        *self.0.waits_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .0
+            .waits_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -255,7 +279,11 @@ mod tests {
     /// when each was sent and answered.
     fn run(rate: Rate, at_once: usize, delays: &[Duration]) -> Vec<(Duration, Duration)> {
         let mut schedule = Schedule::new(rate);
-        let (mut now, mut under_way, mut done) = (Duration::ZERO, Vec::<(Duration, Duration)>::new(), Vec::new());
+        let (mut now, mut under_way, mut done) = (
+            Duration::ZERO,
+            Vec::<(Duration, Duration)>::new(),
+            Vec::new(),
+        );
         let mut delays = delays.iter();
         let mut next = delays.next();
         while next.is_some() || !under_way.is_empty() {
@@ -272,7 +300,10 @@ mod tests {
                 (Turn::At(at), answer) if answer.is_none_or(|answer| at < answer) => now = at,
                 (_, answer) => {
                     now = now.max(answer.expect("who waits for an answer has asked"));
-                    let at = under_way.iter().position(|&(_, a)| Some(a) == answer).unwrap();
+                    let at = under_way
+                        .iter()
+                        .position(|&(_, a)| Some(a) == answer)
+                        .unwrap();
                     done.push(under_way.swap_remove(at));
                     schedule.answered(now);
                 }
@@ -283,7 +314,10 @@ mod tests {
 
     #[test]
     fn the_whole_budget_goes_at_once_and_then_each_as_soon_as_the_window_lets_it() {
-        let sent: Vec<_> = run(rate(3, 100 * MS), 32, &[10 * MS; 7]).into_iter().map(|(sent, _)| sent).collect();
+        let sent: Vec<_> = run(rate(3, 100 * MS), 32, &[10 * MS; 7])
+            .into_iter()
+            .map(|(sent, _)| sent)
+            .collect();
         assert_eq!(sent, [0, 0, 0, 110, 110, 110, 220].map(|ms| ms * MS));
     }
 
@@ -295,12 +329,19 @@ mod tests {
         }
         for _ in 0..3 {
             schedule.answered(5 * MS);
-            assert_eq!(schedule.throttled(5 * MS, Duration::ZERO, Some(50 * MS)), Throttled::Paused(55 * MS));
+            assert_eq!(
+                schedule.throttled(5 * MS, Duration::ZERO, Some(50 * MS)),
+                Throttled::Paused(55 * MS)
+            );
         }
         assert_eq!(schedule.pauses_in_a_row, 1);
         assert_eq!(schedule.next(54 * MS), Turn::At(55 * MS));
         assert_eq!(schedule.next(55 * MS), Turn::Go);
-        assert_eq!(schedule.next(55 * MS), Turn::AfterAnswer, "one goes first after a pause");
+        assert_eq!(
+            schedule.next(55 * MS),
+            Turn::AfterAnswer,
+            "one goes first after a pause"
+        );
         schedule.answered(56 * MS);
         schedule.accepted();
         assert_eq!(schedule.next(56 * MS), Turn::Go);
@@ -318,7 +359,10 @@ mod tests {
         assert_eq!(refuse(&mut schedule, 2000), Throttled::Paused(2100 * MS));
         schedule.accepted();
         for at in [3000, 4000, 5000] {
-            assert_eq!(refuse(&mut schedule, at), Throttled::Paused((at + 100) * MS));
+            assert_eq!(
+                refuse(&mut schedule, at),
+                Throttled::Paused((at + 100) * MS)
+            );
         }
         assert_eq!(refuse(&mut schedule, 6000), Throttled::InVain);
     }

@@ -31,7 +31,9 @@ pub fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 /// Exponential back-off with full jitter: anything up to `first` before the second attempt, up to twice
 /// that before the third, and so on up to [`LONGEST_DELAY`]. `retry` counts from 0.
 pub fn backoff(first: Duration, retry: u32) -> Duration {
-    let most = first.saturating_mul(2u32.saturating_pow(retry)).min(LONGEST_DELAY);
+    let most = first
+        .saturating_mul(2u32.saturating_pow(retry))
+        .min(LONGEST_DELAY);
     most.mul_f64(random_fraction())
 }
 
@@ -51,7 +53,10 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
         let at = |text| parse_retry_after(text, now);
         assert_eq!(at(" 120 "), Some(Duration::from_secs(120)));
-        assert_eq!(at("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
+        assert_eq!(
+            at("Sun, 06 Nov 1994 08:49:47 GMT"),
+            Some(Duration::from_secs(10))
+        );
         assert_eq!(at("Sun, 06 Nov 1994 08:49:27 GMT"), Some(Duration::ZERO));
         for odd in ["", "-1", "1.5", "soon", "99999999999999999999999"] {
             assert_eq!(at(odd), None, "{odd}");

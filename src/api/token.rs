@@ -162,17 +162,31 @@ mod tests {
 
     #[test]
     fn what_no_header_may_hold_is_refused_by_name_and_not_repeated() {
-        for (text, kind) in [("a\nb", "a line break"), ("a b", "white space"), ("a\u{7f}b", "a control"), ("a\u{e9}", "outside ASCII")] {
+        for (text, kind) in [
+            ("a\nb", "a line break"),
+            ("a b", "white space"),
+            ("a\u{7f}b", "a control"),
+            ("a\u{e9}", "outside ASCII"),
+        ] {
             let said = Token::parse("MY_TOKEN", text).unwrap_err().to_string();
-            assert!(said.starts_with("MY_TOKEN holds") && said.contains(kind) && !said.contains(text), "{said}");
+            assert!(
+                said.starts_with("MY_TOKEN holds") && said.contains(kind) && !said.contains(text),
+                "{said}"
+            );
         }
-        assert_eq!(Token::parse("T", " \n"), Err(TokenError::Empty("T".to_owned())));
+        assert_eq!(
+            Token::parse("T", " \n"),
+            Err(TokenError::Empty("T".to_owned()))
+        );
     }
 
     #[test]
     fn an_answer_that_repeats_the_token_is_redacted() {
         let token = Token::parse("T", "s3cret").unwrap();
-        assert_eq!(token.redact(b"a s3cret b s3crets3cret").unwrap(), b"a [token] b [token][token]");
+        assert_eq!(
+            token.redact(b"a s3cret b s3crets3cret").unwrap(),
+            b"a [token] b [token][token]"
+        );
         assert_eq!(token.redact(b"nothing"), None);
     }
 }

@@ -17,9 +17,11 @@ use crate::api::{Api, BaseUrl, Lane, ListedAccounts, Token};
 use crate::baseline::{self, Baseline};
 use crate::clock::Clock;
 use crate::collect::{End, collect};
-use crate::evidence::{self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader};
-use crate::policy::Policy;
+use crate::evidence::{
+    self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader,
+};
 use crate::file_mode::FileMode;
+use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, ReportError, Settings};
 use crate::rules::Severity;
@@ -135,11 +137,19 @@ struct ReportArgs {
 }
 
 fn format_names() -> clap::builder::PossibleValuesParser {
-    FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().into()
+    FORMATS
+        .iter()
+        .map(|format| format.name)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn default_formats() -> Vec<String> {
-    FORMATS.iter().filter(|format| format.by_default).map(|format| format.name.to_owned()).collect()
+    FORMATS
+        .iter()
+        .filter(|format| format.by_default)
+        .map(|format| format.name.to_owned())
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -159,7 +169,10 @@ impl ReportArgs {
     }
 
     fn formats(&self) -> Vec<&'static FormatSpec> {
-        FORMATS.iter().filter(|format| self.format.iter().any(|name| name == format.name)).collect()
+        FORMATS
+            .iter()
+            .filter(|format| self.format.iter().any(|name| name == format.name))
+            .collect()
     }
 }
 
@@ -168,7 +181,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let template = PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string()))?;
     // The simulated API lives as long as the run.
-    let demo = if args.accounts.demo { Some(start_demo(clock).await?) } else { None };
+    let demo = if args.accounts.demo {
+        Some(start_demo(clock).await?)
+    } else {
+        None
+    };
     let base_url = match &demo {
         Some(running) => BaseUrl::parse(&running.base_url()).map_err(Failure::failed)?,
         None => args.connection.base_url()?,
@@ -178,11 +195,15 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Some(partial) => Run::resume(&args, &partial, &base_url)?,
         None => Run::prepare(&args)?,
     };
-    let mut tokens = Tokens::new(&args.connection, demo.as_ref().map(simulator::Running::token));
+    let mut tokens = Tokens::new(
+        &args.connection,
+        demo.as_ref().map(simulator::Running::token),
+    );
     tokens.check(&run, &args.accounts)?;
     let api = args.connection.api(base_url, clock)?;
     if run.writer.is_none() {
-        run.begin(&args, &api, &mut tokens, clock, demo.is_some()).await?;
+        run.begin(&args, &api, &mut tokens, clock, demo.is_some())
+            .await?;
     }
     let outcome = run.collect(&args, &api, &mut tokens, quiet).await?;
     let (destination, mut evidence) = match outcome {
@@ -193,7 +214,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let header = evidence.header().clone();
     let mut baseline = find_baseline(&args, &header.run_id)?;
     let fail_on = args.judgement.fail_on.severity();
-    let (dialect, formats, mode) = (args.report.dialect(), args.report.formats(), FileMode(args.report.output_mode));
+    let (dialect, formats, mode) = (
+        args.report.dialect(),
+        args.report.formats(),
+        FileMode(args.report.output_mode),
+    );
     let partial = destination.partial();
     let now = header.started;
     // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
@@ -207,7 +232,13 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
             template: &template,
             mode,
         };
-        let summary = report::write(&partial, &mut evidence, &header, baseline.as_mut(), &settings)?;
+        let summary = report::write(
+            &partial,
+            &mut evidence,
+            &header,
+            baseline.as_mut(),
+            &settings,
+        )?;
         let code = match fail_on {
             _ if !summary.coverage.is_whole() => exit::INCOMPLETE,
             Some(severity) if summary.reaches(severity, false) => exit::FINDINGS,
@@ -223,7 +254,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         }
     };
     let (code, text) = written
-        .map_err(|error| Failure::failed(format!("the report was not written: {error}; this is a bug of this program")))?
+        .map_err(|error| {
+            Failure::failed(format!(
+                "the report was not written: {error}; this is a bug of this program"
+            ))
+        })?
         .map_err(|error| report_failure(&error, &destination))?;
     let whole = destination.publish()?;
     if !quiet {
@@ -297,8 +332,12 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     }
     let output = &args.report.output;
-    let newest = baseline::newest_partial(output)
-        .map_err(|error| Failure::failed(format!("cannot look for unfinished runs in {}: {error}", output.display())))?;
+    let newest = baseline::newest_partial(output).map_err(|error| {
+        Failure::failed(format!(
+            "cannot look for unfinished runs in {}: {error}",
+            output.display()
+        ))
+    })?;
     match newest {
         Some(partial) => Ok(Some(partial)),
         None => Err(Failure::usage(format!("there is no unfinished run in {}", output.display()))
@@ -370,7 +409,11 @@ impl<'a> Tokens<'a> {
             ("", None) => self.connection.token()?,
             (variable, _) => (variable.to_owned(), token_of_variable(variable)?),
         };
-        let same = self.lanes.values().find(|lane| lane.has(&token)).map(Arc::clone);
+        let same = self
+            .lanes
+            .values()
+            .find(|lane| lane.has(&token))
+            .map(Arc::clone);
         let lane = same.unwrap_or_else(|| self.connection.lane(&name, token));
         self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
         Ok(lane)
@@ -401,7 +444,12 @@ impl Run {
             writer: None,
         };
         run.read_named(&args.accounts)?;
-        let AccountsArgs { all_accounts, demo, organization, .. } = &args.accounts;
+        let AccountsArgs {
+            all_accounts,
+            demo,
+            organization,
+            ..
+        } = &args.accounts;
         let asks_api = *all_accounts || *demo || !organization.is_empty();
         if !asks_api && run.named.accounts().is_empty() {
             return Err(Failure::usage("no account was named").hint(
@@ -416,18 +464,31 @@ impl Run {
 
     fn read_named(&mut self, args: &AccountsArgs) -> Result<(), Failure> {
         if !args.ids.is_empty() {
-            args.ids.iter().for_each(|id| self.named.add(AskedAccount::new(id, "the command line")));
-            self.sources.push(format!("the command line ({})", count(args.ids.len(), "account")));
+            args.ids
+                .iter()
+                .for_each(|id| self.named.add(AskedAccount::new(id, "the command line")));
+            self.sources.push(format!(
+                "the command line ({})",
+                count(args.ids.len(), "account")
+            ));
         }
         for path in &args.accounts_file {
-            let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-            let bytes = read_file_or_stdin(path)
-                .map_err(|error| Failure::usage(format!("cannot read the accounts file {name}: {error}")))?;
+            let name = if path == Path::new("-") {
+                "standard input".to_owned()
+            } else {
+                path.display().to_string()
+            };
+            let bytes = read_file_or_stdin(path).map_err(|error| {
+                Failure::usage(format!("cannot read the accounts file {name}: {error}"))
+            })?;
             let accounts = parse_accounts_file(&name, &bytes).map_err(|problem| {
                 Failure::usage(format!("{name}: {problem}")).hint("an accounts file has one account id a line, or is CSV with a column account_id")
             })?;
-            self.sources.push(format!("{name} ({})", count(accounts.len(), "account")));
-            accounts.into_iter().for_each(|account| self.named.add(account));
+            self.sources
+                .push(format!("{name} ({})", count(accounts.len(), "account")));
+            accounts
+                .into_iter()
+                .for_each(|account| self.named.add(account));
         }
         Ok(())
     }
@@ -436,9 +497,18 @@ impl Run {
         if self.accounts().iter().any(AskedAccount::is_valid) {
             return Ok(());
         }
-        let problems: Vec<_> = self.accounts().iter().take(10).map(|account| account.problem.as_str()).collect();
+        let problems: Vec<_> = self
+            .accounts()
+            .iter()
+            .take(10)
+            .map(|account| account.problem.as_str())
+            .collect();
         let more = self.accounts().len() - problems.len();
-        let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!("\nand {more} more")
+        } else {
+            String::new()
+        };
         Err(Failure::usage(format!("no account has a valid id:\n{}{more}", problems.join("\n")))
             .hint("an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"))
     }
@@ -453,15 +523,24 @@ impl Run {
     /// Opens an unfinished run, and checks that it is the one that is meant.
     fn resume(args: &AuditArgs, partial: &Path, base_url: &BaseUrl) -> Result<Self, Failure> {
         let shown = partial.display();
-        let writer = EvidenceWriter::resume(&partial.join(evidence::FILE_NAME)).map_err(|error| match &error {
-            EvidenceError::Locked { .. } => Failure::failed(error.to_string()).hint("wait until it is done, or begin a new run without --resume"),
-            _ => Failure::failed(format!("the unfinished run cannot be gone on with: {error}"))
+        let writer = EvidenceWriter::resume(&partial.join(evidence::FILE_NAME)).map_err(
+            |error| match &error {
+                EvidenceError::Locked { .. } => Failure::failed(error.to_string())
+                    .hint("wait until it is done, or begin a new run without --resume"),
+                _ => Failure::failed(format!(
+                    "the unfinished run cannot be gone on with: {error}"
+                ))
                 .hint("begin a new run without --resume; the folder may be removed"),
-        })?;
+            },
+        )?;
         let header = writer.header();
         if header.base_url != base_url.as_str() {
-            return Err(Failure::usage(format!("{shown} was begun with {}, not with {}", header.base_url, base_url.as_str()))
-                .hint("resume it with the same --base-url, or begin a new run without --resume"));
+            return Err(Failure::usage(format!(
+                "{shown} was begun with {}, not with {}",
+                header.base_url,
+                base_url.as_str()
+            ))
+            .hint("resume it with the same --base-url, or begin a new run without --resume"));
         }
         let mut named = Self {
             named: AccountList::default(),
@@ -470,15 +549,26 @@ impl Run {
             writer: None,
         };
         named.read_named(&args.accounts)?;
-        let ids = |accounts: &[AskedAccount]| accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>();
+        let ids = |accounts: &[AskedAccount]| {
+            accounts
+                .iter()
+                .map(|account| account.id.clone())
+                .collect::<Vec<_>>()
+        };
         let lists = args.accounts.all_accounts || !args.accounts.organization.is_empty();
-        if !lists && !named.accounts().is_empty() && ids(named.accounts()) != ids(&header.accounts) {
+        if !lists && !named.accounts().is_empty() && ids(named.accounts()) != ids(&header.accounts)
+        {
             return Err(Failure::usage(format!("{shown} was begun with other accounts than those named now")).hint(
                 "name no account to go on with those it was begun with, or begin a new run without --resume",
             ));
         }
-        let read = (0..header.accounts.len()).filter(|&position| writer.is_read(position)).count();
-        tracing::info!("going on with {shown}: {read} of {} read already", count(header.accounts.len(), "account"));
+        let read = (0..header.accounts.len())
+            .filter(|&position| writer.is_read(position))
+            .count();
+        tracing::info!(
+            "going on with {shown}: {read} of {} read already",
+            count(header.accounts.len(), "account")
+        );
         Ok(Self {
             destination: Destination::of_partial(partial),
             writer: Some(writer),
@@ -487,7 +577,14 @@ impl Run {
     }
 
     /// Lists what the API is asked to list, and begins the run's directory.
-    async fn begin(&mut self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>, clock: Clock, demo: bool) -> Result<(), Failure> {
+    async fn begin(
+        &mut self,
+        args: &AuditArgs,
+        api: &Api,
+        tokens: &mut Tokens<'_>,
+        clock: Clock,
+        demo: bool,
+    ) -> Result<(), Failure> {
         let mode = FileMode(args.report.output_mode);
         let started = clock.now();
         let destination = Destination::create(&args.report.output, started, mode)?;
@@ -520,18 +617,30 @@ impl Run {
             accounts: std::mem::take(&mut self.named).into_accounts(),
         };
         let path = destination.partial().join(evidence::FILE_NAME);
-        let writer = EvidenceWriter::create(&path, header, mode).map_err(|error| evidence_failure(&error, &destination))?;
+        let writer = EvidenceWriter::create(&path, header, mode)
+            .map_err(|error| evidence_failure(&error, &destination))?;
         self.writer = Some(writer);
         self.destination = Some(destination);
         Ok(())
     }
 
     /// Adds the accounts that the API lists; why the lists may lack some.
-    async fn list(&mut self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>) -> Result<Vec<String>, Failure> {
+    async fn list(
+        &mut self,
+        args: &AuditArgs,
+        api: &Api,
+        tokens: &mut Tokens<'_>,
+    ) -> Result<Vec<String>, Failure> {
         let mut gaps = Vec::new();
         let mut add = |run: &mut Self, source: String, listed: ListedAccounts| {
-            run.sources.push(format!("{source} ({})", count(listed.accounts.len(), "account")));
-            listed.accounts.into_iter().for_each(|account| run.named.add(account));
+            run.sources.push(format!(
+                "{source} ({})",
+                count(listed.accounts.len(), "account")
+            ));
+            listed
+                .accounts
+                .into_iter()
+                .for_each(|account| run.named.add(account));
             for gap in &listed.gaps {
                 tracing::warn!("{gap}");
             }
@@ -539,14 +648,22 @@ impl Run {
         };
         if args.accounts.all_accounts || args.accounts.demo {
             let lane = tokens.lane("")?;
-            let listed = until_stopped(api.list_accounts(&lane)).await?.map_err(|error| listing_failure("the token's accounts", &error))?;
-            let source = if args.accounts.demo { "the demo's accounts" } else { "all accounts that the token can list" };
+            let listed = until_stopped(api.list_accounts(&lane))
+                .await?
+                .map_err(|error| listing_failure("the token's accounts", &error))?;
+            let source = if args.accounts.demo {
+                "the demo's accounts"
+            } else {
+                "all accounts that the token can list"
+            };
             add(self, source.to_owned(), listed);
         }
         for organization in &args.accounts.organization {
             let lane = tokens.lane("")?;
             let what = format!("the accounts of organization {organization}");
-            let listed = until_stopped(api.list_organization(&lane, organization)).await?.map_err(|error| listing_failure(&what, &error))?;
+            let listed = until_stopped(api.list_organization(&lane, organization))
+                .await?
+                .map_err(|error| listing_failure(&what, &error))?;
             add(self, what, listed);
         }
         self.some_account_is_valid()?;
@@ -554,27 +671,54 @@ impl Run {
     }
 
     /// Reads every account that is not read yet.
-    async fn collect(self, args: &AuditArgs, api: &Api, tokens: &mut Tokens<'_>, quiet: bool) -> Result<Collected, Failure> {
+    async fn collect(
+        self,
+        args: &AuditArgs,
+        api: &Api,
+        tokens: &mut Tokens<'_>,
+        quiet: bool,
+    ) -> Result<Collected, Failure> {
         let (Some(mut writer), Some(destination)) = (self.writer, self.destination) else {
-            return Err(Failure::failed("the run was not begun; this is a bug of this program"));
+            return Err(Failure::failed(
+                "the run was not begun; this is a bug of this program",
+            ));
         };
         let accounts = &writer.header().accounts;
         let total = accounts.len();
         // An account that will not be asked needs no token.
-        let default = accounts.iter().find(|account| account.is_valid()).map(|account| account.token_env.clone()).unwrap_or_default();
+        let default = accounts
+            .iter()
+            .find(|account| account.is_valid())
+            .map(|account| account.token_env.clone())
+            .unwrap_or_default();
         let mut lanes = Vec::with_capacity(total);
         for account in accounts {
-            lanes.push(tokens.lane(if account.is_valid() { &account.token_env } else { &default })?);
+            lanes.push(tokens.lane(if account.is_valid() {
+                &account.token_env
+            } else {
+                &default
+            })?);
         }
-        let done = (0..total).filter(|&position| writer.is_read(position)).count();
+        let done = (0..total)
+            .filter(|&position| writer.is_read(position))
+            .count();
         let distinct = tokens.lanes.values().cloned().collect();
-        let mut progress = Progress::new(args.report.progress, quiet, Arc::clone(api.gate()), distinct, total, done);
+        let mut progress = Progress::new(
+            args.report.progress,
+            quiet,
+            Arc::clone(api.gate()),
+            distinct,
+            total,
+            done,
+        );
         let end = collect(api, &lanes, &mut writer, &mut progress, asked_to_stop()).await;
         progress.finish();
         match end.map_err(|error| evidence_failure(&error, &destination))? {
             End::Interrupted => Ok(Collected::Interrupted(destination)),
             End::Done => {
-                let evidence = writer.finish().map_err(|error| evidence_failure(&error, &destination))?;
+                let evidence = writer
+                    .finish()
+                    .map_err(|error| evidence_failure(&error, &destination))?;
                 Ok(Collected::Whole(destination, evidence))
             }
         }
@@ -598,8 +742,16 @@ fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure
 }
 
 fn listing_failure(what: &str, error: &ReadError) -> Failure {
-    let code = error.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
-    let failure = Failure::failed(format!("cannot list {what} ({}{code}): {}", error.kind.as_str(), error.message));
+    let code = error
+        .code
+        .as_ref()
+        .map(|code| format!(", code {code}"))
+        .unwrap_or_default();
+    let failure = Failure::failed(format!(
+        "cannot list {what} ({}{code}): {}",
+        error.kind.as_str(),
+        error.message
+    ));
     match error.kind {
         ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => failure.hint(
             "listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead",

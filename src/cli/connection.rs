@@ -8,7 +8,10 @@ use clap::Args;
 
 use super::Failure;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate};
-use crate::api::{Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
+use crate::api::{
+    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, TOKEN_VARIABLE, Token,
+    TokenError,
+};
 use crate::clock::Clock;
 
 /// The environment variable that Cloudflare's own clients read.
@@ -48,7 +51,9 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// The API's address, checked before anything is sent.
     pub fn base_url(&self) -> Result<BaseUrl, Failure> {
-        let from_environment = std::env::var(BASE_URL_VARIABLE).ok().filter(|text| !text.trim().is_empty());
+        let from_environment = std::env::var(BASE_URL_VARIABLE)
+            .ok()
+            .filter(|text| !text.trim().is_empty());
         let (name, text) = match (&self.base_url, &from_environment) {
             (Some(text), _) => ("--base-url", text.as_str()),
             (None, Some(text)) => (BASE_URL_VARIABLE, text.as_str()),
@@ -65,7 +70,10 @@ impl ConnectionArgs {
                 let token = Token::from_file(path).map_err(token_failure)?;
                 Ok((path.display().to_string(), token))
             }
-            None => Ok((TOKEN_VARIABLE.to_owned(), token_of_variable(TOKEN_VARIABLE)?)),
+            None => Ok((
+                TOKEN_VARIABLE.to_owned(),
+                token_of_variable(TOKEN_VARIABLE)?,
+            )),
         }
     }
 
@@ -82,8 +90,12 @@ impl ConnectionArgs {
         let extra_root = match &self.ca_file {
             None => None,
             Some(path) => {
-                let pem = std::fs::read(path)
-                    .map_err(|error| Failure::usage(format!("cannot read the certificate {}: {error}", path.display())))?;
+                let pem = std::fs::read(path).map_err(|error| {
+                    Failure::usage(format!(
+                        "cannot read the certificate {}: {error}",
+                        path.display()
+                    ))
+                })?;
                 Some((path, pem))
             }
         };

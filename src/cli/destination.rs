@@ -25,8 +25,12 @@ pub struct Destination {
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
     let hint = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to with --output",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or choose a folder on another disk with --output",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to with --output"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room, or choose a folder on another disk with --output"
+        }
         _ => "choose another folder with --output",
     };
     Failure::failed(format!("cannot write to {}: {error}", path.display())).hint(hint)
@@ -38,7 +42,11 @@ impl Destination {
         make_output(output, mode)?;
         let name = started.format("%Y%m%dT%H%M%SZ").to_string();
         for number in 1..=RUNS_A_SECOND {
-            let run_id = if number == 1 { name.clone() } else { format!("{name}-{number}") };
+            let run_id = if number == 1 {
+                name.clone()
+            } else {
+                format!("{name}-{number}")
+            };
             let destination = Self {
                 output: output.to_owned(),
                 run_id,
@@ -46,16 +54,23 @@ impl Destination {
             let partial = destination.partial();
             match mode.create_dir(&partial) {
                 Ok(()) if !destination.whole().exists() => {
-                    destination.try_writing(mode).map_err(|error| failure(&partial, &error))?;
+                    destination
+                        .try_writing(mode)
+                        .map_err(|error| failure(&partial, &error))?;
                     return Ok(destination);
                 }
                 // Another run of the same second took the name, and is done already.
-                Ok(()) => std::fs::remove_dir(&partial).map_err(|error| failure(&partial, &error))?,
+                Ok(()) => {
+                    std::fs::remove_dir(&partial).map_err(|error| failure(&partial, &error))?
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failure(&partial, &error)),
             }
         }
-        let message = format!("{RUNS_A_SECOND} runs have the name {name} in {}", output.display());
+        let message = format!(
+            "{RUNS_A_SECOND} runs have the name {name} in {}",
+            output.display()
+        );
         Err(Failure::failed(message).hint("begin the run again a second later"))
     }
 
@@ -89,7 +104,8 @@ impl Destination {
     pub fn publish(&self) -> Result<PathBuf, Failure> {
         let whole = self.whole();
         std::fs::rename(self.partial(), &whole).map_err(|error| failure(&whole, &error))?;
-        point_latest(&self.output, &self.run_id).map_err(|error| failure(&self.output.join(LATEST), &error))?;
+        point_latest(&self.output, &self.run_id)
+            .map_err(|error| failure(&self.output.join(LATEST), &error))?;
         sync_dir(&self.output).map_err(|error| failure(&self.output, &error))?;
         Ok(whole)
     }
@@ -108,11 +124,16 @@ fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
     if output.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = output.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    if let Some(parent) = output
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(parent).map_err(|error| failure(parent, &error))?;
     }
     match mode.create_dir(output) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists || !output.is_dir() => Err(failure(output, &error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !output.is_dir() => {
+            Err(failure(output, &error))
+        }
         _ => Ok(()),
     }
 }
@@ -157,10 +178,16 @@ mod tests {
         let started = "2026-11-21T10:15:00Z".parse().unwrap();
         let first = Destination::create(&output, started, FileMode::default()).unwrap();
         let second = Destination::create(&output, started, FileMode::default()).unwrap();
-        assert_eq!((first.run_id.as_str(), second.run_id.as_str()), ("20261121T101500Z", "20261121T101500Z-2"));
+        assert_eq!(
+            (first.run_id.as_str(), second.run_id.as_str()),
+            ("20261121T101500Z", "20261121T101500Z-2")
+        );
         second.publish().unwrap();
         first.publish().unwrap();
-        assert_eq!(std::fs::read_link(output.join(LATEST)).unwrap(), Path::new("20261121T101500Z-2"));
+        assert_eq!(
+            std::fs::read_link(output.join(LATEST)).unwrap(),
+            Path::new("20261121T101500Z-2")
+        );
         let third = Destination::create(&output, started, FileMode::default()).unwrap();
         assert_eq!(third.run_id, "20261121T101500Z-3");
         let found = Destination::of_partial(&third.partial()).unwrap();

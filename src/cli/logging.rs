@@ -18,12 +18,19 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
         _ => "debug",
     };
     // The HTTP/2 and HTTP/1 codecs print whole frames with their headers: they stay silent.
-    let filter = EnvFilter::new(format!("{others},cf_sso_audit={own},h2=error,hyper=info,hpack=error"));
-    let log = fmt().with_env_filter(filter).with_writer(super::progress::Stderr).with_target(false);
+    let filter = EnvFilter::new(format!(
+        "{others},cf_sso_audit={own},h2=error,hyper=info,hpack=error"
+    ));
+    let log = fmt()
+        .with_env_filter(filter)
+        .with_writer(super::progress::Stderr)
+        .with_target(false);
     let started = if json {
         log.json().flatten_event(true).try_init()
     } else {
-        log.with_ansi(super::progress::stderr_takes_colours()).without_time().try_init()
+        log.with_ansi(super::progress::stderr_takes_colours())
+            .without_time()
+            .try_init()
     };
     if let Err(error) = started {
         eprintln!("warning: no log: {error}");

@@ -91,7 +91,11 @@ enum Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.output.quiet, cli.output.verbose, cli.output.log_format == LogFormat::Json);
+    logging::start(
+        cli.output.quiet,
+        cli.output.verbose,
+        cli.output.log_format == LogFormat::Json,
+    );
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -121,9 +125,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(
+            format!("cannot write to standard output: {error}"),
+        )),
         _ => Ok(()),
     }
 }

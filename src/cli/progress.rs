@@ -80,7 +80,14 @@ enum Shown {
 
 impl Progress {
     /// Begins to show the progress of reading `total` accounts, `done` of which are done already.
-    pub fn new(when: When, quiet: bool, gate: Arc<Gate>, lanes: Vec<Arc<Lane>>, total: usize, done: usize) -> Self {
+    pub fn new(
+        when: When,
+        quiet: bool,
+        gate: Arc<Gate>,
+        lanes: Vec<Arc<Lane>>,
+        total: usize,
+        done: usize,
+    ) -> Self {
         let terminal = io::stderr().is_terminal();
         let began = Instant::now();
         let shown = match when {
@@ -118,19 +125,32 @@ impl Progress {
     }
 
     fn figures(&self) -> String {
-        format!("{} of {} done, {} unread", self.done, count(self.total, "account"), self.unread)
+        format!(
+            "{} of {} done, {} unread",
+            self.done,
+            count(self.total, "account"),
+            self.unread
+        )
     }
 
     /// Until when the requests of some token wait for the rate limit.
     fn waits(&self) -> Option<String> {
-        let until = self.lanes.iter().filter_map(|lane| lane.waits_until()).min()?;
+        let until = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.waits_until())
+            .min()?;
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         // A wait of less is part of an even pace, and nothing to be told.
         if left < Duration::from_secs(1) {
             return None;
         }
         let at = chrono::Utc::now() + left;
-        Some(format!("the rate limit lets it go on at {} UTC, in {} s", at.format("%H:%M:%S"), left.as_secs()))
+        Some(format!(
+            "the rate limit lets it go on at {} UTC, in {} s",
+            at.format("%H:%M:%S"),
+            left.as_secs()
+        ))
     }
 
     fn line(&self, text: &str) {
@@ -145,13 +165,17 @@ impl Progress {
             return String::new();
         }
         let seconds = self.began.elapsed().as_secs_f64() / self.done as f64 * left as f64;
-        format!(", {} left", humantime::format_duration(Duration::from_secs(seconds as u64 + 1)))
+        format!(
+            ", {} left",
+            humantime::format_duration(Duration::from_secs(seconds as u64 + 1))
+        )
     }
 }
 
 fn bar(total: u64) -> ProgressBar {
     // A template of our own making: what is wrong with it would be seen at once, and the default one serves.
-    let style = ProgressStyle::with_template("{bar:28} {pos}/{len} accounts  {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:28} {pos}/{len} accounts  {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
 }
 
@@ -164,7 +188,9 @@ impl Observer for Progress {
     fn tick(&mut self) {
         let elapsed = self.began.elapsed().as_secs_f64();
         let rate = self.gate.sent() as f64 / elapsed.max(0.001);
-        let more = self.waits().unwrap_or_else(|| format!("{rate:.0} requests/s{}", self.time_left(rate)));
+        let more = self
+            .waits()
+            .unwrap_or_else(|| format!("{rate:.0} requests/s{}", self.time_left(rate)));
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(self.done as u64);

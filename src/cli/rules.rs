@@ -22,7 +22,8 @@ pub fn run(args: &RulesArgs) -> Result<u8, Failure> {
             Some(rule) => print(&explain(rule))?,
             None => {
                 let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
-                return Err(Failure::usage(format!("there is no rule {id:?}")).hint(format!("the rules are {}", ids.join(", "))));
+                return Err(Failure::usage(format!("there is no rule {id:?}"))
+                    .hint(format!("the rules are {}", ids.join(", "))));
             }
         },
     }
@@ -30,15 +31,27 @@ pub fn run(args: &RulesArgs) -> Result<u8, Failure> {
 }
 
 fn list() -> String {
-    let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
+    let width = RULES
+        .iter()
+        .map(|rule| rule.id.len())
+        .max()
+        .unwrap_or_default();
     RULES.iter().fold(String::new(), |mut text, rule| {
-        let _ = writeln!(text, "{:width$}  {:8}  {}", rule.id, rule.severity, rule.title);
+        let _ = writeln!(
+            text,
+            "{:width$}  {:8}  {}",
+            rule.id, rule.severity, rule.title
+        );
         text
     })
 }
 
 fn explain(rule: &Rule) -> String {
-    let controls: Vec<_> = rule.controls.iter().map(|control| format!("{} ({})", control.label(), control.title)).collect();
+    let controls: Vec<_> = rule
+        .controls
+        .iter()
+        .map(|control| format!("{} ({})", control.label(), control.title))
+        .collect();
     let mut text = format!("{}: {}\nSeverity: {}\n", rule.id, rule.title, rule.severity);
     for (head, body) in [
         ("What it looks for", rule.what),
@@ -47,7 +60,11 @@ fn explain(rule: &Rule) -> String {
     ] {
         let _ = write!(text, "\n{head}\n{}\n", wrapped(body));
     }
-    let _ = writeln!(text, "\nControls it supports (it does not satisfy them)\n  {}", controls.join("\n  "));
+    let _ = writeln!(
+        text,
+        "\nControls it supports (it does not satisfy them)\n  {}",
+        controls.join("\n  ")
+    );
     text
 }
 

@@ -47,7 +47,11 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let rate = match args.rate {
         None => None,
         Some(rate) => Some(simulator::Rate {
-            requests: u32::try_from(rate.requests).map_err(|_| Failure::usage("--rate has more requests than 4294967295; leave it out for no limit"))?,
+            requests: u32::try_from(rate.requests).map_err(|_| {
+                Failure::usage(
+                    "--rate has more requests than 4294967295; leave it out for no limit",
+                )
+            })?,
             window: rate.window,
         }),
     };
@@ -60,7 +64,8 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         account_owned_token: false,
     };
     let running = simulator::start(world, options).await.map_err(|error| {
-        Failure::failed(format!("cannot serve on {}: {error}", args.listen)).hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
+        Failure::failed(format!("cannot serve on {}: {error}", args.listen))
+            .hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
     print(&format!(
         "export CLOUDFLARE_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n",
@@ -68,7 +73,11 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         running.token()
     ))?;
     let totals = running.totals();
-    tracing::info!(accounts = totals.accounts, connectors = totals.connectors, "serving until Ctrl-C");
+    tracing::info!(
+        accounts = totals.accounts,
+        connectors = totals.connectors,
+        "serving until Ctrl-C"
+    );
     super::audit::asked_to_stop().await;
     running.stop().await;
     Ok(exit::DONE)

@@ -14,17 +14,30 @@ pub fn text(summary: &Summary<'_>) -> String {
 }
 
 fn written(summary: &Summary<'_>, colours: bool) -> String {
-    let paint = |code: &str, text: &str| if colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+    let paint = |code: &str, text: &str| {
+        if colours {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    };
     let totals = &summary.totals;
     let mut out = String::new();
     let coverage = format!("{}.", summary.coverage.sentence());
-    let code = if summary.coverage.is_whole() { "1;32" } else { "1;33" };
+    let code = if summary.coverage.is_whole() {
+        "1;32"
+    } else {
+        "1;33"
+    };
     let _ = writeln!(out, "{}", paint(code, &coverage));
     for gap in &summary.coverage.gaps {
         let _ = writeln!(out, "  {gap}");
     }
     let _ = writeln!(out);
-    let fedramp = format!("on {}, off {}, unknown {}", totals.fedramp_on, totals.fedramp_off, totals.fedramp_unknown);
+    let fedramp = format!(
+        "on {}, off {}, unknown {}",
+        totals.fedramp_on, totals.fedramp_off, totals.fedramp_unknown
+    );
     for (name, figure) in [
         ("Connectors", totals.connectors.to_string()),
         ("Unverified domains", totals.unverified.to_string()),
@@ -36,7 +49,11 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     let _ = writeln!(out);
     let compared = summary.baseline.is_some();
     for severity in Severity::ALL {
-        let count = totals.by_severity.get(&severity).copied().unwrap_or_default();
+        let count = totals
+            .by_severity
+            .get(&severity)
+            .copied()
+            .unwrap_or_default();
         let code = match severity {
             _ if count.open == 0 => "2",
             Severity::Critical => "1;31",

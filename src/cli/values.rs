@@ -9,7 +9,8 @@ use crate::api::Rate;
 /// # Errors
 /// What is wrong, with an example.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; a duration looks like 30s, 500ms or 5m"))?;
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a duration looks like 30s, 500ms or 5m"))?;
     if duration.is_zero() {
         return Err("must be more than nothing; a duration looks like 30s, 500ms or 5m".to_owned());
     }
@@ -36,7 +37,9 @@ pub fn parse_delay(text: &str) -> Result<Duration, String> {
 /// What is wrong, with an example.
 pub fn parse_rate(text: &str) -> Result<Rate, String> {
     const EXAMPLE: &str = "a rate looks like 1000/300s: so many requests in so long a window";
-    let (requests, window) = text.split_once('/').ok_or_else(|| format!("has no slash; {EXAMPLE}"))?;
+    let (requests, window) = text
+        .split_once('/')
+        .ok_or_else(|| format!("has no slash; {EXAMPLE}"))?;
     let requests: usize = requests
         .trim()
         .parse()
@@ -44,7 +47,8 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
     if requests == 0 {
         return Err(format!("no request could ever be sent; {EXAMPLE}"));
     }
-    let window = parse_duration(window.trim()).map_err(|error| format!("{:?} is no window: {error}; {EXAMPLE}", window.trim()))?;
+    let window = parse_duration(window.trim())
+        .map_err(|error| format!("{:?} is no window: {error}; {EXAMPLE}", window.trim()))?;
     Ok(Rate { requests, window })
 }
 
@@ -59,10 +63,14 @@ pub fn rate_text(rate: Rate) -> String {
 /// # Errors
 /// What is wrong, with an example.
 pub fn parse_mode(text: &str) -> Result<u32, String> {
-    const EXAMPLE: &str = "a mode looks like 0600 (only you), 0640 (your group reads) or 0644 (everyone reads)";
-    let mode = u32::from_str_radix(text, 8).map_err(|_| format!("is no octal number; {EXAMPLE}"))?;
+    const EXAMPLE: &str =
+        "a mode looks like 0600 (only you), 0640 (your group reads) or 0644 (everyone reads)";
+    let mode =
+        u32::from_str_radix(text, 8).map_err(|_| format!("is no octal number; {EXAMPLE}"))?;
     if mode & !0o666 != 0 || mode & 0o600 != 0o600 {
-        return Err(format!("must let you read and write, and nobody execute; {EXAMPLE}"));
+        return Err(format!(
+            "must let you read and write, and nobody execute; {EXAMPLE}"
+        ));
     }
     Ok(mode)
 }
@@ -85,7 +93,10 @@ mod tests {
     #[test]
     fn rates_durations_and_modes_are_read() {
         let rate = parse_rate(" 1000 / 300s ").unwrap();
-        assert_eq!((rate.requests, rate.window), (1000, Duration::from_secs(300)));
+        assert_eq!(
+            (rate.requests, rate.window),
+            (1000, Duration::from_secs(300))
+        );
         assert_eq!(rate_text(rate), "1000/300s");
         assert_eq!(rate_text(parse_rate("1/500ms").unwrap()), "1/0.5s");
         assert_eq!(parse_delay("0s"), Ok(Duration::ZERO));
@@ -94,7 +105,9 @@ mod tests {
 
     #[test]
     fn bad_ones_are_told_with_an_example_of_a_good_one() {
-        for bad in ["", "1000", "0/1s", "x/1s", "1/0s", "1/x", "-1/1s", "1/300", "1/2days"] {
+        for bad in [
+            "", "1000", "0/1s", "x/1s", "1/0s", "1/x", "-1/1s", "1/300", "1/2days",
+        ] {
             assert!(parse_rate(bad).unwrap_err().contains("1000/300s"), "{bad}");
         }
         for bad in ["", "30", "x", "0s", "-1s", "25h"] {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use tempfile::SpooledTempFile;
 
-use super::files::{Staging, StagedFile};
+use super::files::{StagedFile, Staging};
 use super::tables::{Cell, Context, Row, TABLES, Table, emit_change};
 use super::{Format, Summary};
 use crate::assess::Assessed;
@@ -26,7 +26,11 @@ pub enum Dialect {
 
 impl Dialect {
     fn delimiter(self) -> u8 {
-        if self == Self::ExcelSemicolon { b';' } else { b',' }
+        if self == Self::ExcelSemicolon {
+            b';'
+        } else {
+            b','
+        }
     }
 
     fn is_for_spreadsheets(self) -> bool {
@@ -56,7 +60,11 @@ impl<'a> CsvFiles<'a> {
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn open(staging: &Staging, dialect: Dialect, context: Context<'a>) -> io::Result<Box<dyn Format + 'a>> {
+    pub fn open(
+        staging: &Staging,
+        dialect: Dialect,
+        context: Context<'a>,
+    ) -> io::Result<Box<dyn Format + 'a>> {
         let mut tables = Vec::new();
         for table in TABLES {
             let mut file = staging.file(table.file)?;
@@ -65,23 +73,42 @@ impl<'a> CsvFiles<'a> {
             }
             let mut file = writer(dialect, file);
             file.write_record(table.columns)?;
-            let severities = if table.by_severity { Severity::ALL.len() - 1 } else { 0 };
-            let later = (0..severities).map(|_| writer(dialect, SpooledTempFile::new(SPOOL))).collect();
+            let severities = if table.by_severity {
+                Severity::ALL.len() - 1
+            } else {
+                0
+            };
+            let later = (0..severities)
+                .map(|_| writer(dialect, SpooledTempFile::new(SPOOL)))
+                .collect();
             tables.push(TableFile { table, file, later });
         }
-        Ok(Box::new(Self { dialect, context, tables }))
+        Ok(Box::new(Self {
+            dialect,
+            context,
+            tables,
+        }))
     }
 }
 
 fn writer<W: Write>(dialect: Dialect, inner: W) -> csv::Writer<W> {
-    let terminator = if dialect.is_for_spreadsheets() { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
-    csv::WriterBuilder::new().delimiter(dialect.delimiter()).terminator(terminator).from_writer(inner)
+    let terminator = if dialect.is_for_spreadsheets() {
+        csv::Terminator::CRLF
+    } else {
+        csv::Terminator::Any(b'\n')
+    };
+    csv::WriterBuilder::new()
+        .delimiter(dialect.delimiter())
+        .terminator(terminator)
+        .from_writer(inner)
 }
 
 impl TableFile {
     fn write(&mut self, dialect: Dialect, row: &Row<'_, '_>) -> io::Result<()> {
         let place = row.severity.map_or(0, |severity| severity as usize);
-        let later = place.checked_sub(1).and_then(|place| self.later.get_mut(place));
+        let later = place
+            .checked_sub(1)
+            .and_then(|place| self.later.get_mut(place));
         match later {
             Some(file) => write_row(file, dialect, row),
             None => write_row(&mut self.file, dialect, row),
@@ -89,10 +116,16 @@ impl TableFile {
     }
 }
 
-fn write_row<W: Write>(file: &mut csv::Writer<W>, dialect: Dialect, row: &Row<'_, '_>) -> io::Result<()> {
+fn write_row<W: Write>(
+    file: &mut csv::Writer<W>,
+    dialect: Dialect,
+    row: &Row<'_, '_>,
+) -> io::Result<()> {
     for cell in row.cells {
         match cell {
-            Cell::Text(text) if dialect.is_for_spreadsheets() => file.write_field(guarded(text).as_bytes())?,
+            Cell::Text(text) if dialect.is_for_spreadsheets() => {
+                file.write_field(guarded(text).as_bytes())?
+            }
             Cell::Text(text) => file.write_field(on_one_line(text).as_bytes())?,
             Cell::Word(word) => file.write_field(word.as_bytes())?,
             Cell::Number(_) | Cell::NoNumber => file.write_field(cell.text().as_bytes())?,
@@ -118,7 +151,11 @@ impl Format for CsvFiles<'_> {
 
     fn departed(&mut self, change: &Change) -> io::Result<()> {
         let mut result = Ok(());
-        for table in self.tables.iter_mut().filter(|table| table.table.file == super::tables::CHANGES.file) {
+        for table in self
+            .tables
+            .iter_mut()
+            .filter(|table| table.table.file == super::tables::CHANGES.file)
+        {
             emit_change(change, &mut |row| result = table.write(self.dialect, &row));
         }
         result
@@ -126,7 +163,10 @@ impl Format for CsvFiles<'_> {
 
     fn finish(self: Box<Self>, _: &Summary<'_>) -> io::Result<()> {
         for table in self.tables {
-            let mut file = table.file.into_inner().map_err(|error| error.into_error())?;
+            let mut file = table
+                .file
+                .into_inner()
+                .map_err(|error| error.into_error())?;
             for later in table.later {
                 let mut rows = later.into_inner().map_err(|error| error.into_error())?;
                 super::files::append(&mut rows, &mut file)?;
@@ -157,7 +197,8 @@ fn is_control(c: char) -> bool {
 /// Text with a leading `'` where a spreadsheet would take it for a formula, a number or a date.
 fn guarded(text: &str) -> Cow<'_, str> {
     let line = on_one_line(text);
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) || line.trim_start().starts_with(['=', '+', '-', '@']);
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
+        || line.trim_start().starts_with(['=', '+', '-', '@']);
     if is_formula || is_number(&line) || is_date(&line) {
         return Cow::Owned(format!("'{line}"));
     }
@@ -166,7 +207,10 @@ fn guarded(text: &str) -> Cow<'_, str> {
 
 /// Whether a spreadsheet may take the text for a number: `007`, `1e23`, `1.234,5`, `12 %`.
 fn is_number(text: &str) -> bool {
-    let text = text.trim().trim_start_matches(['(', '$', '\u{20ac}', '\u{a3}']).trim_end_matches([')', '%', ' ']);
+    let text = text
+        .trim()
+        .trim_start_matches(['(', '$', '\u{20ac}', '\u{a3}'])
+        .trim_end_matches([')', '%', ' ']);
     let (mut digits, mut exponents) = (0, 0);
     for (index, c) in text.chars().enumerate() {
         match c {
@@ -183,7 +227,8 @@ fn is_number(text: &str) -> bool {
 /// Whether a spreadsheet may take the text for a date or a time: `2025-01-01`, `1/2`, `3 mar`, `12:30 pm`.
 fn is_date(text: &str) -> bool {
     const WORDS: [&str; 16] = [
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "am", "pm", "t", "z",
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "am",
+        "pm", "t", "z",
     ];
     let text = text.trim();
     // The longest a date with a time gets; anything longer is text.
@@ -201,18 +246,35 @@ fn is_date(text: &str) -> bool {
         numbers += usize::from(!number.is_empty()) + usize::from(word_end.len() < word.len());
         parts += 1;
         let word = word_end.to_ascii_lowercase();
-        let is_month = |known: &&str| word == **known || (known.len() == 3 && MONTHS.contains(&word.as_str()));
+        let is_month =
+            |known: &&str| word == **known || (known.len() == 3 && MONTHS.contains(&word.as_str()));
         if !word.is_empty() && !WORDS.iter().any(|known| is_month(&known)) {
             return false;
         }
     }
-    let only_separators = text.chars().all(|c| c.is_ascii_alphanumeric() || " -/.:,+".contains(c));
-    only_separators && numbers > 0 && (parts > 1 || numbers < text.len()) && text.chars().any(|c| !c.is_ascii_digit())
+    let only_separators = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || " -/.:,+".contains(c));
+    only_separators
+        && numbers > 0
+        && (parts > 1 || numbers < text.len())
+        && text.chars().any(|c| !c.is_ascii_digit())
 }
 
 const MONTHS: [&str; 13] = [
-    "january", "february", "march", "april", "june", "july", "august", "september", "sept", "october", "november",
-    "december", "may",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "sept",
+    "october",
+    "november",
+    "december",
+    "may",
 ];
 
 #[cfg(test)]
@@ -223,9 +285,31 @@ mod tests {
     #[test]
     fn what_a_spreadsheet_would_take_for_a_formula_number_or_date_is_guarded() {
         for text in [
-            "=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", "\n=1", " =1", "00000000000000000000000000000123", "1e23",
-            "12E5", "1.234,5", "1,234.5", "12 %", "2025-01-01", "1/2", "3.4.2025", "12:30", "12:30 PM", "1 jan", "jan-1",
-            "1jan", "March 2025", "2025-01-01T12:21:02Z", "7",
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\tx",
+            "\r=1",
+            "\n=1",
+            " =1",
+            "00000000000000000000000000000123",
+            "1e23",
+            "12E5",
+            "1.234,5",
+            "1,234.5",
+            "12 %",
+            "2025-01-01",
+            "1/2",
+            "3.4.2025",
+            "12:30",
+            "12:30 PM",
+            "1 jan",
+            "jan-1",
+            "1jan",
+            "March 2025",
+            "2025-01-01T12:21:02Z",
+            "7",
         ] {
             assert_eq!(guarded(text).chars().next(), Some('\''), "{text:?}");
         }
@@ -234,8 +318,19 @@ mod tests {
     #[test]
     fn ordinary_text_is_left_alone() {
         for text in [
-            "", "acme.example", "023e105f4ecef8ad9ca31a8372d0c353", "Acme, Inc. \"Ltd\"", "cloudflare_dashboard_sso=1",
-            "B\u{fc}cher & Co", "'quoted", "e", "march.example", "Mar Ltd", "8a1b2c3d4e5f6789-SYD", "may be", "abe1",
+            "",
+            "acme.example",
+            "023e105f4ecef8ad9ca31a8372d0c353",
+            "Acme, Inc. \"Ltd\"",
+            "cloudflare_dashboard_sso=1",
+            "B\u{fc}cher & Co",
+            "'quoted",
+            "e",
+            "march.example",
+            "Mar Ltd",
+            "8a1b2c3d4e5f6789-SYD",
+            "may be",
+            "abe1",
         ] {
             assert_eq!(guarded(text), text);
         }
@@ -243,13 +338,27 @@ mod tests {
 
     #[test]
     fn no_line_break_or_control_character_is_left() {
-        assert_eq!(on_one_line("a\r\nb\tc\u{0}\u{7f}\u{85}\u{2028}d"), "a  b c\u{fffd}\u{fffd}\u{fffd} d");
+        assert_eq!(
+            on_one_line("a\r\nb\tc\u{0}\u{7f}\u{85}\u{2028}d"),
+            "a  b c\u{fffd}\u{fffd}\u{fffd} d"
+        );
     }
 
     fn written(dialect: Dialect, texts: &[String]) -> Vec<u8> {
         let mut file = writer(dialect, Vec::new());
-        let cells: Vec<_> = texts.iter().map(|text| Cell::Text(Cow::Borrowed(text))).collect();
-        write_row(&mut file, dialect, &Row { severity: None, cells: &cells }).unwrap();
+        let cells: Vec<_> = texts
+            .iter()
+            .map(|text| Cell::Text(Cow::Borrowed(text)))
+            .collect();
+        write_row(
+            &mut file,
+            dialect,
+            &Row {
+                severity: None,
+                cells: &cells,
+            },
+        )
+        .unwrap();
         file.into_inner().unwrap()
     }
 

@@ -132,7 +132,9 @@ impl StagedFile {
     pub fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner().map_err(|error| error.into_error())?;
         file.sync_data()?;
-        self.sums.borrow_mut().insert(self.name, hex(&self.digest.finalize()));
+        self.sums
+            .borrow_mut()
+            .insert(self.name, hex(&self.digest.finalize()));
         Ok(())
     }
 }
@@ -163,8 +165,14 @@ mod tests {
         file.finish().unwrap();
         staging.publish(["a.csv", "old.csv"].into_iter()).unwrap();
         let sums = fs::read_to_string(dir.path().join(SUMS)).unwrap();
-        assert_eq!(sums, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a.csv\n");
-        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(
+            sums,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a.csv\n"
+        );
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         assert_eq!(names, ["SHA256SUMS", "a.csv", "notes.txt"]);
     }

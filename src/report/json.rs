@@ -62,7 +62,8 @@ impl List {
     }
 
     fn push(&mut self, table: &Table, row: &Row<'_, '_>) -> io::Result<()> {
-        self.items.write_all(if self.any { b",\n    " } else { b"\n    " })?;
+        self.items
+            .write_all(if self.any { b",\n    " } else { b"\n    " })?;
         self.any = true;
         let object = Object {
             columns: table.columns,
@@ -100,18 +101,24 @@ impl Format for JsonReport<'_> {
                 result = outcome;
             }
         };
-        (ACCOUNTS.rows)(assessed, &self.context, &mut |row| keep(self.accounts.push(&ACCOUNTS, &row)));
+        (ACCOUNTS.rows)(assessed, &self.context, &mut |row| {
+            keep(self.accounts.push(&ACCOUNTS, &row))
+        });
         (FINDINGS.rows)(assessed, &self.context, &mut |row| {
             let place = row.severity.map_or(0, |severity| severity as usize);
             keep(self.findings[place].push(&FINDINGS, &row));
         });
-        (CHANGES.rows)(assessed, &self.context, &mut |row| keep(self.changes.push(&CHANGES, &row)));
+        (CHANGES.rows)(assessed, &self.context, &mut |row| {
+            keep(self.changes.push(&CHANGES, &row))
+        });
         result
     }
 
     fn departed(&mut self, change: &Change) -> io::Result<()> {
         let mut result = Ok(());
-        emit_change(change, &mut |row| result = self.changes.push(&CHANGES, &row));
+        emit_change(change, &mut |row| {
+            result = self.changes.push(&CHANGES, &row)
+        });
         result
     }
 
@@ -123,7 +130,10 @@ impl Format for JsonReport<'_> {
             ("coverage", coverage(summary)),
             ("totals", totals(summary)),
             ("waivers", waivers(summary)),
-            ("policy_accounts_absent", json!(summary.policy_accounts_absent)),
+            (
+                "policy_accounts_absent",
+                json!(summary.policy_accounts_absent),
+            ),
             ("trend", json!(summary.trend)),
         ] {
             write!(file, ",\n  \"{key}\": {value}")?;
@@ -140,7 +150,10 @@ impl Format for JsonReport<'_> {
                     file.write_all(b",")?;
                 }
                 any |= list.any;
-                let mut items = list.items.into_inner().map_err(|error| error.into_error())?;
+                let mut items = list
+                    .items
+                    .into_inner()
+                    .map_err(|error| error.into_error())?;
                 append(&mut items, file)?;
             }
             file.write_all(if any { b"\n  ]" } else { b"]" })?;
@@ -184,11 +197,20 @@ fn coverage(summary: &Summary<'_>) -> Value {
 fn totals(summary: &Summary<'_>) -> Value {
     let totals = &summary.totals;
     let severity = |severity: &Severity| {
-        let count = totals.by_severity.get(severity).copied().unwrap_or_default();
+        let count = totals
+            .by_severity
+            .get(severity)
+            .copied()
+            .unwrap_or_default();
         (severity.as_str().to_owned(), json!(count))
     };
-    let rule = |(rule, count): (&crate::rules::Rule, super::FindingCount)| (rule.id.to_owned(), json!(count));
-    let changes = totals.changes.iter().map(|(kind, number)| (kind.as_str().to_owned(), json!(number)));
+    let rule = |(rule, count): (&crate::rules::Rule, super::FindingCount)| {
+        (rule.id.to_owned(), json!(count))
+    };
+    let changes = totals
+        .changes
+        .iter()
+        .map(|(kind, number)| (kind.as_str().to_owned(), json!(number)));
     json!({
         "connectors": totals.connectors,
         "enabled": totals.enabled,

@@ -62,7 +62,10 @@ impl Format for Ledger {
         };
         serde_json::to_writer(&mut self.file, &header)?;
         self.file.write_all(b"\n")?;
-        let mut lines = self.lines.into_inner().map_err(|error| error.into_error())?;
+        let mut lines = self
+            .lines
+            .into_inner()
+            .map_err(|error| error.into_error())?;
         append(&mut lines, &mut self.file)?;
         self.file.finish()
     }

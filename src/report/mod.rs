@@ -76,16 +76,27 @@ pub const FORMATS: &[FormatSpec] = &[
     FormatSpec {
         name: "csv",
         files: &[
-            ("unverified_domains.csv", "connectors whose domain is not verified"),
+            (
+                "unverified_domains.csv",
+                "connectors whose domain is not verified",
+            ),
             ("disabled_connectors.csv", "connectors that are not enabled"),
-            ("fedramp_settings.csv", "the FedRAMP text of every connector"),
+            (
+                "fedramp_settings.csv",
+                "the FedRAMP text of every connector",
+            ),
             ("findings.csv", "what the rules found, worst first"),
-            ("accounts.csv", "every account asked for, and how far it was read"),
+            (
+                "accounts.csv",
+                "every account asked for, and how far it was read",
+            ),
             ("connectors.csv", "every connector"),
             ("changes.csv", "what changed since the baseline"),
         ],
         by_default: true,
-        open: |staging, settings| csv::CsvFiles::open(staging, settings.dialect, settings.context()),
+        open: |staging, settings| {
+            csv::CsvFiles::open(staging, settings.dialect, settings.context())
+        },
     },
     FormatSpec {
         name: "html",
@@ -95,7 +106,10 @@ pub const FORMATS: &[FormatSpec] = &[
     },
     FormatSpec {
         name: "json",
-        files: &[("report.json", "run, coverage, totals, accounts, findings and changes, for programs")],
+        files: &[(
+            "report.json",
+            "run, coverage, totals, accounts, findings and changes, for programs",
+        )],
         by_default: true,
         open: |staging, settings| json::JsonReport::open(staging, settings.context()),
     },
@@ -149,7 +163,11 @@ impl Coverage {
 
     /// The coverage in a sentence.
     pub fn sentence(&self) -> String {
-        let of_all = format!("{} of {} read", self.read, count(self.asked as usize, "account"));
+        let of_all = format!(
+            "{} of {} read",
+            self.read,
+            count(self.asked as usize, "account")
+        );
         let mut missing = Vec::new();
         for (number, word) in [(self.incomplete, "incomplete"), (self.unread, "unread")] {
             if number > 0 {
@@ -162,7 +180,10 @@ impl Coverage {
         if missing.is_empty() {
             return of_all;
         }
-        format!("{of_all}; {}, so this report is incomplete", missing.join(", "))
+        format!(
+            "{of_all}; {}, so this report is incomplete",
+            missing.join(", ")
+        )
     }
 }
 
@@ -179,7 +200,11 @@ pub struct FindingCount {
 
 impl FindingCount {
     fn add(&mut self, open: bool, new: bool) {
-        *(if open { &mut self.open } else { &mut self.waived }) += 1;
+        *(if open {
+            &mut self.open
+        } else {
+            &mut self.waived
+        }) += 1;
         self.new += u64::from(open && new);
     }
 }
@@ -241,17 +266,31 @@ impl Totals {
                 Some(false) => &mut self.fedramp_off,
                 None => &mut self.fedramp_unknown,
             } += 1;
-            *self.fedramp_compliance.entry(tables::compliance(expected, connector)).or_default() += 1;
+            *self
+                .fedramp_compliance
+                .entry(tables::compliance(expected, connector))
+                .or_default() += 1;
             let status = connector.verification.status.shown("unknown");
-            let has_place = self.statuses.contains_key(status.as_ref()) || self.statuses.len() < OTHER_STATUSES;
-            let counted = if has_place { status.into_owned() } else { "(others)".to_owned() };
+            let has_place =
+                self.statuses.contains_key(status.as_ref()) || self.statuses.len() < OTHER_STATUSES;
+            let counted = if has_place {
+                status.into_owned()
+            } else {
+                "(others)".to_owned()
+            };
             *self.statuses.entry(counted).or_default() += 1;
         }
         for finding in &assessed.findings {
             let (open, new) = (finding.is_open(), finding.age == Age::New);
             self.findings.add(open, new);
-            self.by_severity.entry(finding.severity).or_default().add(open, new);
-            self.by_rule.entry(finding.rule.id).or_default().add(open, new);
+            self.by_severity
+                .entry(finding.severity)
+                .or_default()
+                .add(open, new);
+            self.by_rule
+                .entry(finding.rule.id)
+                .or_default()
+                .add(open, new);
         }
         for change in &assessed.changes {
             *self.changes.entry(change.kind).or_default() += 1;
@@ -304,8 +343,18 @@ pub struct Summary<'a> {
 impl Summary<'_> {
     /// Whether an open finding is at least this bad; only new ones where `only_new` says so.
     pub fn reaches(&self, severity: Severity, only_new: bool) -> bool {
-        let mut reached = self.totals.by_severity.iter().filter(|&(&found, _)| found <= severity);
-        reached.any(|(_, count)| if only_new { count.new > 0 } else { count.open > 0 })
+        let mut reached = self
+            .totals
+            .by_severity
+            .iter()
+            .filter(|&(&found, _)| found <= severity);
+        reached.any(|(_, count)| {
+            if only_new {
+                count.new > 0
+            } else {
+                count.open > 0
+            }
+        })
     }
 
     /// The verdict in a few words.
@@ -314,7 +363,11 @@ impl Summary<'_> {
             return self.coverage.sentence();
         }
         let open = self.totals.findings.open;
-        if open == 0 { "Nothing to mend".to_owned() } else { count(open as usize, "open finding") }
+        if open == 0 {
+            "Nothing to mend".to_owned()
+        } else {
+            count(open as usize, "open finding")
+        }
     }
 }
 
@@ -354,10 +407,20 @@ pub fn write<'a>(
         source,
     };
     let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
-    let made = make(&staging, evidence, header, baseline.as_deref_mut(), settings, &write_error);
+    let made = make(
+        &staging,
+        evidence,
+        header,
+        baseline.as_deref_mut(),
+        settings,
+        &write_error,
+    );
     match made {
         Ok(summary) => {
-            let names = FORMATS.iter().flat_map(|format| format.files).map(|(name, _)| *name);
+            let names = FORMATS
+                .iter()
+                .flat_map(|format| format.files)
+                .map(|(name, _)| *name);
             staging.publish(names).map_err(write_error)?;
             Ok(summary)
         }
@@ -419,8 +482,17 @@ fn make<'a>(
 
 /// The accounts of the baseline that are no longer asked for.
 fn departed(header: &RunHeader, baseline: &mut Baseline) -> Result<Vec<Change>, BaselineError> {
-    let asked: std::collections::HashSet<_> = header.accounts.iter().map(|account| account.id.as_str()).collect();
-    let ids: Vec<_> = baseline.header().accounts.iter().map(|account| account.id.clone()).collect();
+    let asked: std::collections::HashSet<_> = header
+        .accounts
+        .iter()
+        .map(|account| account.id.as_str())
+        .collect();
+    let ids: Vec<_> = baseline
+        .header()
+        .accounts
+        .iter()
+        .map(|account| account.id.clone())
+        .collect();
     let mut changes = Vec::new();
     for id in ids.iter().filter(|id| !asked.contains(id.as_str())) {
         if let Some(account) = baseline.account(id)? {
@@ -478,7 +550,11 @@ impl<'a> Tally<'a> {
             let domain = crate::model::canonical_domain(&finding.email_domain);
             let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
             for usage in &mut self.waivers {
-                usage.matched += u64::from(usage.waiver.matches(finding.rule.id, &assessed.asked.id, domain));
+                usage.matched += u64::from(usage.waiver.matches(
+                    finding.rule.id,
+                    &assessed.asked.id,
+                    domain,
+                ));
             }
         }
     }
@@ -500,8 +576,18 @@ impl<'a> Tally<'a> {
             open: self.totals.findings.open,
         });
         trend.drain(..trend.len().saturating_sub(TREND_RUNS));
-        let asked: std::collections::HashSet<_> = header.accounts.iter().map(|account| account.id.as_str()).collect();
-        let mut absent: Vec<_> = self.policy.accounts.keys().filter(|id| !asked.contains(id.as_str())).cloned().collect();
+        let asked: std::collections::HashSet<_> = header
+            .accounts
+            .iter()
+            .map(|account| account.id.as_str())
+            .collect();
+        let mut absent: Vec<_> = self
+            .policy
+            .accounts
+            .keys()
+            .filter(|id| !asked.contains(id.as_str()))
+            .cloned()
+            .collect();
         absent.sort();
         Summary {
             header,
@@ -521,10 +607,20 @@ impl<'a> Tally<'a> {
 
 /// Every file that a run's directory may hold, with what stands in it.
 pub fn files_written(formats: &[&'static FormatSpec]) -> Vec<(&'static str, &'static str)> {
-    let mut files: Vec<_> = formats.iter().flat_map(|format| format.files).copied().collect();
+    let mut files: Vec<_> = formats
+        .iter()
+        .flat_map(|format| format.files)
+        .copied()
+        .collect();
     files.extend([
-        (evidence::FILE_NAME, "what every account was answered: the source of everything else"),
-        (baseline::FILE_NAME, "what the next run compares itself with"),
+        (
+            evidence::FILE_NAME,
+            "what every account was answered: the source of everything else",
+        ),
+        (
+            baseline::FILE_NAME,
+            "what the next run compares itself with",
+        ),
         (SUMS, "the checksums of all files, for sha256sum -c"),
     ]);
     files
@@ -536,12 +632,23 @@ pub fn table_columns() -> impl Iterator<Item = (&'static str, &'static [&'static
 }
 
 /// The rules with their counts, in the order of the list.
-fn rule_counts(totals: &Totals) -> impl Iterator<Item = (&'static crate::rules::Rule, FindingCount)> + '_ {
-    RULES.iter().map(|rule| (*rule, totals.by_rule.get(rule.id).copied().unwrap_or_default()))
+fn rule_counts(
+    totals: &Totals,
+) -> impl Iterator<Item = (&'static crate::rules::Rule, FindingCount)> + '_ {
+    RULES.iter().map(|rule| {
+        (
+            *rule,
+            totals.by_rule.get(rule.id).copied().unwrap_or_default(),
+        )
+    })
 }
 
 /// Whether a policy expects anything of any FedRAMP text.
 fn judges_fedramp(policy: &Policy) -> bool {
     let any = |expected: FedrampExpectation| expected == FedrampExpectation::Any;
-    !any(policy.fedramp) || policy.accounts.values().any(|account| account.fedramp.is_some_and(|expected| !any(expected)))
+    !any(policy.fedramp)
+        || policy
+            .accounts
+            .values()
+            .any(|account| account.fedramp.is_some_and(|expected| !any(expected)))
 }

@@ -81,7 +81,15 @@ pub struct Table {
 }
 
 /// Every table, the three reports that people ask for first.
-pub const TABLES: &[&Table] = &[&UNVERIFIED, &DISABLED, &FEDRAMP, &FINDINGS, &ACCOUNTS, &CONNECTORS, &CHANGES];
+pub const TABLES: &[&Table] = &[
+    &UNVERIFIED,
+    &DISABLED,
+    &FEDRAMP,
+    &FINDINGS,
+    &ACCOUNTS,
+    &CONNECTORS,
+    &CHANGES,
+];
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
     Cell::Text(text.into())
@@ -135,15 +143,31 @@ fn connectors<'a>(assessed: &'a Assessed<'_>) -> impl Iterator<Item = (usize, &'
 pub const UNVERIFIED: Table = Table {
     file: "unverified_domains.csv",
     columns: &[
-        "account_id", "account_name", "connector_id", "email_domain", "verification_status", "enabled", "txt_name",
-        "txt_value", "dns_txt", "age_days", "severity", "waived", "created_on_utc", "updated_on_utc",
+        "account_id",
+        "account_name",
+        "connector_id",
+        "email_domain",
+        "verification_status",
+        "enabled",
+        "txt_name",
+        "txt_value",
+        "dns_txt",
+        "age_days",
+        "severity",
+        "waived",
+        "created_on_utc",
+        "updated_on_utc",
     ],
     by_severity: false,
     rows: |assessed, context, emit| {
-        for (index, connector) in connectors(assessed).filter(|(_, connector)| !connector.is_verified()) {
+        for (index, connector) in
+            connectors(assessed).filter(|(_, connector)| !connector.is_verified())
+        {
             let odd = connector.verification.status.known().is_none();
             let (worst, waived) = assessed.worst_about(index, Topic::Verification, odd);
-            let age = connector.changed_at().and_then(|at| u64::try_from((context.now - at).num_days()).ok());
+            let age = connector
+                .changed_at()
+                .and_then(|at| u64::try_from((context.now - at).num_days()).ok());
             let [account_id, account_name] = account_cells(assessed);
             let cells = [
                 account_id,
@@ -161,7 +185,10 @@ pub const UNVERIFIED: Table = Table {
                 moment!(connector.created_on),
                 moment!(connector.updated_on),
             ];
-            emit(Row { severity: worst.filter(|_| !waived), cells: &cells });
+            emit(Row {
+                severity: worst.filter(|_| !waived),
+                cells: &cells,
+            });
         }
     },
 };
@@ -175,12 +202,22 @@ pub fn is_disabled(connector: &Connector) -> bool {
 pub const DISABLED: Table = Table {
     file: "disabled_connectors.csv",
     columns: &[
-        "account_id", "account_name", "connector_id", "email_domain", "enabled", "verification_status", "severity",
-        "waived", "created_on_utc", "updated_on_utc",
+        "account_id",
+        "account_name",
+        "connector_id",
+        "email_domain",
+        "enabled",
+        "verification_status",
+        "severity",
+        "waived",
+        "created_on_utc",
+        "updated_on_utc",
     ],
     by_severity: false,
     rows: |assessed, _, emit| {
-        for (index, connector) in connectors(assessed).filter(|(_, connector)| is_disabled(connector)) {
+        for (index, connector) in
+            connectors(assessed).filter(|(_, connector)| is_disabled(connector))
+        {
             let odd = connector.enabled.known().is_none();
             let (worst, waived) = assessed.worst_about(index, Topic::Enablement, odd);
             let [account_id, account_name] = account_cells(assessed);
@@ -196,7 +233,10 @@ pub const DISABLED: Table = Table {
                 moment!(connector.created_on),
                 moment!(connector.updated_on),
             ];
-            emit(Row { severity: worst.filter(|_| !waived), cells: &cells });
+            emit(Row {
+                severity: worst.filter(|_| !waived),
+                cells: &cells,
+            });
         }
     },
 };
@@ -206,8 +246,20 @@ pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'stat
     match (expected, connector.use_fedramp_language.known()) {
         (FedrampExpectation::Any, _) => "not-judged",
         (_, None) => "unknown",
-        (FedrampExpectation::Required, Some(on)) => if *on { "yes" } else { "no" },
-        (FedrampExpectation::Forbidden, Some(on)) => if *on { "no" } else { "yes" },
+        (FedrampExpectation::Required, Some(on)) => {
+            if *on {
+                "yes"
+            } else {
+                "no"
+            }
+        }
+        (FedrampExpectation::Forbidden, Some(on)) => {
+            if *on {
+                "no"
+            } else {
+                "yes"
+            }
+        }
     }
 }
 
@@ -215,8 +267,15 @@ pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'stat
 pub const FEDRAMP: Table = Table {
     file: "fedramp_settings.csv",
     columns: &[
-        "account_id", "account_name", "connector_id", "email_domain", "use_fedramp_language", "expected", "compliant",
-        "enabled", "verification_status",
+        "account_id",
+        "account_name",
+        "connector_id",
+        "email_domain",
+        "use_fedramp_language",
+        "expected",
+        "compliant",
+        "enabled",
+        "verification_status",
     ],
     by_severity: false,
     rows: |assessed, context, emit| {
@@ -236,7 +295,10 @@ pub const FEDRAMP: Table = Table {
                 setting!(connector.enabled),
                 setting!(connector.verification.status),
             ];
-            emit(Row { severity: worst.filter(|_| !waived), cells: &cells });
+            emit(Row {
+                severity: worst.filter(|_| !waived),
+                cells: &cells,
+            });
         }
     },
 };
@@ -245,8 +307,18 @@ pub const FEDRAMP: Table = Table {
 pub const CONNECTORS: Table = Table {
     file: "connectors.csv",
     columns: &[
-        "account_id", "account_name", "connector_id", "email_domain", "enabled", "verification_status",
-        "verification_code", "use_fedramp_language", "created_on_utc", "updated_on_utc", "rules", "worst_severity",
+        "account_id",
+        "account_name",
+        "connector_id",
+        "email_domain",
+        "enabled",
+        "verification_status",
+        "verification_code",
+        "use_fedramp_language",
+        "created_on_utc",
+        "updated_on_utc",
+        "rules",
+        "worst_severity",
     ],
     by_severity: false,
     rows: |assessed, _, emit| {
@@ -277,7 +349,10 @@ pub const CONNECTORS: Table = Table {
                 word(rules),
                 severity(worst),
             ];
-            emit(Row { severity: worst_open, cells: &cells });
+            emit(Row {
+                severity: worst_open,
+                cells: &cells,
+            });
         }
     },
 };
@@ -286,8 +361,22 @@ pub const CONNECTORS: Table = Table {
 pub const FINDINGS: Table = Table {
     file: "findings.csv",
     columns: &[
-        "finding_id", "rule", "severity", "status", "change", "account_id", "account_name", "owner", "connector_id",
-        "email_domain", "message", "remediation", "controls", "first_seen_utc", "waiver_owner", "waiver_reason",
+        "finding_id",
+        "rule",
+        "severity",
+        "status",
+        "change",
+        "account_id",
+        "account_name",
+        "owner",
+        "connector_id",
+        "email_domain",
+        "message",
+        "remediation",
+        "controls",
+        "first_seen_utc",
+        "waiver_owner",
+        "waiver_reason",
         "waiver_expires",
     ],
     by_severity: true,
@@ -315,15 +404,27 @@ pub const FINDINGS: Table = Table {
                 time(Some(finding.first_seen)),
                 text(waiver.map_or("", |waiver| &waiver.owner)),
                 text(waiver.map_or("", |waiver| &waiver.reason)),
-                word(waiver.map(|waiver| waiver.expires.to_string()).unwrap_or_default()),
+                word(
+                    waiver
+                        .map(|waiver| waiver.expires.to_string())
+                        .unwrap_or_default(),
+                ),
             ];
-            emit(Row { severity: Some(finding.severity), cells: &cells });
+            emit(Row {
+                severity: Some(finding.severity),
+                cells: &cells,
+            });
         }
     },
 };
 
 fn controls(finding: &Finding) -> String {
-    let labels: Vec<_> = finding.rule.controls.iter().map(|control| control.label()).collect();
+    let labels: Vec<_> = finding
+        .rule
+        .controls
+        .iter()
+        .map(|control| control.label())
+        .collect();
     labels.join("; ")
 }
 
@@ -331,18 +432,46 @@ fn controls(finding: &Finding) -> String {
 pub const ACCOUNTS: Table = Table {
     file: "accounts.csv",
     columns: &[
-        "account_id", "account_name", "owner", "outcome", "connectors", "unverified", "disabled", "fedramp_on",
-        "fedramp_off", "findings_critical", "findings_high", "findings_medium", "findings_low", "error_kind",
-        "error_code", "error_message", "http_status", "cf_ray", "attempts", "read_at_utc",
+        "account_id",
+        "account_name",
+        "owner",
+        "outcome",
+        "connectors",
+        "unverified",
+        "disabled",
+        "fedramp_on",
+        "fedramp_off",
+        "findings_critical",
+        "findings_high",
+        "findings_medium",
+        "findings_low",
+        "error_kind",
+        "error_code",
+        "error_message",
+        "http_status",
+        "cf_ray",
+        "attempts",
+        "read_at_utc",
     ],
     by_severity: false,
     rows: |assessed, _, emit| {
         let evidence = &assessed.evidence;
         // Of an account of which nothing was read, no number is known.
-        let known = |number: usize| if evidence.outcome == Outcome::Unread { Cell::NoNumber } else { Cell::Number(number as u64) };
-        let connectors_with = |wanted: &dyn Fn(&Connector) -> bool| known(evidence.connectors.iter().filter(|c| wanted(c)).count());
+        let known = |number: usize| {
+            if evidence.outcome == Outcome::Unread {
+                Cell::NoNumber
+            } else {
+                Cell::Number(number as u64)
+            }
+        };
+        let connectors_with = |wanted: &dyn Fn(&Connector) -> bool| {
+            known(evidence.connectors.iter().filter(|c| wanted(c)).count())
+        };
         let open = |severity| {
-            let findings = assessed.findings.iter().filter(|finding| finding.is_open() && finding.severity == severity);
+            let findings = assessed
+                .findings
+                .iter()
+                .filter(|finding| finding.is_open() && finding.severity == severity);
             Cell::Number(findings.count() as u64)
         };
         let error = evidence.error.as_ref();
@@ -362,22 +491,44 @@ pub const ACCOUNTS: Table = Table {
             open(Severity::Medium),
             open(Severity::Low),
             word(error.map_or("", |error| error.kind.as_str())),
-            text(error.and_then(|error| error.code.as_deref()).unwrap_or_default()),
+            text(
+                error
+                    .and_then(|error| error.code.as_deref())
+                    .unwrap_or_default(),
+            ),
             text(error.map_or("", |error| &error.message)),
-            evidence.http_status.map_or(Cell::NoNumber, |status| Cell::Number(status.into())),
+            evidence
+                .http_status
+                .map_or(Cell::NoNumber, |status| Cell::Number(status.into())),
             text(evidence.cf_ray.as_deref().unwrap_or_default()),
             Cell::Number(evidence.attempts.into()),
             time(evidence.read_at),
         ];
-        let worst_open = assessed.findings.iter().find(|finding| finding.is_open()).map(|finding| finding.severity);
-        emit(Row { severity: worst_open, cells: &cells });
+        let worst_open = assessed
+            .findings
+            .iter()
+            .find(|finding| finding.is_open())
+            .map(|finding| finding.severity);
+        emit(Row {
+            severity: worst_open,
+            cells: &cells,
+        });
     },
 };
 
 /// Every change since the baseline.
 pub const CHANGES: Table = Table {
     file: "changes.csv",
-    columns: &["kind", "account_id", "account_name", "connector_id", "email_domain", "what", "from", "to"],
+    columns: &[
+        "kind",
+        "account_id",
+        "account_name",
+        "connector_id",
+        "email_domain",
+        "what",
+        "from",
+        "to",
+    ],
     by_severity: false,
     rows: |assessed, _, emit| {
         for change in &assessed.changes {
@@ -398,5 +549,8 @@ pub fn emit_change(change: &Change, emit: &mut Emit<'_>) {
         text(&*change.from),
         text(&*change.to),
     ];
-    emit(Row { severity: None, cells: &cells });
+    emit(Row {
+        severity: None,
+        cells: &cells,
+    });
 }

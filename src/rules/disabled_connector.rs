@@ -15,13 +15,19 @@ pub const RULE: Rule = Rule {
           conditional access and its offboarding do not apply to them.",
     remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
              an account API token with the permission SSO Connector Edit for emergencies.",
-    controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7],
+    controls: &[
+        NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,
+    ],
     judge: Judge::Connector(judge),
 };
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     (connector.enabled.known() == Some(&false)).then(|| {
-        let state = if connector.is_verified() { "the domain is verified" } else { "the domain is not verified either" };
+        let state = if connector.is_verified() {
+            "the domain is verified"
+        } else {
+            "the domain is not verified either"
+        };
         Hit::new(format!("disabled: members fall back to passwords; {state}"))
     })
 }
@@ -42,6 +48,9 @@ mod tests {
             {"enabled": 0},
             {},
         ]));
-        assert_eq!(case.said_by(&RULE), ["disabled: members fall back to passwords; the domain is verified"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["disabled: members fall back to passwords; the domain is verified"]
+        );
     }
 }

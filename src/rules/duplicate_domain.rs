@@ -28,8 +28,15 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     if claimants.is_empty() {
         return None;
     }
-    let here = claimants.iter().filter(|&&position| position == subject.evidence.position).count();
-    let mut elsewhere: Vec<usize> = claimants.iter().copied().filter(|&p| p != subject.evidence.position).collect();
+    let here = claimants
+        .iter()
+        .filter(|&&position| position == subject.evidence.position)
+        .count();
+    let mut elsewhere: Vec<usize> = claimants
+        .iter()
+        .copied()
+        .filter(|&p| p != subject.evidence.position)
+        .collect();
     elsewhere.dedup();
 
     let mut places = Vec::new();
@@ -39,7 +46,11 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     if !elsewhere.is_empty() {
         let name = |&position: &usize| {
             let account = subject.accounts.get(position)?;
-            Some(if account.name.is_empty() { account.id.clone() } else { format!("{} ({})", account.name, account.id) })
+            Some(if account.name.is_empty() {
+                account.id.clone()
+            } else {
+                format!("{} ({})", account.name, account.id)
+            })
         };
         let mut named: Vec<_> = elsewhere.iter().take(NAMED).filter_map(name).collect();
         if elsewhere.len() > NAMED {
@@ -47,7 +58,10 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         }
         places.push(format!("connectors of {}", named.join(", ")));
     }
-    Some(Hit::new(format!("{domain} is also on {}", places.join(" and on "))))
+    Some(Hit::new(format!(
+        "{domain} is also on {}",
+        places.join(" and on ")
+    )))
 }
 
 #[cfg(test)]
@@ -63,13 +77,17 @@ mod tests {
         case.shared = SharedDomains::claimed_by("a.example", &[0, 0, 1]);
         assert_eq!(
             case.said_by(&RULE),
-            ["a.example is also on 1 more of this account and on connectors of Other Ltd (b0000000000000000000000000000002)"]
+            [
+                "a.example is also on 1 more of this account and on connectors of Other Ltd (b0000000000000000000000000000002)"
+            ]
         );
     }
 
     #[test]
     fn keeps_silent_on_a_domain_of_its_own_and_on_none() {
-        let mut case = Case::read(json!([{"email_domain": "b.example"}, {"email_domain": null}, {"email_domain": 5}]));
+        let mut case = Case::read(
+            json!([{"email_domain": "b.example"}, {"email_domain": null}, {"email_domain": 5}]),
+        );
         case.shared = SharedDomains::claimed_by("a.example", &[0, 1]);
         assert!(case.judged_by(&RULE).is_empty());
     }

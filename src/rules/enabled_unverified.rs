@@ -37,9 +37,16 @@ mod tests {
 
     #[test]
     fn fires_on_an_enabled_connector_that_is_not_verified() {
-        for (status, shown) in [(json!("pending"), "pending"), (json!("superseded"), "superseded"), (json!(null), "unknown")] {
+        for (status, shown) in [
+            (json!("pending"), "pending"),
+            (json!("superseded"), "superseded"),
+            (json!(null), "unknown"),
+        ] {
             let case = Case::read(json!([{"enabled": true, "verification": {"status": status}}]));
-            assert_eq!(case.said_by(&RULE), [format!("enabled, but its domain's verification is {shown}")]);
+            assert_eq!(
+                case.said_by(&RULE),
+                [format!("enabled, but its domain's verification is {shown}")]
+            );
         }
     }
 

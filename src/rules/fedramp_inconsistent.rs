@@ -25,13 +25,17 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     }
     let with = |wanted: bool| {
         let connectors = subject.evidence.connectors.iter();
-        connectors.filter(|connector| connector.use_fedramp_language.known() == Some(&wanted)).count()
+        connectors
+            .filter(|connector| connector.use_fedramp_language.known() == Some(&wanted))
+            .count()
     };
     let (on, off) = (with(true), with(false));
     if on == 0 || off == 0 {
         return Vec::new();
     }
-    vec![Hit::new(format!("the FedRAMP text is on for {on} and off for {off} of its connectors"))]
+    vec![Hit::new(format!(
+        "the FedRAMP text is on for {on} and off for {off} of its connectors"
+    ))]
 }
 
 #[cfg(test)]
@@ -44,14 +48,18 @@ mod tests {
     fn fires_once_where_connectors_go_both_ways() {
         let both = json!([{"use_fedramp_language": true}, {"use_fedramp_language": false}, {"use_fedramp_language": false}]);
         let mut case = Case::read(both);
-        assert_eq!(case.said_by(&RULE), ["the FedRAMP text is on for 1 and off for 2 of its connectors"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["the FedRAMP text is on for 1 and off for 2 of its connectors"]
+        );
         case.policy.fedramp = FedrampExpectation::Required;
         assert!(case.judged_by(&RULE).is_empty());
     }
 
     #[test]
     fn unknown_settings_are_neither_on_nor_off() {
-        let case = Case::read(json!([{"use_fedramp_language": true}, {"use_fedramp_language": null}, {}]));
+        let case =
+            Case::read(json!([{"use_fedramp_language": true}, {"use_fedramp_language": null}, {}]));
         assert!(case.judged_by(&RULE).is_empty());
     }
 }

@@ -22,8 +22,12 @@ pub const RULE: Rule = Rule {
 fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let on = *connector.use_fedramp_language.known()?;
     match subject.policy.fedramp(&subject.account.id) {
-        FedrampExpectation::Required if !on => Some(Hit::new("the FedRAMP text is off, and the policy requires it")),
-        FedrampExpectation::Forbidden if on => Some(Hit::new("the FedRAMP text is on, and the policy forbids it")),
+        FedrampExpectation::Required if !on => Some(Hit::new(
+            "the FedRAMP text is off, and the policy requires it",
+        )),
+        FedrampExpectation::Forbidden if on => Some(Hit::new(
+            "the FedRAMP text is on, and the policy forbids it",
+        )),
         _ => None,
     }
 }
@@ -42,12 +46,18 @@ mod tests {
         ]));
         assert!(case.judged_by(&RULE).is_empty());
         case.policy.fedramp = FedrampExpectation::Required;
-        assert_eq!(case.said_by(&RULE), ["the FedRAMP text is off, and the policy requires it"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["the FedRAMP text is off, and the policy requires it"]
+        );
         let forbidden = AccountExpectation {
             fedramp: Some(FedrampExpectation::Forbidden),
             ..AccountExpectation::default()
         };
         case.policy.accounts.insert(ID.to_owned(), forbidden);
-        assert_eq!(case.said_by(&RULE), ["the FedRAMP text is on, and the policy forbids it"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["the FedRAMP text is on, and the policy forbids it"]
+        );
     }
 }

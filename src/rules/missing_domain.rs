@@ -22,17 +22,26 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     if subject.evidence.outcome != Outcome::Read {
         return Vec::new();
     }
-    let expected = subject.policy.account(&subject.account.id).map_or(&[][..], |expectation| &expectation.domains);
+    let expected = subject
+        .policy
+        .account(&subject.account.id)
+        .map_or(&[][..], |expectation| &expectation.domains);
     let hit = |domain: &String| {
         let of_domain = || {
             let connectors = subject.evidence.connectors.iter();
             connectors.filter(|connector| connector.canonical_domain().as_deref() == Some(domain))
         };
         let in_force = of_domain().any(|c| c.is_verified() && c.enabled.known() == Some(&true));
-        let state = if of_domain().next().is_none() { "no connector" } else { "no connector that is enabled and verified" };
+        let state = if of_domain().next().is_none() {
+            "no connector"
+        } else {
+            "no connector that is enabled and verified"
+        };
         (!in_force).then(|| Hit {
             domain: Some(domain.clone()),
-            ..Hit::new(format!("the policy expects {domain}, and the account has {state} for it"))
+            ..Hit::new(format!(
+                "the policy expects {domain}, and the account has {state} for it"
+            ))
         })
     };
     expected.iter().filter_map(hit).collect()
@@ -53,7 +62,9 @@ mod tests {
         ]));
         assert!(case.judged_by(&RULE).is_empty());
         let expectation = AccountExpectation {
-            domains: ["on.example", "off.example", "none.example"].map(str::to_owned).to_vec(),
+            domains: ["on.example", "off.example", "none.example"]
+                .map(str::to_owned)
+                .to_vec(),
             ..AccountExpectation::default()
         };
         case.policy.accounts.insert(ID.to_owned(), expectation);

@@ -51,7 +51,9 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 }
 
 /// How bad a finding is, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Someone can act on it now.
@@ -80,7 +82,9 @@ impl Severity {
 
     /// The severity that a word names.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str() == word)
     }
 }
 
@@ -230,16 +234,22 @@ pub(crate) mod testing {
                 accounts: &self.accounts,
             };
             match rule.judge {
-                Judge::Connector(judge) => {
-                    self.evidence.connectors.iter().filter_map(|connector| judge(&subject, connector)).collect()
-                }
+                Judge::Connector(judge) => self
+                    .evidence
+                    .connectors
+                    .iter()
+                    .filter_map(|connector| judge(&subject, connector))
+                    .collect(),
                 Judge::Account(judge) => judge(&subject),
             }
         }
 
         /// The messages of what the rule found.
         pub fn said_by(&self, rule: &Rule) -> Vec<String> {
-            self.judged_by(rule).into_iter().map(|hit| hit.message).collect()
+            self.judged_by(rule)
+                .into_iter()
+                .map(|hit| hit.message)
+                .collect()
         }
     }
 }
@@ -251,7 +261,11 @@ mod tests {
     #[test]
     fn ids_are_unique_and_every_rule_explains_itself() {
         for (index, rule) in RULES.iter().enumerate() {
-            assert!(RULES[..index].iter().all(|other| other.id != rule.id), "{}", rule.id);
+            assert!(
+                RULES[..index].iter().all(|other| other.id != rule.id),
+                "{}",
+                rule.id
+            );
             assert!(rule.id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
             for text in [rule.title, rule.what, rule.why, rule.remedy] {
                 assert!(text.len() > 8, "{} leaves something unsaid", rule.id);

@@ -20,7 +20,11 @@ pub const RULE: Rule = Rule {
 
 fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     let none = subject.evidence.outcome == Outcome::Read && subject.evidence.connectors.is_empty();
-    if none { vec![Hit::new("the account has no SSO connector")] } else { Vec::new() }
+    if none {
+        vec![Hit::new("the account has no SSO connector")]
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,13 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let pending = connector.verification.status.known() == Some(&Status::Pending);
     let age = subject.now - connector.changed_at().filter(|_| pending)?;
     let allowed = chrono::Duration::days(i64::from(subject.policy.thresholds.pending_days));
-    (age > allowed).then(|| Hit::new(format!("pending for {} days; {} are allowed", age.num_days(), allowed.num_days())))
+    (age > allowed).then(|| {
+        Hit::new(format!(
+            "pending for {} days; {} are allowed",
+            age.num_days(),
+            allowed.num_days()
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -38,7 +44,13 @@ mod tests {
             {"verification": {"status": "pending"}, "updated_on": "2026-11-19T10:14:59Z", "created_on": "2026-11-21T00:00:00Z"},
             {"verification": {"status": "pending"}, "created_on": "2026-11-01T10:15:00Z"},
         ]));
-        assert_eq!(case.said_by(&RULE), ["pending for 2 days; 2 are allowed", "pending for 20 days; 2 are allowed"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            [
+                "pending for 2 days; 2 are allowed",
+                "pending for 20 days; 2 are allowed"
+            ]
+        );
     }
 
     #[test]

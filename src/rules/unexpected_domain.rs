@@ -19,10 +19,18 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
-    let allowed = subject.policy.account(&subject.account.id)?.allow_domains.as_ref()?;
+    let allowed = subject
+        .policy
+        .account(&subject.account.id)?
+        .allow_domains
+        .as_ref()?;
     let domain = connector.canonical_domain()?;
     let expected = allowed.iter().any(|pattern| pattern.matches(&domain));
-    (!expected).then(|| Hit::new(format!("{domain} is not among the domains that the policy allows this account")))
+    (!expected).then(|| {
+        Hit::new(format!(
+            "{domain} is not among the domains that the policy allows this account"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -39,10 +47,17 @@ mod tests {
         ]));
         assert!(case.judged_by(&RULE).is_empty());
         let expectation = AccountExpectation {
-            allow_domains: Some(["agency.example", "*.agency.example"].map(DomainPattern::parse).to_vec()),
+            allow_domains: Some(
+                ["agency.example", "*.agency.example"]
+                    .map(DomainPattern::parse)
+                    .to_vec(),
+            ),
             ..AccountExpectation::default()
         };
         case.policy.accounts.insert(ID.to_owned(), expectation);
-        assert_eq!(case.said_by(&RULE), ["evil.example is not among the domains that the policy allows this account"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["evil.example is not among the domains that the policy allows this account"]
+        );
     }
 }

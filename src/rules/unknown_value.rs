@@ -24,10 +24,19 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         ("id", connector.id.oddity()),
         ("email_domain", connector.email_domain.oddity()),
         ("enabled", connector.enabled.oddity()),
-        ("verification.status", connector.verification.status.oddity()),
-        ("use_fedramp_language", connector.use_fedramp_language.oddity()),
+        (
+            "verification.status",
+            connector.verification.status.oddity(),
+        ),
+        (
+            "use_fedramp_language",
+            connector.use_fedramp_language.oddity(),
+        ),
     ];
-    let odd: Vec<_> = fields.into_iter().filter_map(|(name, oddity)| Some(format!("{name} is {}", oddity?))).collect();
+    let odd: Vec<_> = fields
+        .into_iter()
+        .filter_map(|(name, oddity)| Some(format!("{name} is {}", oddity?)))
+        .collect();
     (!odd.is_empty()).then(|| Hit::new(odd.join("; ")))
 }
 

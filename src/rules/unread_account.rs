@@ -26,26 +26,46 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
         Outcome::Read => return Vec::new(),
         outcome => outcome.as_str(),
     };
-    let code = error.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+    let code = error
+        .code
+        .as_ref()
+        .map(|code| format!(", code {code}"))
+        .unwrap_or_default();
     vec![Hit {
         remedy: Some(remedy(error.kind).to_owned()),
-        ..Hit::new(format!("{outcome} ({}{code}): {}", error.kind.as_str(), error.message))
+        ..Hit::new(format!(
+            "{outcome} ({}{code}): {}",
+            error.kind.as_str(),
+            error.message
+        ))
     }]
 }
 
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidId => "Correct the account id: 32 hex digits, as in the dashboard's address.",
+        ErrorKind::InvalidId => {
+            "Correct the account id: 32 hex digits, as in the dashboard's address."
+        }
         ErrorKind::Auth => {
             "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
         }
-        ErrorKind::Forbidden => "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`).",
+        ErrorKind::Forbidden => {
+            "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
+        }
         ErrorKind::NotFound => "Check the account id; the account may be deleted.",
         ErrorKind::RateLimited => "Run the audit again later, or with a lower `--rate`.",
-        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Connect => "Run the audit again; if it stays so, check the network and Cloudflare's status page.",
-        ErrorKind::Malformed | ErrorKind::Api => "Read the account in the dashboard, and give Cloudflare's support the answer's cf-ray.",
-        ErrorKind::IncompleteList => "Read the account in the dashboard: the API answered only a part of its connectors.",
-        ErrorKind::Interrupted => "Complete the run with `cf-sso-audit audit --resume`, or run the audit again.",
+        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Connect => {
+            "Run the audit again; if it stays so, check the network and Cloudflare's status page."
+        }
+        ErrorKind::Malformed | ErrorKind::Api => {
+            "Read the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
+        }
+        ErrorKind::IncompleteList => {
+            "Read the account in the dashboard: the API answered only a part of its connectors."
+        }
+        ErrorKind::Interrupted => {
+            "Complete the run with `cf-sso-audit audit --resume`, or run the audit again."
+        }
     }
 }
 
@@ -64,9 +84,15 @@ mod tests {
             message: "Unauthorized".to_owned(),
         };
         let mut case = Case::of(AccountEvidence::unread(0, error));
-        assert_eq!(case.said_by(&RULE), ["unread (forbidden, code 9109): Unauthorized"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["unread (forbidden, code 9109): Unauthorized"]
+        );
         case.evidence.outcome = Outcome::Incomplete;
-        assert_eq!(case.said_by(&RULE), ["incomplete (forbidden, code 9109): Unauthorized"]);
+        assert_eq!(
+            case.said_by(&RULE),
+            ["incomplete (forbidden, code 9109): Unauthorized"]
+        );
         assert!(Case::read(json!([])).judged_by(&RULE).is_empty());
     }
 }

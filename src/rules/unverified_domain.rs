@@ -23,11 +23,20 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let status = *connector.verification.status.known()?;
     let (severity, message) = match status {
         Status::Verified => return None,
-        Status::Failed => (Severity::High, "verification failed: Cloudflare did not find the TXT record in time"),
-        Status::Pending => (Severity::Medium, "verification is pending: Cloudflare has not found the TXT record yet"),
+        Status::Failed => (
+            Severity::High,
+            "verification failed: Cloudflare did not find the TXT record in time",
+        ),
+        Status::Pending => (
+            Severity::Medium,
+            "verification is pending: Cloudflare has not found the TXT record yet",
+        ),
         Status::Awaiting => (Severity::Medium, "verification has not been begun"),
     };
-    let record = connector.email_domain.known().zip(connector.verification.code.known());
+    let record = connector
+        .email_domain
+        .known()
+        .zip(connector.verification.code.known());
     Some(Hit {
         severity: Some(severity),
         remedy: record.map(|(domain, code)| {
@@ -50,8 +59,15 @@ mod tests {
             {"verification": {"status": "pending"}},
             {"verification": {"status": "awaiting"}},
         ]));
-        let severities: Vec<_> = case.judged_by(&RULE).into_iter().filter_map(|hit| hit.severity).collect();
-        assert_eq!(severities, [Severity::High, Severity::Medium, Severity::Medium]);
+        let severities: Vec<_> = case
+            .judged_by(&RULE)
+            .into_iter()
+            .filter_map(|hit| hit.severity)
+            .collect();
+        assert_eq!(
+            severities,
+            [Severity::High, Severity::Medium, Severity::Medium]
+        );
     }
 
     #[test]
@@ -60,7 +76,11 @@ mod tests {
             {"email_domain": "a.example", "verification": {"status": "failed", "code": "cloudflare_dashboard_sso=1"}},
         ]));
         let remedy = case.judged_by(&RULE).remove(0).remedy.unwrap();
-        assert!(remedy.starts_with("Publish the TXT record \"cloudflare_dashboard_sso=1\" at a.example"), "{remedy}");
+        assert!(
+            remedy
+                .starts_with("Publish the TXT record \"cloudflare_dashboard_sso=1\" at a.example"),
+            "{remedy}"
+        );
     }
 
     #[test]

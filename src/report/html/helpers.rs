@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use handlebars::{
-    BlockContext, Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, PathAndJson,
-    RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
+    BlockContext, Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output,
+    PathAndJson, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -31,7 +31,10 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     let policy = content_security_policy(&style, &assets.script);
     registry.register_escape_fn(escape);
     registry.register_helper("csp", Box::new(Fixed(policy)));
-    registry.register_helper("page_style", Box::new(Fixed(format!("<style>{style}</style>"))));
+    registry.register_helper(
+        "page_style",
+        Box::new(Fixed(format!("<style>{style}</style>"))),
+    );
     registry.register_helper(
         "page_script",
         Box::new(Fixed(format!("<script>{}</script>", assets.script))),
@@ -57,7 +60,9 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
 /// Text made safe for element content and quoted attributes. What cannot be seen but changes how a text reads
 /// (control characters, direction marks, zero-width spaces) is spelled out as `⟨U+202E⟩`.
 fn escape(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii() && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'' | 0..=8 | 11..=31 | 127);
+    let plain = |b: u8| {
+        b.is_ascii() && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'' | 0..=8 | 11..=31 | 127)
+    };
     let Some(first) = text.bytes().position(|b| !plain(b)) else {
         return text.to_owned();
     };
@@ -110,7 +115,10 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let group = chunk
+            .iter()
+            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for i in 0..4 {
             if i <= chunk.len() {
                 out.push(char::from(ALPHABET[(group >> (18 - 6 * i) & 63) as usize]));
@@ -155,7 +163,11 @@ impl HelperDef for Condition {
         out: &mut dyn Output,
     ) -> HelperResult {
         let holds = value(h, 0)?.is_truthy(false);
-        let branch = if holds == self.wanted { h.template() } else { h.inverse() };
+        let branch = if holds == self.wanted {
+            h.template()
+        } else {
+            h.inverse()
+        };
         branch.map_or(Ok(()), |template| template.render(r, ctx, rc, out))
     }
 }
@@ -306,7 +318,10 @@ fn goto(
     if last.is_empty() {
         return Ok(out.write("<bdi></bdi>")?);
     }
-    Ok(out.write(&format!("<a href=\"#{anchor}\"><bdi>{}</bdi></a>", escape(last)))?)
+    Ok(out.write(&format!(
+        "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
+        escape(last)
+    ))?)
 }
 
 /// The anchor that the parameters spell, and the last of them.
@@ -330,7 +345,11 @@ fn push_slug(anchor: &mut String, part: &str) {
         anchor.push_str(part);
         return;
     }
-    anchor.extend(part.bytes().take(24).map(|b| if harmless(b) { char::from(b) } else { '_' }));
+    anchor.extend(
+        part.bytes()
+            .take(24)
+            .map(|b| if harmless(b) { char::from(b) } else { '_' }),
+    );
     anchor.push('-');
     for byte in Sha256::digest(part.as_bytes()).iter().take(4) {
         // Writing to a string cannot fail.
@@ -349,7 +368,11 @@ fn bar(
     out: &mut dyn Output,
 ) -> HelperResult {
     let (part, most, length) = (number(h, 0)?, number(h, 1)?, number(h, 2)?);
-    let share = if part <= 0.0 || most <= 0.0 { 0.0 } else { (part / most).clamp(LEAST_SHARE, 1.0) };
+    let share = if part <= 0.0 || most <= 0.0 {
+        0.0
+    } else {
+        (part / most).clamp(LEAST_SHARE, 1.0)
+    };
     Ok(out.write(&short(share * length))?)
 }
 
@@ -383,7 +406,9 @@ impl HelperDef for Most {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let greatest = field_values(list(h)?, text(h, 1)?)?.into_iter().fold(0.0, f64::max);
+        let greatest = field_values(list(h)?, text(h, 1)?)?
+            .into_iter()
+            .fold(0.0, f64::max);
         Ok(ScopedJson::Derived(json!(greatest)))
     }
 }
@@ -402,10 +427,15 @@ impl HelperDef for Stack {
         out: &mut dyn Output,
     ) -> HelperResult {
         let items = list(h)?;
-        let by = h.hash_get("by").and_then(|by| by.value().as_str()).unwrap_or("value");
+        let by = h
+            .hash_get("by")
+            .and_then(|by| by.value().as_str())
+            .unwrap_or("value");
         let width = hash_number(h, "width", 100.0);
         let parts = shares(&field_values(items, by)?);
-        let template = h.template().ok_or(RenderErrorReason::BlockContentRequired)?;
+        let template = h
+            .template()
+            .ok_or(RenderErrorReason::BlockContentRequired)?;
         let mut at = 0.0;
         for (i, (item, part)) in items.iter().zip(parts).enumerate() {
             let mut block = scope(h.param(0), i, item);
@@ -434,15 +464,27 @@ impl HelperDef for Spark {
         rc: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let by = h.hash_get("by").and_then(|by| by.value().as_str()).unwrap_or("value");
+        let by = h
+            .hash_get("by")
+            .and_then(|by| by.value().as_str())
+            .unwrap_or("value");
         let values = field_values(list(h)?, by)?;
         let (Some(from), Some(to)) = (values.first(), values.last()) else {
             return Ok(());
         };
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(0.0, f64::max);
-        let points = polyline(&values, low, high, hash_number(h, "width", 200.0), hash_number(h, "height", 40.0));
-        let line: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", short(*x), short(*y))).collect();
+        let points = polyline(
+            &values,
+            low,
+            high,
+            hash_number(h, "width", 200.0),
+            hash_number(h, "height", 40.0),
+        );
+        let line: Vec<String> = points
+            .iter()
+            .map(|(x, y)| format!("{},{}", short(*x), short(*y)))
+            .collect();
         let (x, y) = points.last().copied().unwrap_or_default();
 
         let mut block = rc.block().cloned().unwrap_or_default();
@@ -454,7 +496,9 @@ impl HelperDef for Spark {
             // Counts, which came from JSON as whole numbers.
             block.set_local_var(name, Value::from(grouped(value as u64)));
         }
-        let template = h.template().ok_or(RenderErrorReason::BlockContentRequired)?;
+        let template = h
+            .template()
+            .ok_or(RenderErrorReason::BlockContentRequired)?;
         rc.push_block(block);
         let result = template.render(r, ctx, rc, out);
         rc.pop_block();
@@ -470,7 +514,13 @@ fn shares(values: &[f64]) -> Vec<f64> {
     }
     let raised: Vec<f64> = values
         .iter()
-        .map(|v| if *v > 0.0 { (v / sum).max(LEAST_SHARE) } else { 0.0 })
+        .map(|v| {
+            if *v > 0.0 {
+                (v / sum).max(LEAST_SHARE)
+            } else {
+                0.0
+            }
+        })
         .collect();
     let excess: f64 = raised.iter().sum();
     raised.iter().map(|share| share / excess).collect()
@@ -485,7 +535,11 @@ fn polyline(values: &[f64], low: f64, high: f64, width: f64, height: f64) -> Vec
         .iter()
         .enumerate()
         .map(|(i, value)| {
-            let level = if span > 0.0 { (value - low) / span } else { 0.5 };
+            let level = if span > 0.0 {
+                (value - low) / span
+            } else {
+                0.5
+            };
             (
                 MARGIN + (width - 2.0 * MARGIN) * i as f64 / steps,
                 height - MARGIN - (height - 2.0 * MARGIN) * level,
@@ -497,7 +551,8 @@ fn polyline(values: &[f64], low: f64, high: f64, width: f64, height: f64) -> Vec
 /// A length with at most one decimal.
 fn short(length: f64) -> String {
     let text = format!("{length:.1}");
-    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+    text.strip_suffix(".0")
+        .map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// The scope of a list's item: by its path where the list is in the view, by value where a helper made it.
@@ -531,7 +586,11 @@ fn value<'a>(h: &'a Helper<'_>, i: usize) -> Result<&'a Value, RenderError> {
 }
 
 fn wrong(h: &Helper<'_>, i: usize, expected: &str) -> RenderError {
-    other(format!("helper `{}` takes {expected} as value {}", h.name(), i + 1))
+    other(format!(
+        "helper `{}` takes {expected} as value {}",
+        h.name(),
+        i + 1
+    ))
 }
 
 fn text<'a>(h: &'a Helper<'_>, i: usize) -> Result<&'a str, RenderError> {
@@ -539,7 +598,9 @@ fn text<'a>(h: &'a Helper<'_>, i: usize) -> Result<&'a str, RenderError> {
 }
 
 fn count(h: &Helper<'_>, i: usize) -> Result<u64, RenderError> {
-    value(h, i)?.as_u64().ok_or_else(|| wrong(h, i, "a whole number"))
+    value(h, i)?
+        .as_u64()
+        .ok_or_else(|| wrong(h, i, "a whole number"))
 }
 
 fn number(h: &Helper<'_>, i: usize) -> Result<f64, RenderError> {
@@ -551,7 +612,9 @@ fn list<'a>(h: &'a Helper<'_>) -> Result<&'a Vec<Value>, RenderError> {
 }
 
 fn hash_number(h: &Helper<'_>, name: &str, default: f64) -> f64 {
-    h.hash_get(name).and_then(|v| v.value().as_f64()).unwrap_or(default)
+    h.hash_get(name)
+        .and_then(|v| v.value().as_f64())
+        .unwrap_or(default)
 }
 
 fn field_values(items: &[Value], field: &str) -> Result<Vec<f64>, RenderError> {
@@ -574,7 +637,9 @@ mod tests {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         register(&mut registry, &Assets::default());
-        registry.render_template(template, view).map_err(|e| e.reason().to_string())
+        registry
+            .render_template(template, view)
+            .map_err(|e| e.reason().to_string())
     }
 
     #[test]
@@ -598,28 +663,55 @@ mod tests {
         // Of the empty text, as everyone knows it.
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let policy = rendered("{{csp}}", &json!({})).unwrap();
-        assert!(policy.contains(&format!("style-src 'sha256-{empty}'; script-src 'sha256-{empty}';")), "{policy}");
+        assert!(
+            policy.contains(&format!(
+                "style-src 'sha256-{empty}'; script-src 'sha256-{empty}';"
+            )),
+            "{policy}"
+        );
         assert!(policy.contains("default-src 'none'"));
-        assert_eq!(rendered("{{page_style}}{{page_script}}", &json!({})).unwrap(), "<style></style><script></script>");
+        assert_eq!(
+            rendered("{{page_style}}{{page_script}}", &json!({})).unwrap(),
+            "<style></style><script></script>"
+        );
     }
 
     #[test]
     fn escaping_leaves_letters_and_shows_the_invisible() {
         assert_eq!(escape("plain = `text`"), "plain = `text`");
-        assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
-        assert_eq!(escape("Žluťoučký קָפֶה 👩‍💻 می‌خواهم"), "Žluťoučký קָפֶה 👩‍💻 می‌خواهم");
-        assert_eq!(escape("gro\u{202e}moc\u{2066}\u{0}\u{7f}\u{9b}\u{feff}"), "gro⟨U+202E⟩moc⟨U+2066⟩⟨U+0000⟩⟨U+007F⟩⟨U+009B⟩⟨U+FEFF⟩");
+        assert_eq!(
+            escape("<a href=\"x\">&'"),
+            "&lt;a href=&quot;x&quot;&gt;&amp;&#39;"
+        );
+        assert_eq!(
+            escape("Žluťoučký קָפֶה 👩‍💻 می‌خواهم"),
+            "Žluťoučký קָפֶה 👩‍💻 می‌خواهم"
+        );
+        assert_eq!(
+            escape("gro\u{202e}moc\u{2066}\u{0}\u{7f}\u{9b}\u{feff}"),
+            "gro⟨U+202E⟩moc⟨U+2066⟩⟨U+0000⟩⟨U+007F⟩⟨U+009B⟩⟨U+FEFF⟩"
+        );
         assert_eq!(escape("two\nlines\tand tab"), "two\nlines\tand tab");
     }
 
     #[test]
     fn numbers_and_words() {
-        let view = json!({ "n": 1_234_567, "one": 1, "zero": 0, "all": 200, "most": 199, "s": "high" });
+        let view =
+            json!({ "n": 1_234_567, "one": 1, "zero": 0, "all": 200, "most": 199, "s": "high" });
         for (template, expected) in [
             ("{{num n}} {{num zero}}", "1,234,567 0"),
-            ("{{plural one \"row\" \"rows\"}}, {{plural n \"row\" \"rows\"}}", "1 row, 1,234,567 rows"),
-            ("{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}", "99 % 100 % 0 % &lt;1 % 0 %"),
-            ("{{cell s one zero}}{{cell null zero one}}{{cell s one all}}{{cell \"\" zero zero}}", "<td class=\"high\">1<td class=\"waived\">(1)<td class=\"high\">1 (200)<td>"),
+            (
+                "{{plural one \"row\" \"rows\"}}, {{plural n \"row\" \"rows\"}}",
+                "1 row, 1,234,567 rows",
+            ),
+            (
+                "{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}",
+                "99 % 100 % 0 % &lt;1 % 0 %",
+            ),
+            (
+                "{{cell s one zero}}{{cell null zero one}}{{cell s one all}}{{cell \"\" zero zero}}",
+                "<td class=\"high\">1<td class=\"waived\">(1)<td class=\"high\">1 (200)<td>",
+            ),
         ] {
             assert_eq!(rendered(template, &view).unwrap(), expected);
         }
@@ -628,17 +720,42 @@ mod tests {
     #[test]
     fn anchors_are_harmless_stable_and_apart() {
         let anchor = |id: &str| rendered("{{mark \"account\" id}}", &json!({ "id": id })).unwrap();
-        assert_eq!(anchor("023e105f4ecef8ad9ca31a8372d0c353"), " id=\"account-023e105f4ecef8ad9ca31a8372d0c353\"");
+        assert_eq!(
+            anchor("023e105f4ecef8ad9ca31a8372d0c353"),
+            " id=\"account-023e105f4ecef8ad9ca31a8372d0c353\""
+        );
         assert_eq!(anchor(""), "");
         let (hostile, other) = (anchor("\"><script>"), anchor("\">_script_"));
         assert_ne!(hostile, other);
-        for anchor in [hostile, other, anchor(&"x".repeat(10_000)), anchor("ünïcode \u{202e}")] {
-            let inner = anchor.strip_prefix(" id=\"").unwrap().strip_suffix('"').unwrap();
-            assert!(inner.len() < 80 && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{inner}");
+        for anchor in [
+            hostile,
+            other,
+            anchor(&"x".repeat(10_000)),
+            anchor("ünïcode \u{202e}"),
+        ] {
+            let inner = anchor
+                .strip_prefix(" id=\"")
+                .unwrap()
+                .strip_suffix('"')
+                .unwrap();
+            assert!(
+                inner.len() < 80
+                    && inner
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),
+                "{inner}"
+            );
         }
         assert_eq!(
-            rendered("{{goto \"connector\" a c}}{{goto \"connector\" a none}}", &json!({ "a": "x", "c": "<b>", "none": "" })).unwrap(),
-            format!("<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>", "507ca5a2"),
+            rendered(
+                "{{goto \"connector\" a c}}{{goto \"connector\" a none}}",
+                &json!({ "a": "x", "c": "<b>", "none": "" })
+            )
+            .unwrap(),
+            format!(
+                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>",
+                "507ca5a2"
+            ),
         );
     }
 
@@ -646,13 +763,30 @@ mod tests {
     fn pictures_add_up() {
         let view = json!({ "list": [{"n": 1, "s": "a"}, {"n": 0, "s": "b"}, {"n": 3, "s": "c"}], "zero": 0 });
         for (template, expected) in [
-            ("{{#stack list by=\"n\" width=200}}{{s}}:{{@at}}+{{@wide}} {{/stack}}", "a:0+50 b:50+0 c:50+150 "),
-            ("{{#stack (series \"on\" 1 \"off\" 1)}}{{label}}:{{value}}:{{@at}}+{{@wide}} {{/stack}}", "on:1:0+50 off:1:50+50 "),
-            ("{{#stack (series \"on\" 0 \"off\" 0)}}{{@wide}} {{/stack}}", "0 0 "),
-            ("{{bar 1 (most list \"n\") 90}} {{bar 0 3 90}} {{bar 1 0 90}} {{bar 1 100000 1000}}", "30 0 0 6"),
-            ("{{#spark list by=\"n\" width=108 height=38}}{{@line}} {{@x}},{{@y}} {{@from}} {{@to}} {{@low}} {{@high}}{{/spark}}",
-             "4,24 54,34 104,4 104,4 1 3 0 3"),
-            ("{{#each list}}{{#spark @root.list by=\"n\"}}{{s}}{{/spark}}{{/each}}", "abc"),
+            (
+                "{{#stack list by=\"n\" width=200}}{{s}}:{{@at}}+{{@wide}} {{/stack}}",
+                "a:0+50 b:50+0 c:50+150 ",
+            ),
+            (
+                "{{#stack (series \"on\" 1 \"off\" 1)}}{{label}}:{{value}}:{{@at}}+{{@wide}} {{/stack}}",
+                "on:1:0+50 off:1:50+50 ",
+            ),
+            (
+                "{{#stack (series \"on\" 0 \"off\" 0)}}{{@wide}} {{/stack}}",
+                "0 0 ",
+            ),
+            (
+                "{{bar 1 (most list \"n\") 90}} {{bar 0 3 90}} {{bar 1 0 90}} {{bar 1 100000 1000}}",
+                "30 0 0 6",
+            ),
+            (
+                "{{#spark list by=\"n\" width=108 height=38}}{{@line}} {{@x}},{{@y}} {{@from}} {{@to}} {{@low}} {{@high}}{{/spark}}",
+                "4,24 54,34 104,4 104,4 1 3 0 3",
+            ),
+            (
+                "{{#each list}}{{#spark @root.list by=\"n\"}}{{s}}{{/spark}}{{/each}}",
+                "abc",
+            ),
         ] {
             assert_eq!(rendered(template, &view).unwrap(), expected, "{template}");
         }
@@ -668,15 +802,34 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said_so() {
         for (template, expected) in [
-            ("{{num nope}}", "Failed to access variable in strict mode Some(\"nope\")"),
-            ("{{#if nope}}{{/if}}", "Failed to access variable in strict mode Some(\"nope\")"),
-            ("{{#unless nope}}{{/unless}}", "Failed to access variable in strict mode Some(\"nope\")"),
-            ("{{num word}}", "helper `num` takes a whole number as value 1"),
+            (
+                "{{num nope}}",
+                "Failed to access variable in strict mode Some(\"nope\")",
+            ),
+            (
+                "{{#if nope}}{{/if}}",
+                "Failed to access variable in strict mode Some(\"nope\")",
+            ),
+            (
+                "{{#unless nope}}{{/unless}}",
+                "Failed to access variable in strict mode Some(\"nope\")",
+            ),
+            (
+                "{{num word}}",
+                "helper `num` takes a whole number as value 1",
+            ),
             ("{{pct one}}", "helper `pct` needs 2 values"),
-            ("{{#stack word}}{{/stack}}", "helper `stack` takes a list as value 1"),
+            (
+                "{{#stack word}}{{/stack}}",
+                "helper `stack` takes a list as value 1",
+            ),
             ("{{include \"nope\"}}", "there is no partials/nope.hbs"),
         ] {
-            assert_eq!(rendered(template, &json!({ "word": "x", "one": 1 })).unwrap_err(), expected, "{template}");
+            assert_eq!(
+                rendered(template, &json!({ "word": "x", "one": 1 })).unwrap_err(),
+                expected,
+                "{template}"
+            );
         }
     }
 
@@ -685,10 +838,22 @@ mod tests {
         let mut registry = Handlebars::new();
         register(&mut registry, &Assets::default());
         let mut fields = Vec::new();
-        names(&serde_json::from_str(include_str!("../../../templates/sample-view.json")).unwrap(), &mut fields);
+        names(
+            &serde_json::from_str(include_str!("../../../templates/sample-view.json")).unwrap(),
+            &mut fields,
+        );
         assert!(fields.len() > 100);
         for field in fields {
-            assert!(registry.render_template(&format!("{{{{{field}}}}}"), &json!({ field.as_str(): "seen" })).unwrap() == "seen", "{field}");
+            assert!(
+                registry
+                    .render_template(
+                        &format!("{{{{{field}}}}}"),
+                        &json!({ field.as_str(): "seen" })
+                    )
+                    .unwrap()
+                    == "seen",
+                "{field}"
+            );
         }
     }
 

@@ -11,8 +11,13 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::files::{StagedFile, Staging};
-use super::tables::{ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table, UNVERIFIED, emit_change};
-use super::{EXPIRING_DAYS, Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts};
+use super::tables::{
+    ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table,
+    UNVERIFIED, emit_change,
+};
+use super::{
+    EXPIRING_DAYS, Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts,
+};
 use crate::assess::Assessed;
 use crate::compare::{Change, ChangeKind};
 use crate::evidence::Outcome;
@@ -58,7 +63,10 @@ impl<'a> Page<'a> {
         Ok(Box::new(Self {
             file: staging.file("report.html")?,
             settings,
-            tables: PAGE_TABLES.iter().map(|(_, table)| PageTable::new(table)).collect(),
+            tables: PAGE_TABLES
+                .iter()
+                .map(|(_, table)| PageTable::new(table))
+                .collect(),
             unread: PageTable::new(&ACCOUNTS),
             matrix: WorstFirst::new(MATRIX_LIMIT),
         }))
@@ -129,7 +137,8 @@ impl PageTable {
     }
 
     fn push(&mut self, row: &Row<'_, '_>) {
-        self.rows.push(row.severity, || row.cells.iter().map(Cell::json).collect());
+        self.rows
+            .push(row.severity, || row.cells.iter().map(Cell::json).collect());
     }
 }
 
@@ -137,7 +146,13 @@ impl Serialize for PageTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shown = self.rows.shown();
         let object = |row: &Vec<Value>| -> serde_json::Map<String, Value> {
-            let value = |value: &Value| if value.is_null() { Value::String(String::new()) } else { value.clone() };
+            let value = |value: &Value| {
+                if value.is_null() {
+                    Value::String(String::new())
+                } else {
+                    value.clone()
+                }
+            };
             let columns = self.table.columns.iter().map(|column| (*column).to_owned());
             columns.zip(row.iter().map(value)).collect()
         };
@@ -166,7 +181,10 @@ impl MatrixRow {
         for finding in &assessed.findings {
             let cell = cells.entry(finding.rule.id).or_default();
             if finding.is_open() {
-                cell.0 = Some(cell.0.map_or(finding.severity, |worst| worst.min(finding.severity)));
+                cell.0 = Some(
+                    cell.0
+                        .map_or(finding.severity, |worst| worst.min(finding.severity)),
+                );
                 cell.1 += 1;
             } else {
                 cell.2 += 1;
@@ -198,7 +216,8 @@ impl Format for Page<'_> {
         for table in &mut self.tables {
             (table.table.rows)(assessed, &context, &mut |row| {
                 // A waived finding calls for no action: it stands after those that do.
-                let waived = table.table.file == FINDINGS.file && row.cells.contains(&Cell::Word("waived".into()));
+                let waived = table.table.file == FINDINGS.file
+                    && row.cells.contains(&Cell::Word("waived".into()));
                 let severity = row.severity.filter(|_| !waived);
                 table.push(&Row { severity, ..row });
             });
@@ -207,14 +226,22 @@ impl Format for Page<'_> {
             (ACCOUNTS.rows)(assessed, &context, &mut |row| self.unread.push(&row));
         }
         if !assessed.findings.is_empty() {
-            let worst = assessed.findings.iter().find(|finding| finding.is_open()).map(|finding| finding.severity);
+            let worst = assessed
+                .findings
+                .iter()
+                .find(|finding| finding.is_open())
+                .map(|finding| finding.severity);
             self.matrix.push(worst, || MatrixRow::of(assessed));
         }
         Ok(())
     }
 
     fn departed(&mut self, change: &Change) -> io::Result<()> {
-        for table in self.tables.iter_mut().filter(|table| table.table.file == CHANGES.file) {
+        for table in self
+            .tables
+            .iter_mut()
+            .filter(|table| table.table.file == CHANGES.file)
+        {
             emit_change(change, &mut |row| table.push(&row));
         }
         Ok(())
@@ -236,9 +263,16 @@ impl Format for Page<'_> {
             "files": files(self.settings),
         });
         for ((name, _), table) in PAGE_TABLES.iter().zip(&self.tables) {
-            view[name] = if *name == "changes" { changes(summary, table) } else { json!(table) };
+            view[name] = if *name == "changes" {
+                changes(summary, table)
+            } else {
+                json!(table)
+            };
         }
-        self.settings.template.render(&view, &mut self.file).map_err(io::Error::other)?;
+        self.settings
+            .template
+            .render(&view, &mut self.file)
+            .map_err(io::Error::other)?;
         self.file.flush()?;
         self.file.finish()
     }
@@ -277,21 +311,44 @@ fn verdict(summary: &Summary<'_>) -> Value {
     };
     let of_all = |number: u64, one: &str, more: &str| {
         let verb = if number == 1 { one } else { more };
-        format!("{number} of {} {verb}.", count(totals.connectors as usize, "connector"))
+        format!(
+            "{number} of {} {verb}.",
+            count(totals.connectors as usize, "connector")
+        )
     };
     let mut sentences = Vec::new();
     sentences.push(match (summary.coverage.is_whole(), totals.findings.open) {
         (true, _) => format!("{}.", summary.coverage.sentence()),
         (false, 0) => "In what was read there is no open finding.".to_owned(),
-        (false, open) => format!("What was read has {}.", count(open as usize, "open finding")),
+        (false, open) => format!(
+            "What was read has {}.",
+            count(open as usize, "open finding")
+        ),
     });
-    sentences.push(of_all(totals.unverified, "has no verified domain", "have no verified domain"));
+    sentences.push(of_all(
+        totals.unverified,
+        "has no verified domain",
+        "have no verified domain",
+    ));
     sentences.push(of_all(totals.disabled, "is not enabled", "are not enabled"));
-    let compliance = |word| totals.fedramp_compliance.get(word).copied().unwrap_or_default();
+    let compliance = |word| {
+        totals
+            .fedramp_compliance
+            .get(word)
+            .copied()
+            .unwrap_or_default()
+    };
     sentences.push(if judges_fedramp(summary.policy) {
-        of_all(compliance("no"), "shows another FedRAMP text than the policy expects", "show another FedRAMP text than the policy expects")
+        of_all(
+            compliance("no"),
+            "shows another FedRAMP text than the policy expects",
+            "show another FedRAMP text than the policy expects",
+        )
     } else {
-        format!("The FedRAMP text is on for {} and off for {}; no policy says which is right.", totals.fedramp_on, totals.fedramp_off)
+        format!(
+            "The FedRAMP text is on for {} and off for {}; no policy says which is right.",
+            totals.fedramp_on, totals.fedramp_off
+        )
     });
     if !summary.policy_accounts_absent.is_empty() {
         let absent = &summary.policy_accounts_absent;
@@ -324,11 +381,19 @@ fn totals(summary: &Summary<'_>) -> Value {
     for status in known {
         statuses.push(json!({"status": status, "count": totals.statuses.get(status).copied().unwrap_or_default()}));
     }
-    for (status, number) in totals.statuses.iter().filter(|(status, _)| !known.contains(&status.as_str())) {
+    for (status, number) in totals
+        .statuses
+        .iter()
+        .filter(|(status, _)| !known.contains(&status.as_str()))
+    {
         statuses.push(json!({"status": status, "count": number}));
     }
     let severity = |severity: &Severity| {
-        let count = totals.by_severity.get(severity).copied().unwrap_or_default();
+        let count = totals
+            .by_severity
+            .get(severity)
+            .copied()
+            .unwrap_or_default();
         json!({"severity": severity.as_str(), "open": count.open, "waived": count.waived, "new": count.new})
     };
     let rule = |(rule, count): (&Rule, super::FindingCount)| {
@@ -356,7 +421,14 @@ fn totals(summary: &Summary<'_>) -> Value {
 }
 
 fn fedramp(summary: &Summary<'_>) -> Value {
-    let of = |word| summary.totals.fedramp_compliance.get(word).copied().unwrap_or_default();
+    let of = |word| {
+        summary
+            .totals
+            .fedramp_compliance
+            .get(word)
+            .copied()
+            .unwrap_or_default()
+    };
     json!({
         "compliant": of("yes"),
         "not_compliant": of("no"),
@@ -406,7 +478,14 @@ fn waivers(summary: &Summary<'_>) -> Value {
         })
     };
     let list = |wanted: &dyn Fn(&WaiverUse<'_>) -> bool| -> Vec<Value> {
-        summary.waivers.iter().filter(|usage| wanted(usage)).collect::<Vec<_>>().iter().map(one).collect()
+        summary
+            .waivers
+            .iter()
+            .filter(|usage| wanted(usage))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(one)
+            .collect()
     };
     let expired = |usage: &WaiverUse<'_>| usage.waiver.is_expired(summary.now);
     let soon = |usage: &WaiverUse<'_>| {
@@ -453,7 +532,10 @@ fn explained(rule: &Rule) -> Value {
 
 fn files(settings: &Settings<'_>) -> Vec<Value> {
     let files = files_written(settings.formats);
-    files.into_iter().map(|(name, what)| json!({"name": name, "what": what})).collect()
+    files
+        .into_iter()
+        .map(|(name, what)| json!({"name": name, "what": what}))
+        .collect()
 }
 
 #[cfg(test)]

@@ -170,7 +170,11 @@ impl PageTemplate {
 
     fn blame(&self, error: RenderError) -> TemplateError {
         let name = error.template_name.as_deref().unwrap_or(LAYOUT);
-        let file = self.origins.get(name).map_or(name, String::as_str).to_owned();
+        let file = self
+            .origins
+            .get(name)
+            .map_or(name, String::as_str)
+            .to_owned();
         let (line, column) = (error.line_no.unwrap_or(1), error.column_no.unwrap_or(1));
         let message = match RenderErrorReason::from(error) {
             RenderErrorReason::IOError(e) => return TemplateError::Write(e),
@@ -179,7 +183,12 @@ impl PageTemplate {
             ),
             reason => reason.to_string(),
         };
-        TemplateError::Bad { file, line, column, message }
+        TemplateError::Bad {
+            file,
+            line,
+            column,
+            message,
+        }
     }
 }
 
@@ -226,7 +235,9 @@ impl SourceFile {
             if let Some(at) = lower.find(word) {
                 let line = text[..at].matches('\n').count() + 1;
                 let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
-                let message = format!("`{word}` would end the element this file is embedded in; write it another way");
+                let message = format!(
+                    "`{word}` would end the element this file is embedded in; write it another way"
+                );
                 return Err(self.bad(line, column, message));
             }
         }
@@ -234,7 +245,12 @@ impl SourceFile {
     }
 
     fn bad(&self, line: usize, column: usize, message: String) -> TemplateError {
-        TemplateError::Bad { file: self.origin.clone(), line, column, message }
+        TemplateError::Bad {
+            file: self.origin.clone(),
+            line,
+            column,
+            message,
+        }
     }
 }
 
@@ -244,7 +260,10 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
         let path = path.to_owned();
         move |source| TemplateError::Read { path, source }
     };
-    let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut names: Vec<String> = BUILT_IN
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     // Read before the files, so that a directory that is not there is said so.
     fs::read_dir(dir).map_err(failed(dir))?;
     let partials = dir.join(PARTIALS);
@@ -252,7 +271,10 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
         Ok(entries) => {
             for entry in entries {
                 let file = entry.map_err(failed(&partials))?.file_name();
-                if let Some(file) = file.to_str().filter(|f| f.ends_with(".hbs") && !f.starts_with('.')) {
+                if let Some(file) = file
+                    .to_str()
+                    .filter(|f| f.ends_with(".hbs") && !f.starts_with('.'))
+                {
                     let name = format!("{PARTIALS}/{file}");
                     if !names.contains(&name) {
                         names.push(name);
@@ -261,7 +283,12 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
             }
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(TemplateError::Read { path: partials, source }),
+        Err(source) => {
+            return Err(TemplateError::Read {
+                path: partials,
+                source,
+            });
+        }
     }
     // The order of a directory's entries is no order: which mistake is named first must not depend on it.
     names.sort();
@@ -273,10 +300,15 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
         match fs::read_to_string(&path) {
             Ok(text) => {
                 own += 1;
-                files.push(SourceFile { origin: path.display().to_string(), name, text });
+                files.push(SourceFile {
+                    origin: path.display().to_string(),
+                    name,
+                    text,
+                });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) else {
+                let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)
+                else {
                     return Err(TemplateError::Read { path, source: e });
                 };
                 files.push(SourceFile {
@@ -289,7 +321,9 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
         }
     }
     if own == 0 {
-        return Err(TemplateError::Nothing { dir: dir.to_owned() });
+        return Err(TemplateError::Nothing {
+            dir: dir.to_owned(),
+        });
     }
     Ok(files)
 }
@@ -300,7 +334,10 @@ mod tests {
 
     fn page(view: &Value) -> String {
         let mut out = Vec::new();
-        PageTemplate::built_in().unwrap().render(view, &mut out).unwrap();
+        PageTemplate::built_in()
+            .unwrap()
+            .render(view, &mut out)
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -327,7 +364,10 @@ mod tests {
             found.push(entry.unwrap().file_name().into_string().unwrap());
         }
         for entry in fs::read_dir(root.join(PARTIALS)).unwrap() {
-            found.push(format!("{PARTIALS}/{}", entry.unwrap().file_name().into_string().unwrap()));
+            found.push(format!(
+                "{PARTIALS}/{}",
+                entry.unwrap().file_name().into_string().unwrap()
+            ));
         }
         found.retain(|name| ![PARTIALS, "README.md", "sample-view.json"].contains(&name.as_str()));
         found.sort();
@@ -352,8 +392,21 @@ mod tests {
         assert_eq!(
             sections,
             [
-                "verdict", "numbers", "changes", "unverified", "disabled", "fedramp", "matrix", "findings",
-                "connectors", "accounts", "waivers", "unread", "controls", "rules", "made"
+                "verdict",
+                "numbers",
+                "changes",
+                "unverified",
+                "disabled",
+                "fedramp",
+                "matrix",
+                "findings",
+                "connectors",
+                "accounts",
+                "waivers",
+                "unread",
+                "controls",
+                "rules",
+                "made"
             ]
         );
     }
@@ -370,7 +423,16 @@ mod tests {
     fn nothing_in_the_markup_needs_what_the_policy_forbids() {
         let page = page(&sample());
         let markup = page.split("</head>").nth(1).unwrap();
-        for forbidden in [" style=", " onclick=", " onload=", "javascript:", "<script", "<style", " src=", "@import"] {
+        for forbidden in [
+            " style=",
+            " onclick=",
+            " onload=",
+            "javascript:",
+            "<script",
+            "<style",
+            " src=",
+            "@import",
+        ] {
             assert!(!markup.contains(forbidden), "{forbidden}");
         }
         assert!(!page.contains("http-equiv=\"refresh\""));
@@ -379,11 +441,21 @@ mod tests {
     #[test]
     fn text_from_outside_stays_text() {
         let mut view = sample();
-        for rows in ["unverified", "disabled", "fedramp_settings", "findings", "accounts", "connectors", "unread"] {
+        for rows in [
+            "unverified",
+            "disabled",
+            "fedramp_settings",
+            "findings",
+            "accounts",
+            "connectors",
+            "unread",
+        ] {
             for row in view[rows]["rows"].as_array_mut().unwrap() {
                 for (name, field) in row.as_object_mut().unwrap() {
                     if field.is_string() {
-                        *field = Value::from(format!("\"'><img src=x onerror=alert(1)></script>{name}\u{202e}\u{0}&"));
+                        *field = Value::from(format!(
+                            "\"'><img src=x onerror=alert(1)></script>{name}\u{202e}\u{0}&"
+                        ));
                     }
                 }
             }
@@ -409,7 +481,10 @@ mod tests {
     fn own_files_replace_the_built_in_ones_and_can_be_added() {
         let template = verdict_on(&[
             ("partials/masthead.hbs", "<h1>Acme</h1>{{include \"logo\"}}"),
-            ("partials/logo.hbs", "<svg><title>Logo of {{run.id}}</title></svg>"),
+            (
+                "partials/logo.hbs",
+                "<svg><title>Logo of {{run.id}}</title></svg>",
+            ),
             ("theme.css", ":root{--accent:#123456}\r\n"),
             ("notes.txt", "left alone"),
         ])
@@ -426,17 +501,57 @@ mod tests {
     #[test]
     fn a_bad_template_is_named_with_file_and_line() {
         let cases: &[(&str, &str, &str)] = &[
-            ("partials/findings.hbs", "ok\n{{#each findings.rows}}\n{{/if}}", "partials/findings.hbs:3:"),
-            ("partials/findings.hbs", "\n\n{{findings.totl}}", "partials/findings.hbs:3:1: there is no field or helper `findings.totl`"),
-            ("partials/findings.hbs", "\n{{#if findings.totl}}x{{/if}}", "partials/findings.hbs:2:1: there is no field or helper `findings.totl`"),
-            ("partials/findings.hbs", "{{#each findings.rows}}\n{{colour}}{{/each}}", "partials/findings.hbs:2:1: there is no field or helper `colour`"),
-            ("partials/findings.hbs", "{{include \"logo\"}}", "partials/findings.hbs:1:1: there is no partials/logo.hbs"),
-            ("partials/findings.hbs", "{{include \"findings\"}}", "partials/findings.hbs:1:1: partials include each other without end"),
-            ("partials/findings.hbs", "{{shout run.id}}", "partials/findings.hbs:1:1: "),
+            (
+                "partials/findings.hbs",
+                "ok\n{{#each findings.rows}}\n{{/if}}",
+                "partials/findings.hbs:3:",
+            ),
+            (
+                "partials/findings.hbs",
+                "\n\n{{findings.totl}}",
+                "partials/findings.hbs:3:1: there is no field or helper `findings.totl`",
+            ),
+            (
+                "partials/findings.hbs",
+                "\n{{#if findings.totl}}x{{/if}}",
+                "partials/findings.hbs:2:1: there is no field or helper `findings.totl`",
+            ),
+            (
+                "partials/findings.hbs",
+                "{{#each findings.rows}}\n{{colour}}{{/each}}",
+                "partials/findings.hbs:2:1: there is no field or helper `colour`",
+            ),
+            (
+                "partials/findings.hbs",
+                "{{include \"logo\"}}",
+                "partials/findings.hbs:1:1: there is no partials/logo.hbs",
+            ),
+            (
+                "partials/findings.hbs",
+                "{{include \"findings\"}}",
+                "partials/findings.hbs:1:1: partials include each other without end",
+            ),
+            (
+                "partials/findings.hbs",
+                "{{shout run.id}}",
+                "partials/findings.hbs:1:1: ",
+            ),
             // Only the page without findings comes here.
-            ("partials/findings.hbs", "{{#each findings.rows}}{{else}}{{nothing}}{{/each}}", "partials/findings.hbs:1:"),
-            ("report.css", "a{}\n b{content:\"</STYLE>\"}", "report.css:2:13: `</style` would end"),
-            ("report.js", "let x = '<!--';", "report.js:1:10: `<!--` would end"),
+            (
+                "partials/findings.hbs",
+                "{{#each findings.rows}}{{else}}{{nothing}}{{/each}}",
+                "partials/findings.hbs:1:",
+            ),
+            (
+                "report.css",
+                "a{}\n b{content:\"</STYLE>\"}",
+                "report.css:2:13: `</style` would end",
+            ),
+            (
+                "report.js",
+                "let x = '<!--';",
+                "report.js:1:10: `<!--` would end",
+            ),
         ];
         for (name, text, expected) in cases {
             let message = verdict_on(&[(name, text)]).err().unwrap_or_default();
@@ -448,8 +563,14 @@ mod tests {
     fn a_directory_that_changes_nothing_is_an_error() {
         let message = verdict_on(&[("Report.html", "x")]).err().unwrap();
         assert!(message.starts_with("no template in "), "{message}");
-        let message = PageTemplate::from_dir(Path::new("/no/such/directory")).err().unwrap().to_string();
-        assert!(message.starts_with("cannot read the template /no/such/directory: "), "{message}");
+        let message = PageTemplate::from_dir(Path::new("/no/such/directory"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.starts_with("cannot read the template /no/such/directory: "),
+            "{message}"
+        );
     }
 
     #[test]
@@ -463,7 +584,10 @@ mod tests {
                 Ok(())
             }
         }
-        let error = PageTemplate::built_in().unwrap().render(&sample(), Full).unwrap_err();
+        let error = PageTemplate::built_in()
+            .unwrap()
+            .render(&sample(), Full)
+            .unwrap_err();
         assert!(matches!(error, TemplateError::Write(_)), "{error}");
     }
 }
