@@ -49,7 +49,7 @@ pub fn meaning(status: StatusCode, location: Option<&str>, body: &[u8]) -> Meani
         .as_ref()
         .map(|envelope| messages(&envelope.errors))
         .unwrap_or_default();
-    if errors.iter().any(|error| is_throttling(error)) || status == StatusCode::TOO_MANY_REQUESTS {
+    if errors.iter().any(is_throttling) || status == StatusCode::TOO_MANY_REQUESTS {
         return Meaning::Throttled(told(
             ErrorKind::RateLimited,
             &errors,

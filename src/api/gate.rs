@@ -377,25 +377,23 @@ impl Session {
         });
         self.lane.learn(&meaning);
         let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
-        if let Some(wait) = asked_to_wait.filter(|&wait| wait > LONGEST_RETRY_AFTER) {
-            if let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning {
-                let message = format!(
-                    "{}; it asks to wait for {} s, which is too long",
-                    error.message,
-                    wait.as_secs()
-                );
-                if matches!(meaning, Meaning::Throttled(_)) {
-                    self.lane
-                        .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
-                }
-                return Attempt::Done(Ok(self.fail(
-                    answer,
-                    ReadError {
-                        message,
-                        ..error.clone()
-                    },
-                )));
+        if let Some(wait) = asked_to_wait.filter(|&wait| wait > LONGEST_RETRY_AFTER)
+            && let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning
+        {
+            let message = format!(
+                "{}; it asks to wait for {} s, which is too long",
+                error.message,
+                wait.as_secs()
+            );
+            if matches!(meaning, Meaning::Throttled(_)) {
+                self.lane
+                    .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
             }
+            let error = ReadError {
+                message,
+                ..error.clone()
+            };
+            return Attempt::Done(Ok(self.fail(answer, error)));
         }
         match meaning {
             Meaning::Success => {

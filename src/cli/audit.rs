@@ -431,7 +431,7 @@ struct Run {
 
 enum Collected {
     Interrupted(Destination),
-    Whole(Destination, evidence::Evidence),
+    Whole(Destination, Box<evidence::Evidence>),
 }
 
 impl Run {
@@ -719,7 +719,7 @@ impl Run {
                 let evidence = writer
                     .finish()
                     .map_err(|error| evidence_failure(&error, &destination))?;
-                Ok(Collected::Whole(destination, evidence))
+                Ok(Collected::Whole(destination, Box::new(evidence)))
             }
         }
     }

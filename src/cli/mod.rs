@@ -83,7 +83,7 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
     Rules(rules::RulesArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, Failure> {
     let quiet = cli.output.quiet;
     match cli.command {
-        Command::Audit(args) => runtime()?.block_on(audit::run(args, quiet)),
+        Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
         Command::Rules(args) => rules::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }

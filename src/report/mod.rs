@@ -399,7 +399,7 @@ pub fn write<'a>(
     directory: &Path,
     evidence: &mut Evidence,
     header: &'a RunHeader,
-    mut baseline: Option<&mut Baseline>,
+    baseline: Option<&mut Baseline>,
     settings: &'a Settings<'a>,
 ) -> Result<Summary<'a>, ReportError> {
     let write_error = |source| ReportError::Write {
@@ -411,7 +411,7 @@ pub fn write<'a>(
         &staging,
         evidence,
         header,
-        baseline.as_deref_mut(),
+        baseline,
         settings,
         &write_error,
     );

@@ -105,10 +105,10 @@ impl<T> WorstFirst<T> {
         self.kept[place].push(item());
         // What now has no room, because worse came, is let go.
         let kept: usize = self.kept.iter().map(Vec::len).sum();
-        if kept > self.limit {
-            if let Some(least) = self.kept.iter_mut().rfind(|list| !list.is_empty()) {
-                least.pop();
-            }
+        if kept > self.limit
+            && let Some(least) = self.kept.iter_mut().rfind(|list| !list.is_empty())
+        {
+            least.pop();
         }
     }
 
