@@ -306,7 +306,7 @@ fn mark(
 }
 
 /// `{{goto "connector" account_id connector_id}}`: a link to that row which shows the last part; where that is
-/// empty, an empty `<bdi>`, so that a cell always has the same number of values.
+/// empty, `no connector id` beside an empty `<bdi>`, so that a cell always has the same number of values.
 fn goto(
     h: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -316,7 +316,8 @@ fn goto(
 ) -> HelperResult {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        return Ok(out.write("<bdi></bdi>")?);
+        let kind = escape(text(h, 0)?);
+        return Ok(out.write(&format!("<bdi></bdi><small>no {kind} id</small>"))?);
     }
     Ok(out.write(&format!(
         "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
@@ -753,7 +754,7 @@ mod tests {
             )
             .unwrap(),
             format!(
-                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>",
+                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi><small>no connector id</small>",
                 "507ca5a2"
             ),
         );
