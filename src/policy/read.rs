@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::written::{FEDRAMP, rule_ids, severities};
 use super::{
-    AccountExpectation, DomainPattern, FedrampExpectation, Policy, PolicySource, RuleSetting, Thresholds, Waiver,
+    AccountExpectation, DomainPattern, FedrampExpectation, Policy, PolicySource, RuleSetting,
+    Thresholds, Waiver,
 };
 use crate::accounts::account_id;
 use crate::model::canonical_domain;
@@ -42,7 +43,12 @@ impl fmt::Display for PolicyError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = crate::text::count(self.problems.len(), "problem");
         write!(formatter, "the policy {} has {count}:", self.path)?;
-        for Problem { line, column, message } in &self.problems {
+        for Problem {
+            line,
+            column,
+            message,
+        } in &self.problems
+        {
             write!(formatter, "\n{}:{line}:{column}: {message}", self.path)?;
         }
         Ok(())
@@ -82,7 +88,9 @@ impl Policy {
             policy = reader.policy(document.get_ref());
         }
         if !reader.problems.is_empty() {
-            reader.problems.sort_by_key(|problem| (problem.line, problem.column));
+            reader
+                .problems
+                .sort_by_key(|problem| (problem.line, problem.column));
             return Err(failed(reader.problems));
         }
         policy.source = Some(PolicySource {
@@ -97,7 +105,10 @@ impl Policy {
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 /// The known word that is nearest to an unknown one, where one is near enough to have been meant.
@@ -133,12 +144,19 @@ type Value<'d> = &'d Spanned<DeValue<'d>>;
 impl Reader<'_> {
     fn problem(&mut self, span: Range<usize>, message: String) {
         let (line, column) = position(self.text, span.start);
-        self.problems.push(Problem { line, column, message });
+        self.problems.push(Problem {
+            line,
+            column,
+            message,
+        });
     }
 
     fn wrong_type(&mut self, value: Value<'_>, key: &str, expected: &str) {
         let found = value.get_ref().type_str();
-        self.problem(value.span(), format!("{key} must be {expected}, and is of type {found}"));
+        self.problem(
+            value.span(),
+            format!("{key} must be {expected}, and is of type {found}"),
+        );
     }
 
     fn policy(&mut self, root: &DeTable<'_>) -> Policy {
@@ -148,7 +166,10 @@ impl Reader<'_> {
             table: root,
             span: &whole,
         };
-        self.known_keys(root, &["rules", "thresholds", "defaults", "accounts", "waivers"]);
+        self.known_keys(
+            root,
+            &["rules", "thresholds", "defaults", "accounts", "waivers"],
+        );
         Policy {
             source: None,
             rules: self.rules(root),
@@ -169,11 +190,20 @@ impl Reader<'_> {
         }
     }
 
-    fn section<'d>(&mut self, root: Section<'d>, key: &'static str, span: &'d mut Range<usize>) -> Option<Section<'d>> {
+    fn section<'d>(
+        &mut self,
+        root: Section<'d>,
+        key: &'static str,
+        span: &'d mut Range<usize>,
+    ) -> Option<Section<'d>> {
         let value = root.table.get(key)?;
         *span = value.span();
         match value.get_ref() {
-            DeValue::Table(table) => Some(Section { name: key, table, span }),
+            DeValue::Table(table) => Some(Section {
+                name: key,
+                table,
+                span,
+            }),
             _ => {
                 self.wrong_type(value, key, &format!("a table, [{key}]"));
                 None
@@ -182,7 +212,11 @@ impl Reader<'_> {
     }
 
     /// The tables of `[[accounts]]` or `[[waivers]]`.
-    fn list<'d>(&mut self, root: Section<'d>, key: &'static str) -> Vec<(&'d DeTable<'d>, Range<usize>)> {
+    fn list<'d>(
+        &mut self,
+        root: Section<'d>,
+        key: &'static str,
+    ) -> Vec<(&'d DeTable<'d>, Range<usize>)> {
         let Some(value) = root.table.get(key) else {
             return Vec::new();
         };
@@ -212,14 +246,26 @@ impl Reader<'_> {
     }
 
     /// As [`Self::text`], and says where it is missing.
-    fn required_text<'d>(&mut self, section: Section<'d>, key: &str, example: &str) -> Option<(&'d str, Range<usize>)> {
+    fn required_text<'d>(
+        &mut self,
+        section: Section<'d>,
+        key: &str,
+        example: &str,
+    ) -> Option<(&'d str, Range<usize>)> {
         if !section.table.contains_key(key) {
-            self.problem(section.span.clone(), format!("{} has no {key}; add {example}", section.name));
+            self.problem(
+                section.span.clone(),
+                format!("{} has no {key}; add {example}", section.name),
+            );
         }
         self.text(section, key)
     }
 
-    fn texts<'d>(&mut self, section: Section<'d>, key: &str) -> Option<Vec<(&'d str, Range<usize>)>> {
+    fn texts<'d>(
+        &mut self,
+        section: Section<'d>,
+        key: &str,
+    ) -> Option<Vec<(&'d str, Range<usize>)>> {
         let value = section.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(value, key, "a list of texts, such as [\"a.example\"]");
@@ -256,7 +302,9 @@ impl Reader<'_> {
                 span: &span,
             };
             self.known_keys(one, &["severity"]);
-            if let Some((word, at)) = self.required_text(one, "severity", "severity = \"low\", for example") {
+            if let Some((word, at)) =
+                self.required_text(one, "severity", "severity = \"low\", for example")
+            {
                 let setting = match (word, Severity::parse(word)) {
                     (_, Some(severity)) => Some(RuleSetting::Severity(severity)),
                     ("off", None) if rule.id == "unread-account" => {
@@ -293,9 +341,15 @@ impl Reader<'_> {
         self.known_keys(section, &["pending_days"]);
         if let Some(value) = section.table.get("pending_days") {
             let days = value.get_ref().as_integer();
-            match days.and_then(|days| u32::from_str_radix(&days.as_str().replace('_', ""), days.radix()).ok()) {
+            match days.and_then(|days| {
+                u32::from_str_radix(&days.as_str().replace('_', ""), days.radix()).ok()
+            }) {
                 Some(days @ 0..=3650) => thresholds.pending_days = days,
-                _ => self.problem(value.span(), "pending_days must be a whole number of days from 0 to 3650, such as 2".to_owned()),
+                _ => self.problem(
+                    value.span(),
+                    "pending_days must be a whole number of days from 0 to 3650, such as 2"
+                        .to_owned(),
+                ),
             }
         }
         thresholds
@@ -331,13 +385,30 @@ impl Reader<'_> {
                 table,
                 span: &span,
             };
-            self.known_keys(section, &["id", "fedramp", "owner", "domains", "allow_domains"]);
-            let id = self.required_text(section, "id", "id = \"023e105f4ecef8ad9ca31a8372d0c353\", for example");
+            self.known_keys(
+                section,
+                &["id", "fedramp", "owner", "domains", "allow_domains"],
+            );
+            let id = self.required_text(
+                section,
+                "id",
+                "id = \"023e105f4ecef8ad9ca31a8372d0c353\", for example",
+            );
             let expectation = AccountExpectation {
                 fedramp: self.fedramp(section),
-                owner: self.text(section, "owner").map(|(owner, _)| owner.to_owned()).unwrap_or_default(),
-                domains: self.domains(section, "domains").into_iter().flatten().map(|domain| canonical_domain(domain).into_owned()).collect(),
-                allow_domains: self.domains(section, "allow_domains").map(|domains| domains.into_iter().map(DomainPattern::parse).collect()),
+                owner: self
+                    .text(section, "owner")
+                    .map(|(owner, _)| owner.to_owned())
+                    .unwrap_or_default(),
+                domains: self
+                    .domains(section, "domains")
+                    .into_iter()
+                    .flatten()
+                    .map(|domain| canonical_domain(domain).into_owned())
+                    .collect(),
+                allow_domains: self
+                    .domains(section, "allow_domains")
+                    .map(|domains| domains.into_iter().map(DomainPattern::parse).collect()),
             };
             let Some((text, at)) = id else { continue };
             match account_id(text) {
@@ -357,13 +428,22 @@ impl Reader<'_> {
     fn domains<'d>(&mut self, section: Section<'d>, key: &str) -> Option<Vec<&'d str>> {
         let mut domains = Vec::new();
         for (text, span) in self.texts(section, key)? {
-            let bare = text.strip_prefix("*.").filter(|_| key == "allow_domains").unwrap_or(text);
+            let bare = text
+                .strip_prefix("*.")
+                .filter(|_| key == "allow_domains")
+                .unwrap_or(text);
             if is_domain(bare) {
                 domains.push(text);
             } else if text.contains('*') && key != "allow_domains" {
-                self.problem(span, format!("{text:?} is no domain: only allow_domains may hold a pattern"));
+                self.problem(
+                    span,
+                    format!("{text:?} is no domain: only allow_domains may hold a pattern"),
+                );
             } else {
-                self.problem(span, format!("{text:?} is no domain; one looks like agency.example"));
+                self.problem(
+                    span,
+                    format!("{text:?} is no domain; one looks like agency.example"),
+                );
             }
         }
         Some(domains)
@@ -377,10 +457,21 @@ impl Reader<'_> {
                 table,
                 span: &span,
             };
-            self.known_keys(section, &["rule", "account", "domain", "reason", "owner", "expires"]);
-            let rule = self.required_text(section, "rule", "rule = \"disabled-connector\", for example");
+            self.known_keys(
+                section,
+                &["rule", "account", "domain", "reason", "owner", "expires"],
+            );
+            let rule = self.required_text(
+                section,
+                "rule",
+                "rule = \"disabled-connector\", for example",
+            );
             let rule = rule.and_then(|(id, at)| self.rule(id, at));
-            let account = self.required_text(section, "account", "account = \"*\" for every account, or an account's id");
+            let account = self.required_text(
+                section,
+                "account",
+                "account = \"*\" for every account, or an account's id",
+            );
             let account = account.and_then(|(text, at)| match (text, account_id(text)) {
                 ("*", _) => Some(None),
                 (_, Some(id)) => Some(Some(id)),
@@ -391,12 +482,20 @@ impl Reader<'_> {
             });
             let domain = self.text(section, "domain").and_then(|(text, at)| {
                 if !is_domain(text) {
-                    self.problem(at, format!("{text:?} is no domain; one looks like agency.example"));
+                    self.problem(
+                        at,
+                        format!("{text:?} is no domain; one looks like agency.example"),
+                    );
                     return None;
                 }
                 Some(canonical_domain(text).into_owned())
             });
-            let text = |reader: &mut Self, key| reader.text(section, key).map(|(text, _)| text.to_owned()).unwrap_or_default();
+            let text = |reader: &mut Self, key| {
+                reader
+                    .text(section, key)
+                    .map(|(text, _)| text.to_owned())
+                    .unwrap_or_default()
+            };
             let (reason, owner) = (text(self, "reason"), text(self, "owner"));
             let expires = self.expiry(section);
             if let (Some(rule), Some(account), Some(expires)) = (rule, account, expires) {
@@ -414,16 +513,24 @@ impl Reader<'_> {
     }
 
     fn expiry(&mut self, section: Section<'_>) -> Option<NaiveDate> {
-        const EXAMPLE: &str = "the last day on which it holds, such as expires = 2027-01-31, without quotes";
+        const EXAMPLE: &str =
+            "the last day on which it holds, such as expires = 2027-01-31, without quotes";
         let Some(value) = section.table.get("expires") else {
-            self.problem(section.span.clone(), format!("a waiver has no expires; add {EXAMPLE}"));
+            self.problem(
+                section.span.clone(),
+                format!("a waiver has no expires; add {EXAMPLE}"),
+            );
             return None;
         };
         let date = match value.get_ref() {
-            DeValue::Datetime(moment) if moment.time.is_none() && moment.offset.is_none() => moment.date,
+            DeValue::Datetime(moment) if moment.time.is_none() && moment.offset.is_none() => {
+                moment.date
+            }
             _ => None,
         };
-        let date = date.and_then(|date| NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into()));
+        let date = date.and_then(|date| {
+            NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into())
+        });
         if date.is_none() {
             self.problem(value.span(), format!("expires must be a date: {EXAMPLE}"));
         }
@@ -436,7 +543,11 @@ fn bad_id(text: &str) -> String {
 }
 
 fn is_domain(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && !label.contains(|c: char| c.is_whitespace() || c.is_control() || "*@/:?#".contains(c));
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label
+                .contains(|c: char| c.is_whitespace() || c.is_control() || "*@/:?#".contains(c))
+    };
     let text = text.strip_suffix('.').unwrap_or(text);
     text.contains('.') && text.split('.').all(label)
 }
@@ -451,14 +562,18 @@ mod tests {
 
     fn problems(text: &str) -> Vec<String> {
         let error = Policy::parse("p.toml", text.as_bytes()).unwrap_err();
-        let lines = |problem: &Problem| format!("{}:{}: {}", problem.line, problem.column, problem.message);
+        let lines =
+            |problem: &Problem| format!("{}:{}: {}", problem.line, problem.column, problem.message);
         error.problems.iter().map(lines).collect()
     }
 
     #[test]
     fn the_example_is_valid_and_says_what_its_comments_say() {
         let policy = Policy::parse("policy.example.toml", EXAMPLE.as_bytes()).unwrap();
-        assert_eq!(policy.rules["disabled-connector"], RuleSetting::Severity(Severity::Low));
+        assert_eq!(
+            policy.rules["disabled-connector"],
+            RuleSetting::Severity(Severity::Low)
+        );
         assert_eq!(policy.thresholds.pending_days, 2);
         let account = &policy.accounts["023e105f4ecef8ad9ca31a8372d0c353"];
         assert_eq!(account.fedramp, Some(FedrampExpectation::Required));
@@ -493,7 +608,10 @@ mod tests {
         ] {
             for key in keys(pointer) {
                 let found = problems(&format!("{before}{key} = 1.5{after}\n"));
-                assert!(!found.iter().any(|problem| problem.contains("is no key")), "{pointer} {key}: {found:?}");
+                assert!(
+                    !found.iter().any(|problem| problem.contains("is no key")),
+                    "{pointer} {key}: {found:?}"
+                );
                 assert!(!found.is_empty(), "{pointer} {key} may be anything");
             }
         }
@@ -501,20 +619,33 @@ mod tests {
 
     #[test]
     fn all_problems_are_named_at_once_with_line_and_column() {
-        insta::assert_snapshot!(problems(include_str!("../../tests/policies/everything-wrong.toml")).join("\n"));
+        insta::assert_snapshot!(
+            problems(include_str!("../../tests/policies/everything-wrong.toml")).join("\n")
+        );
     }
 
     #[test]
     fn what_is_not_toml_is_told_as_such() {
-        insta::assert_snapshot!(problems("[rules\nx = \n[defaults]\nfedramp = \"any\"\nfedramp = \"any\"\n").join("\n"));
+        insta::assert_snapshot!(
+            problems("[rules\nx = \n[defaults]\nfedramp = \"any\"\nfedramp = \"any\"\n").join("\n")
+        );
         let error = Policy::parse("p.toml", b"[defaults]\n# \xff").unwrap_err();
-        assert_eq!(error.to_string(), "the policy p.toml has 1 problem:\np.toml:2:3: is not UTF-8 text; save the file as UTF-8");
+        assert_eq!(
+            error.to_string(),
+            "the policy p.toml has 1 problem:\np.toml:2:3: is not UTF-8 text; save the file as UTF-8"
+        );
     }
 
     #[test]
     fn an_expired_waiver_is_no_problem() {
         let text = "[[waivers]]\nrule = \"no-connector\"\naccount = \"*\"\nexpires = 2001-01-01\n";
-        assert_eq!(Policy::parse("p.toml", text.as_bytes()).unwrap().waivers.len(), 1);
+        assert_eq!(
+            Policy::parse("p.toml", text.as_bytes())
+                .unwrap()
+                .waivers
+                .len(),
+            1
+        );
     }
 
     proptest! {

@@ -98,7 +98,11 @@ pub struct WrittenWaiver {
 
 /// The words for a severity, with the one that switches a rule off.
 pub fn severities() -> Vec<&'static str> {
-    Severity::ALL.iter().map(|severity| severity.as_str()).chain(["off"]).collect()
+    Severity::ALL
+        .iter()
+        .map(|severity| severity.as_str())
+        .chain(["off"])
+        .collect()
 }
 
 /// The words for a FedRAMP expectation.
@@ -123,7 +127,10 @@ fn rule_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn rules_schema(generator: &mut SchemaGenerator) -> Schema {
     let rule = generator.subschema_for::<WrittenRule>();
-    let properties: BTreeMap<_, _> = rule_ids().into_iter().map(|id| (id, rule.clone())).collect();
+    let properties: BTreeMap<_, _> = rule_ids()
+        .into_iter()
+        .map(|id| (id, rule.clone()))
+        .collect();
     json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
