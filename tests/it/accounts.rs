@@ -9,14 +9,20 @@ use crate::server::*;
 
 /// A server at which every account has one connector of its own.
 fn any_account() -> Server {
-    Server::start(|request| success(json!([connector(1, &format!("{}.example", &request.account()[20..]))])))
+    Server::start(|request| {
+        success(json!([connector(
+            1,
+            &format!("{}.example", &request.account()[20..])
+        )]))
+    })
 }
 
 #[test]
 fn several_sources_are_merged_in_first_seen_order() {
     let server = any_account();
     let (a, b, c, d) = (id(1), id(2), id(3), id(4));
-    let csv = format!("owner,account_id,account_name\nteam-b,{b},Bee\nteam-a,{a},Ay\nteam-d,{d},Dee\n");
+    let csv =
+        format!("owner,account_id,account_name\nteam-b,{b},Bee\nteam-a,{a},Ay\nteam-d,{d},Dee\n");
     let program = audit(&server).args([&a, &c]);
     let outcome = program
         .accounts_file("one.csv", csv)
@@ -90,13 +96,46 @@ fn where_no_id_is_valid_or_a_file_cannot_be_read_nothing_is_sent() {
     let server = any_account();
     let good = id(1);
     let cases: Vec<(&str, Vec<u8>, Vec<&str>)> = vec![
-        ("ids.txt", b"abc\n\nxyz\n".to_vec(), vec!["ids.txt line 1", "ids.txt line 3", "32 hex digits"]),
-        ("wide.txt", b"\xff\xfea\0b\0".to_vec(), vec!["wide.txt", "line 1", "UTF-16", "save the file as UTF-8"]),
-        ("latin.csv", [b"account_id,account_name\n", good.as_bytes(), b",M\xfcller\n"].concat(), vec!["latin.csv", "line 2", "save the file as UTF-8"]),
-        ("zero.txt", [good.as_bytes(), b"\n\0\n"].concat(), vec!["zero.txt", "line 2", "NUL"]),
-        ("columns.csv", format!("# c\nid,name\n{good},x\n").into_bytes(), vec!["columns.csv", "line 2", "account_id"]),
-        ("empty.txt", b"".to_vec(), vec!["empty.txt", "names no account", "one account id a line"]),
-        ("comments.txt", b"# none\n\n".to_vec(), vec!["comments.txt", "names no account"]),
+        (
+            "ids.txt",
+            b"abc\n\nxyz\n".to_vec(),
+            vec!["ids.txt line 1", "ids.txt line 3", "32 hex digits"],
+        ),
+        (
+            "wide.txt",
+            b"\xff\xfea\0b\0".to_vec(),
+            vec!["wide.txt", "line 1", "UTF-16", "save the file as UTF-8"],
+        ),
+        (
+            "latin.csv",
+            [
+                b"account_id,account_name\n",
+                good.as_bytes(),
+                b",M\xfcller\n",
+            ]
+            .concat(),
+            vec!["latin.csv", "line 2", "save the file as UTF-8"],
+        ),
+        (
+            "zero.txt",
+            [good.as_bytes(), b"\n\0\n"].concat(),
+            vec!["zero.txt", "line 2", "NUL"],
+        ),
+        (
+            "columns.csv",
+            format!("# c\nid,name\n{good},x\n").into_bytes(),
+            vec!["columns.csv", "line 2", "account_id"],
+        ),
+        (
+            "empty.txt",
+            b"".to_vec(),
+            vec!["empty.txt", "names no account", "one account id a line"],
+        ),
+        (
+            "comments.txt",
+            b"# none\n\n".to_vec(),
+            vec!["comments.txt", "names no account"],
+        ),
     ];
     for (name, bytes, said) in cases {
         let outcome = audit(&server)
@@ -153,12 +192,20 @@ fn all_accounts_are_listed_page_by_page_until_one_is_empty() {
         assert_eq!(request.parameter("per_page"), Some("50"));
         let page = page_of(request);
         let numbers = (page - 1) * 50 + 1..(page * 50 + 1).min(121);
-        enveloped(listed(numbers), json!({"page": page, "per_page": 50, "total_count": 120}))
+        enveloped(
+            listed(numbers),
+            json!({"page": page, "per_page": 50, "total_count": 120}),
+        )
     });
     let outcome = audit(&server).arg("--all-accounts").run().expect(0);
     assert_eq!(outcome.column("accounts.csv", "account_id"), ids(120));
     assert_eq!(outcome.account(&id(77))["account_name"], "Account 77");
-    let pages: Vec<_> = server.requests().iter().filter(|r| r.account().is_empty()).map(page_of).collect();
+    let pages: Vec<_> = server
+        .requests()
+        .iter()
+        .filter(|r| r.account().is_empty())
+        .map(page_of)
+        .collect();
     assert_eq!(pages, [1, 2, 3, 4]);
 }
 
@@ -170,7 +217,11 @@ fn a_list_whose_pages_repeat_ends_and_its_gap_is_told() {
         .run()
         .expect(3)
         .says(&["says there are 120 accounts, and brought 50"]);
-    let asked_for_lists = server.requests().iter().filter(|r| r.account().is_empty()).count();
+    let asked_for_lists = server
+        .requests()
+        .iter()
+        .filter(|r| r.account().is_empty())
+        .count();
     assert_eq!(asked_for_lists, 2);
     assert_eq!(outcome.csv("accounts.csv").len(), 50);
     let json = outcome.json();
@@ -185,17 +236,42 @@ fn a_list_that_cannot_be_had_ends_the_run_and_leaves_nothing() {
     type Listing = fn(&Request) -> Reply;
     let cases: [(Listing, &[&str]); 5] = [
         (
-            |_| failure(400, 1001, "List accounts endpoint does not support account owned tokens."),
-            &["code 1001", "does not support account owned tokens", "name the accounts instead"],
+            |_| {
+                failure(
+                    400,
+                    1001,
+                    "List accounts endpoint does not support account owned tokens.",
+                )
+            },
+            &[
+                "code 1001",
+                "does not support account owned tokens",
+                "name the accounts instead",
+            ],
         ),
-        (|_| success(json!([])), &["is empty", "does not prove that there are none", "Account Settings Read"]),
+        (
+            |_| success(json!([])),
+            &[
+                "is empty",
+                "does not prove that there are none",
+                "Account Settings Read",
+            ],
+        ),
         (|_| success(Value::Null), &["no `result`"]),
-        (|_| failure(403, 10000, "Authentication error"), &["(auth, code 10000)", "Authentication error"]),
+        (
+            |_| failure(403, 10000, "Authentication error"),
+            &["(auth, code 10000)", "Authentication error"],
+        ),
         (|_| answer(200, "<html>"), &["HTML instead of JSON"]),
     ];
     for (list, said) in cases {
         let server = lists(list);
-        let outcome = audit(&server).arg("--all-accounts").run().expect(1).says(said).says(&["hint: "]);
+        let outcome = audit(&server)
+            .arg("--all-accounts")
+            .run()
+            .expect(1)
+            .says(said)
+            .says(&["hint: "]);
         assert_eq!(std::fs::read_dir(outcome.reports()).unwrap().count(), 0);
         assert_eq!(server.requests().len(), 1);
     }
@@ -218,9 +294,15 @@ fn an_organizations_accounts_are_listed_by_page_token() {
             Some(other) => failure(400, 1004, other),
         }
     });
-    let outcome = audit(&server).args(["--organization", "0a"]).run().expect(0);
+    let outcome = audit(&server)
+        .args(["--organization", "0a"])
+        .run()
+        .expect(0);
     assert_eq!(outcome.column("accounts.csv", "account_id"), ids(3));
-    assert_eq!(outcome.column("accounts.csv", "account_name"), ["", "", "Third"]);
+    assert_eq!(
+        outcome.column("accounts.csv", "account_name"),
+        ["", "", "Third"]
+    );
 }
 
 #[test]
@@ -263,7 +345,10 @@ fn named_and_listed_accounts_are_merged() {
         1 => success(listed(1..4)),
         _ => success(json!([])),
     });
-    let outcome = audit(&server).args(["--all-accounts", &id(3), &id(9)]).run().expect(0);
+    let outcome = audit(&server)
+        .args(["--all-accounts", &id(3), &id(9)])
+        .run()
+        .expect(0);
     assert_eq!(
         outcome.column("accounts.csv", "account_id"),
         [id(3), id(9), id(1), id(2)]

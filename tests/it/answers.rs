@@ -189,7 +189,10 @@ fn statuses_of_tomorrow_and_odd_verifications_are_reported_as_they_came() {
     assert_eq!(outcome.csv("unverified_domains.csv").len(), 7);
     let unknown = outcome.column("findings.csv", "rule");
     assert_eq!(
-        unknown.iter().filter(|rule| *rule == "unknown-value").count(),
+        unknown
+            .iter()
+            .filter(|rule| *rule == "unknown-value")
+            .count(),
         7
     );
     // What is not known is not called unverified.
@@ -204,7 +207,11 @@ fn one_odd_record_costs_neither_itself_nor_the_others() {
         "text",
         [],
         {},
-        connector_with(1, "ok.example", json!({"created_on": "yesterday", "updated_on": 12, "method": {"x": [1]}})),
+        connector_with(
+            1,
+            "ok.example",
+            json!({"created_on": "yesterday", "updated_on": 12, "method": {"x": [1]}})
+        ),
         connector_with(2, "other.example", json!({"email_domain": null, "id": 5})),
     ]));
     let rows = outcome.csv("connectors.csv");
@@ -234,7 +241,11 @@ fn one_odd_record_costs_neither_itself_nor_the_others() {
     let account = outcome.account(&id(1));
     assert_eq!(cells(&account, &["outcome", "connectors"]), ["read", "7"]);
     // A field that nobody has documented is kept as evidence.
-    assert!(outcome.text("evidence.jsonl").contains(r#""method":{"x":[1]}"#));
+    assert!(
+        outcome
+            .text("evidence.jsonl")
+            .contains(r#""method":{"x":[1]}"#)
+    );
 }
 
 #[test]
@@ -253,11 +264,7 @@ fn envelopes_that_lack_what_is_required_are_read() {
         json!({"success": true, "errors": [], "messages": [], "result": list, "result_info": {"total_count": 0}}),
     ] {
         let outcome = read(body.clone());
-        assert_eq!(
-            outcome.account(&id(1))["connectors"],
-            "1",
-            "{body}"
-        );
+        assert_eq!(outcome.account(&id(1))["connectors"], "1", "{body}");
     }
 }
 
@@ -283,10 +290,7 @@ fn fewer_connectors_than_there_are_is_an_incomplete_list() {
         );
         // What was read is judged and shown.
         assert_eq!(outcome.csv("connectors.csv").len(), 1);
-        assert_eq!(
-            outcome.column("findings.csv", "rule"),
-            ["unread-account"]
-        );
+        assert_eq!(outcome.column("findings.csv", "rule"), ["unread-account"]);
     }
 }
 
@@ -374,7 +378,12 @@ fn error_cases() -> Vec<Case> {
         case("api", 4711, 418, "Something new"),
         case("forbidden", 4711, 403, "Something new"),
         // A failure inside a 200.
-        case("forbidden", 9109, 200, "Unauthorized to access requested resource"),
+        case(
+            "forbidden",
+            9109,
+            200,
+            "Unauthorized to access requested resource",
+        ),
         case("api", 4711, 200, "Something new"),
     ];
     let forbidden = json!({"success": false, "errors": [{"code": 10000, "message": "Forbidden", "documentation_url": "https://developers.example"}]});
@@ -385,23 +394,95 @@ fn error_cases() -> Vec<Case> {
         {"code": 7000, "message": "No route for that URI"}]});
     cases.extend([
         odd("auth", 403, &forbidden.to_string(), "10000", "Forbidden"),
-        odd("auth", 400, &headers.to_string(), "6003", "Invalid request headers"),
-        odd("not-found", 400, &two.to_string(), "7003", "No route for that URI"),
-        odd("auth", 403, r#"{"success":false,"errors":[{"code":"10000","message":"Authentication error"}]}"#, "10000", "lacks the permission \"SSO Connector Read\""),
-        odd("auth", 403, r#"{"success":false,"errors":[{"message":"Invalid access token"}]}"#, "", "Invalid access token"),
+        odd(
+            "auth",
+            400,
+            &headers.to_string(),
+            "6003",
+            "Invalid request headers",
+        ),
+        odd(
+            "not-found",
+            400,
+            &two.to_string(),
+            "7003",
+            "No route for that URI",
+        ),
+        odd(
+            "auth",
+            403,
+            r#"{"success":false,"errors":[{"code":"10000","message":"Authentication error"}]}"#,
+            "10000",
+            "lacks the permission \"SSO Connector Read\"",
+        ),
+        odd(
+            "auth",
+            403,
+            r#"{"success":false,"errors":[{"message":"Invalid access token"}]}"#,
+            "",
+            "Invalid access token",
+        ),
         odd("not-found", 404, r#"{"errors":["gone"]}"#, "", "gone"),
         odd("auth", 401, "", "", "HTTP 401, and the body is empty"),
-        odd("forbidden", 403, "<html>Access denied</html>", "", "HTTP 403, and the body is HTML instead of JSON"),
+        odd(
+            "forbidden",
+            403,
+            "<html>Access denied</html>",
+            "",
+            "HTTP 403, and the body is HTML instead of JSON",
+        ),
         odd("not-found", 404, "{}", "", "HTTP 404 without a reason"),
-        odd("api", 400, "nonsense", "", "HTTP 400, and the body is not the JSON"),
-        odd("api", 200, r#"{"success":false,"errors":[],"messages":[],"result":null}"#, "", "success: false"),
-        odd("malformed", 200, r#"{"success":true,"errors":[],"messages":[],"result":null}"#, "", "no `result`"),
-        odd("malformed", 200, r#"{"success":true,"errors":[],"messages":[]}"#, "", "no `result`"),
-        odd("malformed", 200, r#"{"success":true,"result":{"id":"x"}}"#, "", "not the list that the API documents"),
+        odd(
+            "api",
+            400,
+            "nonsense",
+            "",
+            "HTTP 400, and the body is not the JSON",
+        ),
+        odd(
+            "api",
+            200,
+            r#"{"success":false,"errors":[],"messages":[],"result":null}"#,
+            "",
+            "success: false",
+        ),
+        odd(
+            "malformed",
+            200,
+            r#"{"success":true,"errors":[],"messages":[],"result":null}"#,
+            "",
+            "no `result`",
+        ),
+        odd(
+            "malformed",
+            200,
+            r#"{"success":true,"errors":[],"messages":[]}"#,
+            "",
+            "no `result`",
+        ),
+        odd(
+            "malformed",
+            200,
+            r#"{"success":true,"result":{"id":"x"}}"#,
+            "",
+            "not the list that the API documents",
+        ),
         odd("malformed", 200, "[]", "", ""),
         odd("malformed", 200, "", "", "the body is empty"),
-        odd("malformed", 201, "{}", "", "HTTP 201, which the API does not document"),
-        odd("malformed", 202, r#"{"success":true,"result":[]}"#, "", "HTTP 202"),
+        odd(
+            "malformed",
+            201,
+            "{}",
+            "",
+            "HTTP 201, which the API does not document",
+        ),
+        odd(
+            "malformed",
+            202,
+            r#"{"success":true,"result":[]}"#,
+            "",
+            "HTTP 202",
+        ),
     ]);
     cases
 }
@@ -422,7 +503,10 @@ fn check(case: &Case) {
         if request.account() == id(2) {
             reply.clone()
         } else {
-            success(json!([connector(1, &format!("{}.example", &request.account()[24..]))]))
+            success(json!([connector(
+                1,
+                &format!("{}.example", &request.account()[24..])
+            )]))
         }
     });
     let outcome = audit(&server).args(ids(4)).run().expect(3);
@@ -435,11 +519,18 @@ fn check(case: &Case) {
     assert_eq!(outcome.csv("connectors.csv").len(), 3);
     let row = outcome.account(&id(2));
     assert_eq!(
-        cells(&row, &["error_kind", "error_code", "http_status", "attempts"]),
+        cells(
+            &row,
+            &["error_kind", "error_code", "http_status", "attempts"]
+        ),
         // A code of digits only is no number in a spreadsheet.
         [
             case.kind,
-            &if case.code.is_empty() { String::new() } else { format!("'{}", case.code) },
+            &if case.code.is_empty() {
+                String::new()
+            } else {
+                format!("'{}", case.code)
+            },
             &case.status.to_string(),
             "1"
         ],
@@ -454,7 +545,9 @@ fn check(case: &Case) {
     assert_eq!(row["read_at_utc"], "2026-11-21 10:15:00");
     // A line of the log has code, message and cf-ray.
     assert!(
-        outcome.stderr.contains("WARN") && outcome.stderr.contains(&id(2)) && outcome.stderr.contains(&row["cf_ray"]),
+        outcome.stderr.contains("WARN")
+            && outcome.stderr.contains(&id(2))
+            && outcome.stderr.contains(&row["cf_ray"]),
         "{}",
         outcome.stderr
     );

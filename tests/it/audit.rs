@@ -75,10 +75,7 @@ fn the_demo_leaves_a_whole_report() {
     assert_eq!(json["coverage"]["asked"], json["coverage"]["read"]);
     assert_eq!(json["run"]["demo"], true);
     let asked = json["coverage"]["asked"].as_u64().unwrap();
-    assert!(
-        (35..=45).contains(&asked),
-        "about 40 accounts, not {asked}"
-    );
+    assert!((35..=45).contains(&asked), "about 40 accounts, not {asked}");
     assert!(
         demo.stdout
             .starts_with(&format!("{asked} of {asked} accounts read.\n"))
@@ -200,7 +197,9 @@ fn simulate_and_audit_agree_on_every_number() {
         .run()
         .expect(0);
     let rows = outcome.csv("accounts.csv");
-    let listed = accounts.iter().map(|a| a["id"].as_str().unwrap().to_owned());
+    let listed = accounts
+        .iter()
+        .map(|a| a["id"].as_str().unwrap().to_owned());
     assert_eq!(
         outcome.column("accounts.csv", "account_id"),
         listed.collect::<Vec<_>>()
@@ -277,10 +276,7 @@ fn simulate_ends_on_sigterm() {
 #[test]
 fn every_account_asked_for_stands_once_in_every_output() {
     let good = id(1);
-    let server = Server::of(vec![(
-        good.clone(),
-        json!([connector(1, "a.example")]),
-    )]);
+    let server = Server::of(vec![(good.clone(), json!([connector(1, "a.example")]))]);
     let outcome = audit(&server)
         .args([&good, &id(2), "no-id"])
         .run()
@@ -338,7 +334,11 @@ fn no_number_is_told_of_what_was_not_read() {
 #[test]
 fn fail_on_is_told_by_the_exit_code_and_an_unread_account_outranks_it() {
     let of = |status: &str| {
-        json!([connector_with(1, "a.example", json!({"enabled": false, "verification": {"status": status}}))])
+        json!([connector_with(
+            1,
+            "a.example",
+            json!({"enabled": false, "verification": {"status": status}})
+        )])
     };
     let server = Server::of(vec![(id(1), of("verified")), (id(2), of("failed"))]);
     for (level, asked, code) in [
@@ -369,7 +369,12 @@ fn only_the_formats_asked_for_are_written() {
         .expect(0);
     assert_eq!(
         names(&outcome.run_dir()),
-        ["SHA256SUMS", "evidence.jsonl", "ledger.jsonl", "report.json"]
+        [
+            "SHA256SUMS",
+            "evidence.jsonl",
+            "ledger.jsonl",
+            "report.json"
+        ]
     );
     check_sums(&outcome.run_dir());
 }
@@ -384,9 +389,8 @@ fn files_are_the_users_alone_unless_told_otherwise() {
         (&["--output-mode", "0640"][..], 0o640, 0o750),
     ] {
         let outcome = audit(&server).args(arguments).arg(id(1)).run().expect(0);
-        let mode = |path: &std::path::Path| {
-            std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-        };
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let run = outcome.run_dir();
         assert_eq!(mode(&outcome.reports()), folder_mode);
         assert_eq!(mode(&run), folder_mode);
@@ -410,7 +414,11 @@ fn rows_stand_by_account_then_domain_then_connector_and_findings_by_severity() {
         ),
         (
             id(2),
-            json!([connector_with(4, "b.example", json!({"verification": {"status": "pending"}}))]),
+            json!([connector_with(
+                4,
+                "b.example",
+                json!({"verification": {"status": "pending"}})
+            )]),
         ),
     ]);
     let outcome = audit(&server).args([id(2), id(1)]).run().expect(0);

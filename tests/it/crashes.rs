@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use crate::harness::*;
 use crate::server::*;
 
 /// Answers the accounts with these numbers, and says nothing to the others.
-fn answers_only(numbers: std::ops::RangeInclusive<usize>) -> impl Fn(&Request) -> Reply + Send + Sync {
+fn answers_only(
+    numbers: std::ops::RangeInclusive<usize>,
+) -> impl Fn(&Request) -> Reply + Send + Sync {
     let good: Vec<_> = numbers.map(id).collect();
     move |request| {
         if good.iter().any(|id| id == request.account()) {
@@ -24,7 +27,10 @@ fn answers_only(numbers: std::ops::RangeInclusive<usize>) -> impl Fn(&Request) -
 }
 
 fn good_answer(request: &Request) -> Reply {
-    success(json!([connector(1, &format!("{}.example", &request.account()[24..]))]))
+    success(json!([connector(
+        1,
+        &format!("{}.example", &request.account()[24..])
+    )]))
 }
 
 fn shared_dir() -> Rc<tempfile::TempDir> {
@@ -42,7 +48,13 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let path = entry.unwrap().path();
         let name = path.display().to_string();
         if path.is_symlink() {
-            all.push((name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()));
+            all.push((
+                name,
+                fs::read_link(&path)
+                    .unwrap()
+                    .into_os_string()
+                    .into_encoded_bytes(),
+            ));
         } else if path.is_dir() {
             all.extend(contents(&path));
         } else {
@@ -105,11 +117,18 @@ fn a_killed_run_leaves_the_report_before_it_and_is_resumed() {
 #[test]
 fn a_resumed_run_says_what_an_undisturbed_one_says() {
     let server = Server::start(good_answer);
-    let whole = audit(&server).args(["--concurrency", "1"]).args(ids(5)).run().expect(0);
+    let whole = audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .run()
+        .expect(0);
 
     let dir = shared_dir();
     server.now(answers_only(1..=2));
-    let running = audit_in(&dir, &server).args(["--concurrency", "1"]).args(ids(5)).spawn();
+    let running = audit_in(&dir, &server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .spawn();
     running.wait_for_evidence(2);
     running.signal("KILL");
     running.wait();
@@ -143,7 +162,9 @@ fn resuming_asks_again_for_what_was_unread_and_not_for_what_cannot_be_asked() {
     let dir = shared_dir();
     let server = Server::start(|request| match request.account() {
         account if account == id(1) => good_answer(request),
-        account if account == id(2) => failure(403, 9109, "Unauthorized to access requested resource"),
+        account if account == id(2) => {
+            failure(403, 9109, "Unauthorized to access requested resource")
+        }
         account if account == id(3) => enveloped(json!([]), json!({"total_count": 2})),
         _ => Reply::Hang,
     });
@@ -172,7 +193,11 @@ fn interrupted_by(signal: &str) {
     assert!(asked_to_stop.elapsed() < Duration::from_secs(2));
     let outcome = outcome.says(&["interrupted", "--resume", partial.to_str().unwrap()]);
     assert_eq!(outcome.stdout, "");
-    assert_eq!(fs::read_dir(outcome.reports()).unwrap().count(), 1, "no report, no link");
+    assert_eq!(
+        fs::read_dir(outcome.reports()).unwrap().count(),
+        1,
+        "no report, no link"
+    );
     server.now(good_answer);
     resume(&dir, &server).run().expect(0);
     assert_eq!(server.asked(), (4..=6).map(id).collect::<Vec<_>>());
@@ -190,13 +215,17 @@ fn sigterm_keeps_what_was_read() {
 
 #[test]
 fn a_signal_ends_waiting_for_the_rate_limit_and_for_the_next_attempt() {
-    for arguments in [&["--rate", "1/300s"][..], &["--retry-delay", "30s", "--rate", "100/1s"]] {
+    for arguments in [
+        &["--rate", "1/300s"][..],
+        &["--retry-delay", "30s", "--rate", "100/1s"],
+    ] {
         let dir = shared_dir();
-        let server = Server::start(|request| {
-            if request.account() == id(1) {
-                good_answer(request)
-            } else {
+        let others = AtomicBool::new(false);
+        let server = Server::start(move |request| {
+            if others.swap(true, Ordering::Relaxed) {
                 answer(503, "").with("retry-after", "600")
+            } else {
+                good_answer(request)
             }
         });
         let running = audit_in(&dir, &server).args(arguments).args(ids(4)).spawn();
@@ -215,7 +244,10 @@ fn a_signal_while_the_accounts_are_listed_leaves_nothing() {
     let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
     wait_until("the list is asked for", || !server.requests().is_empty());
     running.signal("INT");
-    let outcome = running.wait().expect(130).says(&["interrupted before any account was read"]);
+    let outcome = running
+        .wait()
+        .expect(130)
+        .says(&["interrupted before any account was read"]);
     assert_eq!(fs::read_dir(outcome.reports()).unwrap().count(), 0);
 }
 
@@ -227,7 +259,9 @@ fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
         .env("SOURCE_DATE_EPOCH", "1795169700")
         .args(ids(2))
         .spawn();
-    let older = dir.path().join("reports/20261120T101500Z.partial/evidence.jsonl");
+    let older = dir
+        .path()
+        .join("reports/20261120T101500Z.partial/evidence.jsonl");
     wait_until("the first run has read something", || {
         fs::read_to_string(&older).is_ok_and(|text| text.matches('\n').count() > 1)
     });
@@ -236,7 +270,10 @@ fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
     // Killed while it listed accounts: a folder, and nothing in it.
     let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
     wait_until("the list is asked for", || {
-        server.requests().iter().any(|request| request.account().is_empty())
+        server
+            .requests()
+            .iter()
+            .any(|request| request.account().is_empty())
     });
     running.signal("KILL");
     running.wait();
@@ -284,7 +321,11 @@ fn a_full_disk_is_found_out_before_anything_is_asked() {
         "--output",
     ]);
     assert_eq!(server.requests().len(), 0);
-    assert_eq!(contents(&outcome.reports()), before, "nothing is left behind");
+    assert_eq!(
+        contents(&outcome.reports()),
+        before,
+        "nothing is left behind"
+    );
 }
 
 #[test]
@@ -299,7 +340,9 @@ fn a_disk_that_fills_up_while_collecting_loses_nothing() {
         success(many.into())
     };
     server.now(large);
-    let program = audit_in(&dir, &server).args(["--concurrency", "1", "--format", "csv"]).args(ids(10));
+    let program = audit_in(&dir, &server)
+        .args(["--concurrency", "1", "--format", "csv"])
+        .args(ids(10));
     let failed = with_room_for(program, 100_000).run().expect(1).says(&[
         "evidence.jsonl",
         "the evidence cannot be kept",
@@ -311,12 +354,20 @@ fn a_disk_that_fills_up_while_collecting_loses_nothing() {
     let mut after = contents(&failed.reports());
     after.retain(|(name, _)| !name.contains(".partial"));
     assert_eq!(after, before);
-    let evidence = fs::read(failed.reports().join(format!("{RUN_ID}.partial/evidence.jsonl"))).unwrap();
+    let evidence = fs::read(
+        failed
+            .reports()
+            .join(format!("{RUN_ID}.partial/evidence.jsonl")),
+    )
+    .unwrap();
     assert!(evidence.ends_with(b"\n"), "no half line is left");
     let kept = evidence.iter().filter(|&&b| b == b'\n').count() - 1;
 
     server.now(large);
-    let resumed = resume(&dir, &server).args(["--format", "csv"]).run().expect(0);
+    let resumed = resume(&dir, &server)
+        .args(["--format", "csv"])
+        .run()
+        .expect(0);
     assert_eq!(server.requests().len(), 10 - kept);
     assert_eq!(resumed.csv("connectors.csv").len(), 1000);
 }
@@ -328,10 +379,10 @@ fn a_disk_that_fills_up_while_writing_the_report_keeps_the_evidence() {
     let before = earlier_report(&dir, &server);
     // The page alone is larger than this; the evidence is not.
     let program = audit_in(&dir, &server).args(ids(3));
-    let failed = with_room_for(program, 70_000).run().expect(1).says(&[
-        "--resume",
-        &format!("{RUN_ID}.partial"),
-    ]);
+    let failed = with_room_for(program, 70_000)
+        .run()
+        .expect(1)
+        .says(&["--resume", &format!("{RUN_ID}.partial")]);
     let mut after = contents(&failed.reports());
     after.retain(|(name, _)| !name.contains(".partial"));
     assert_eq!(after, before, "the report before is as it was");
@@ -341,60 +392,49 @@ fn a_disk_that_fills_up_while_writing_the_report_keeps_the_evidence() {
     check_sums(&resumed.run_dir());
 }
 
-#[test]
-fn a_file_system_without_room_says_so() {
-    // A small file system of one's own needs a right that not every machine gives.
-    let server = Server::start(good_answer);
-    let program = audit(&server).args(ids(2));
+/// Runs with a file system of its own mounted where the reports go; `None` where this user may not mount.
+fn with_mounted_reports(program: Program, options: &str) -> Option<Program> {
     let reports = program.dir().join("reports");
     fs::create_dir(&reports).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=16k none '{}' && exec \"$@\"",
-        reports.display()
-    );
-    let may_mount = std::process::Command::new("unshare")
-        .args(["-m", "sh", "-c", &script, "sh", "true"])
-        .status()
-        .is_ok_and(|status| status.success());
-    if !may_mount {
+    let mount = format!("mount -t tmpfs -o {options} none '{}'", reports.display());
+    let tried = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", &mount])
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
         eprintln!("not tried: this user may not mount");
-        return;
+        return None;
     }
+    let script = format!(
+        r#"export MOUNT="{mount}" && exec unshare -m sh -c 'eval "$MOUNT" && exec "$@"' sh "$@""#
+    );
+    Some(program.through(&script))
+}
+
+#[test]
+fn a_file_system_without_room_says_so() {
+    let server = Server::start(good_answer);
+    let Some(program) = with_mounted_reports(audit(&server).args(ids(2)), "size=16k") else {
+        return;
+    };
     program
-        .through(&format!("exec unshare -m sh -c \"$0\" sh \"$@\"").replace("\"$0\"", &quoted(&script)))
         .run()
         .expect(1)
         .says(&["No space left on device", "reports", "make room"]);
     assert_eq!(server.requests().len(), 0);
 }
 
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[test]
 fn a_read_only_folder_is_found_out_before_anything_is_asked() {
     let server = Server::start(good_answer);
-    let program = audit(&server).args(ids(2));
-    let reports = program.dir().join("reports");
-    fs::create_dir(&reports).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o ro none '{}' && exec \"$@\"",
-        reports.display()
-    );
-    let may_mount = std::process::Command::new("unshare")
-        .args(["-m", "sh", "-c", &script, "sh", "true"])
-        .status()
-        .is_ok_and(|status| status.success());
-    if !may_mount {
-        eprintln!("not tried: this user may not mount");
+    let Some(program) = with_mounted_reports(audit(&server).args(ids(2)), "ro") else {
         return;
-    }
-    program
-        .through(&format!("exec unshare -m sh -c {} sh \"$@\"", quoted(&script)))
-        .run()
-        .expect(1)
-        .says(&["cannot write to", "reports", "Read-only file system", "you may write to"]);
+    };
+    program.run().expect(1).says(&[
+        "cannot write to",
+        "reports",
+        "Read-only file system",
+        "you may write to",
+    ]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -404,7 +444,10 @@ fn a_file_in_the_folders_place_is_found_out_before_anything_is_asked() {
     for output in ["taken", "taken/reports", "/proc/reports"] {
         let program = audit(&server).args(["--output", output, &id(1)]);
         program.file("taken", "a file");
-        let outcome = program.run().expect(1).says(&["cannot write to", "--output"]);
+        let outcome = program
+            .run()
+            .expect(1)
+            .says(&["cannot write to", "--output"]);
         assert_eq!(outcome.stdout, "");
     }
     assert_eq!(server.requests().len(), 0);
@@ -428,9 +471,17 @@ fn runs_of_the_same_second_do_not_harm_each_other() {
     folders.dedup();
     assert_eq!(folders.len(), 4);
     let left = contents(&outcomes[0].reports());
-    assert!(!left.iter().any(|(name, _)| name.contains(".partial") || name.contains(".latest")));
+    assert!(
+        !left
+            .iter()
+            .any(|(name, _)| name.contains(".partial") || name.contains(".latest"))
+    );
     let latest = fs::canonicalize(outcomes[0].reports().join("latest")).unwrap();
-    assert!(folders.iter().any(|folder| fs::canonicalize(folder).unwrap() == latest));
+    assert!(
+        folders
+            .iter()
+            .any(|folder| fs::canonicalize(folder).unwrap() == latest)
+    );
 }
 
 /// A folder with a run that was killed after its first account.
@@ -457,12 +508,18 @@ fn a_run_is_resumed_with_its_own_accounts_and_address_only() {
             .says(&["was begun with other accounts", "hint: "]);
     }
     let elsewhere = Server::start(good_answer);
-    resume(&dir, &elsewhere)
-        .run()
-        .expect(2)
-        .says(&["was begun with", &server.base_url(), &elsewhere.base_url(), "hint: "]);
+    resume(&dir, &elsewhere).run().expect(2).says(&[
+        "was begun with",
+        &server.base_url(),
+        &elsewhere.base_url(),
+        "hint: ",
+    ]);
     assert_eq!(server.requests().len() + elsewhere.requests().len(), 0);
-    assert_eq!(contents(&dir.path().join("reports")), before, "nothing was touched");
+    assert_eq!(
+        contents(&dir.path().join("reports")),
+        before,
+        "nothing was touched"
+    );
     // The same accounts may be named again.
     resume(&dir, &server).args(ids(3)).run().expect(0);
 }
@@ -472,12 +529,17 @@ fn resuming_with_the_accounts_file_that_it_was_begun_with() {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
     let csv = format!("account_id,owner\n{},a\n{},b\n", id(1), id(2));
-    let running = audit_in(&dir, &server).accounts_file("accounts.csv", &csv).spawn();
+    let running = audit_in(&dir, &server)
+        .accounts_file("accounts.csv", &csv)
+        .spawn();
     running.wait_for_evidence(1);
     running.signal("KILL");
     running.wait();
     server.now(good_answer);
-    let resumed = resume(&dir, &server).accounts_file("accounts.csv", &csv).run().expect(0);
+    let resumed = resume(&dir, &server)
+        .accounts_file("accounts.csv", &csv)
+        .run()
+        .expect(0);
     assert_eq!(resumed.column("accounts.csv", "owner"), ["a", "b"]);
     assert_eq!(server.asked(), [id(2)]);
 }
@@ -488,10 +550,11 @@ fn a_run_that_still_goes_on_is_not_resumed() {
     let server = Server::start(answers_only(1..=1));
     let running = audit_in(&dir, &server).args(ids(2)).spawn();
     running.wait_for_evidence(1);
-    resume(&dir, &server)
-        .run()
-        .expect(1)
-        .says(&["another run is writing to it", "evidence.jsonl", "hint: "]);
+    resume(&dir, &server).run().expect(1).says(&[
+        "another run is writing to it",
+        "evidence.jsonl",
+        "hint: ",
+    ]);
     running.signal("INT");
     running.wait().expect(130);
     server.now(good_answer);
@@ -501,26 +564,36 @@ fn a_run_that_still_goes_on_is_not_resumed() {
 #[test]
 fn there_must_be_something_to_resume() {
     let server = Server::start(good_answer);
-    audit(&server)
-        .arg("--resume")
-        .run()
-        .expect(2)
-        .says(&["there is no unfinished run", "reports", "without --resume"]);
+    audit(&server).arg("--resume").run().expect(2).says(&[
+        "there is no unfinished run",
+        "reports",
+        "without --resume",
+    ]);
     let dir = shared_dir();
     audit_in(&dir, &server).args(ids(1)).run().expect(0);
-    resume(&dir, &server).run().expect(2).says(&["there is no unfinished run"]);
+    resume(&dir, &server)
+        .run()
+        .expect(2)
+        .says(&["there is no unfinished run"]);
 }
 
 #[test]
 fn damaged_evidence_is_refused_with_its_line() {
     let (dir, server) = killed_run();
-    let path = dir.path().join(format!("reports/{RUN_ID}.partial/evidence.jsonl"));
+    let path = dir
+        .path()
+        .join(format!("reports/{RUN_ID}.partial/evidence.jsonl"));
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"outcome\":\"read\"", "\"outcome\":\"rea\"")).unwrap();
-    resume(&dir, &server)
-        .run()
-        .expect(1)
-        .says(&["evidence.jsonl line 2", "hint: ", "without --resume"]);
+    fs::write(
+        &path,
+        text.replace("\"outcome\":\"read\"", "\"outcome\":\"rea\""),
+    )
+    .unwrap();
+    resume(&dir, &server).run().expect(1).says(&[
+        "evidence.jsonl line 2",
+        "hint: ",
+        "without --resume",
+    ]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -529,7 +602,11 @@ fn an_unreadable_baseline_is_told_and_costs_nothing() {
     let dir = shared_dir();
     let server = Server::start(good_answer);
     earlier_report(&dir, &server);
-    fs::write(dir.path().join("reports/20261120T101500Z/ledger.jsonl"), "nonsense\n").unwrap();
+    fs::write(
+        dir.path().join("reports/20261120T101500Z/ledger.jsonl"),
+        "nonsense\n",
+    )
+    .unwrap();
     audit_in(&dir, &server)
         .args(ids(2))
         .run()

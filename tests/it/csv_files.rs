@@ -78,7 +78,11 @@ fn audit_hostile(dialect: &str) -> Outcome {
 }
 
 fn delimiter(dialect: &str) -> u8 {
-    if dialect == "excel-semicolon" { b';' } else { b',' }
+    if dialect == "excel-semicolon" {
+        b';'
+    } else {
+        b','
+    }
 }
 
 #[test]
@@ -92,7 +96,11 @@ fn the_heads_are_those_of_the_contract() {
             let text = String::from_utf8(bytes).unwrap();
             let first = text.trim_start_matches('\u{feff}').lines().next().unwrap();
             let expected = head.replace(',', &char::from(delimiter(dialect)).to_string());
-            assert_eq!(first.trim_end_matches('\r'), expected, "{file} in {dialect}");
+            assert_eq!(
+                first.trim_end_matches('\r'),
+                expected,
+                "{file} in {dialect}"
+            );
         }
     }
 }
@@ -104,7 +112,11 @@ fn lines_end_as_the_dialect_has_it() {
         for (file, _) in HEADS {
             let text = outcome.text(file);
             assert!(text.ends_with(if crlf { "\r\n" } else { "\n" }), "{file}");
-            assert_eq!(text.matches("\r\n").count(), if crlf { text.matches('\n').count() } else { 0 }, "{file} in {dialect}");
+            assert_eq!(
+                text.matches("\r\n").count(),
+                if crlf { text.matches('\n').count() } else { 0 },
+                "{file} in {dialect}"
+            );
         }
     }
 }
@@ -113,7 +125,12 @@ fn lines_end_as_the_dialect_has_it() {
 fn a_real_parser_finds_every_row_whatever_stands_in_it() {
     for dialect in ["excel", "excel-semicolon", "plain"] {
         let outcome = audit_hostile(dialect);
-        for file in ["connectors.csv", "unverified_domains.csv", "disabled_connectors.csv", "fedramp_settings.csv"] {
+        for file in [
+            "connectors.csv",
+            "unverified_domains.csv",
+            "disabled_connectors.csv",
+            "fedramp_settings.csv",
+        ] {
             let rows = rows(&outcome.read(file), delimiter(dialect));
             assert_eq!(rows.len(), HOSTILE.len(), "{file} in {dialect}");
             for cell in rows.iter().flat_map(|row| row.values()) {
@@ -131,7 +148,10 @@ fn no_cell_is_a_formula_a_number_or_a_date_where_a_spreadsheet_reads_it() {
     for dialect in ["excel", "excel-semicolon"] {
         let outcome = audit_hostile(dialect);
         let rows = rows(&outcome.read("connectors.csv"), delimiter(dialect));
-        let domains: Vec<_> = rows.iter().map(|row| row["email_domain"].as_str()).collect();
+        let domains: Vec<_> = rows
+            .iter()
+            .map(|row| row["email_domain"].as_str())
+            .collect();
         for guarded in [
             "'=HYPERLINK(\"http://evil.example\",\"x\")",
             "'+1+1",
@@ -146,11 +166,22 @@ fn no_cell_is_a_formula_a_number_or_a_date_where_a_spreadsheet_reads_it() {
             assert!(domains.contains(&guarded), "{guarded} in {domains:?}");
         }
         // Ordinary text has nothing in front.
-        for plain in ["line break", "semi;colon, comma", "\"quoted\"", "<script>alert(1)</script>"] {
+        for plain in [
+            "line break",
+            "semi;colon, comma",
+            "\"quoted\"",
+            "<script>alert(1)</script>",
+        ] {
             assert!(domains.contains(&plain), "{plain} in {domains:?}");
         }
         for row in &rows {
-            for column in ["connector_id", "email_domain", "verification_status", "verification_code", "created_on_utc"] {
+            for column in [
+                "connector_id",
+                "email_domain",
+                "verification_status",
+                "verification_code",
+                "created_on_utc",
+            ] {
                 assert!(
                     !row[column].trim_start().starts_with(['=', '+', '-', '@']),
                     "{column}: {:?}",
@@ -182,13 +213,19 @@ fn plain_is_as_it_came_but_for_line_breaks_and_control_characters() {
 fn names_from_files_and_messages_of_errors_are_guarded_too() {
     let server = Server::start(|_| failure(403, 9109, "=cmd|'/c calc'!A1\nUnauthorized to access"));
     let outcome = audit(&server)
-        .accounts_file("a.csv", format!("account_id,account_name,owner\n{},=1+1,@you\n", id(1)))
+        .accounts_file(
+            "a.csv",
+            format!("account_id,account_name,owner\n{},=1+1,@you\n", id(1)),
+        )
         .run()
         .expect(3);
     let row = outcome.account(&id(1));
     assert_eq!(row["account_name"], "'=1+1");
     assert_eq!(row["owner"], "'@you");
-    assert_eq!(row["error_message"], "'=cmd|'/c calc'!A1 Unauthorized to access");
+    assert_eq!(
+        row["error_message"],
+        "'=cmd|'/c calc'!A1 Unauthorized to access"
+    );
     assert_eq!(row["error_code"], "'9109");
 }
 
@@ -197,7 +234,10 @@ fn an_id_of_digits_only_comes_back_from_a_report() {
     let digits = "00000000000000000000000000000123";
     let server = Server::start(|_| success(json!([])));
     let first = audit(&server).arg(digits).run().expect(0);
-    assert_eq!(first.column("accounts.csv", "account_id"), [format!("'{digits}")]);
+    assert_eq!(
+        first.column("accounts.csv", "account_id"),
+        [format!("'{digits}")]
+    );
     server.now(|_| success(json!([])));
     let second = audit(&server)
         .arg("--accounts-file")
@@ -212,20 +252,63 @@ fn an_id_of_digits_only_comes_back_from_a_report() {
 fn words_and_times_are_those_of_the_contract() {
     let server = Server::start(|_| {
         success(json!([
-            connector_with(1, "a.example", json!({"use_fedramp_language": true, "verification": {"code": "x", "status": "awaiting"}})),
-            connector_with(2, "b.example", json!({"enabled": null, "use_fedramp_language": null, "verification": {}, "created_on": null, "updated_on": null})),
+            connector_with(
+                1,
+                "a.example",
+                json!({"use_fedramp_language": true, "verification": {"code": "x", "status": "awaiting"}})
+            ),
+            connector_with(
+                2,
+                "b.example",
+                json!({"enabled": null, "use_fedramp_language": null, "verification": {}, "created_on": null, "updated_on": null})
+            ),
         ]))
     });
     let outcome = audit(&server).arg(id(1)).run().expect(0);
     let fedramp = outcome.csv("fedramp_settings.csv");
-    let of = |row: &Row| ["use_fedramp_language", "expected", "compliant", "enabled", "verification_status"].map(|c| row[c].clone());
-    assert_eq!(of(&fedramp[0]), ["true", "any", "not-judged", "true", "awaiting"]);
-    assert_eq!(of(&fedramp[1]), ["unknown", "any", "not-judged", "unknown", "unknown"]);
+    let of = |row: &Row| {
+        [
+            "use_fedramp_language",
+            "expected",
+            "compliant",
+            "enabled",
+            "verification_status",
+        ]
+        .map(|c| row[c].clone())
+    };
+    assert_eq!(
+        of(&fedramp[0]),
+        ["true", "any", "not-judged", "true", "awaiting"]
+    );
+    assert_eq!(
+        of(&fedramp[1]),
+        ["unknown", "any", "not-judged", "unknown", "unknown"]
+    );
     let unverified = outcome.csv("unverified_domains.csv");
-    let of = |row: &Row| ["created_on_utc", "updated_on_utc", "age_days", "waived", "severity", "txt_name"].map(|c| row[c].clone());
+    let of = |row: &Row| {
+        [
+            "created_on_utc",
+            "updated_on_utc",
+            "age_days",
+            "waived",
+            "severity",
+            "txt_name",
+        ]
+        .map(|c| row[c].clone())
+    };
     assert_eq!(
         of(&unverified[0]),
-        ["2026-01-02 03:04:05", "2026-02-03 04:05:06", "291", "false", "critical", "a.example"]
+        [
+            "2026-01-02 03:04:05",
+            "2026-02-03 04:05:06",
+            "291",
+            "false",
+            "critical",
+            "a.example"
+        ]
     );
-    assert_eq!(of(&unverified[1]), ["", "", "", "false", "medium", "b.example"]);
+    assert_eq!(
+        of(&unverified[1]),
+        ["", "", "", "false", "medium", "b.example"]
+    );
 }

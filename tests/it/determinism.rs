@@ -15,11 +15,22 @@ fn mixed() -> Server {
         let reply = match number % 8 {
             0 => failure(403, 9109, "Unauthorized to access requested resource"),
             1 => success(json!([])),
-            2 => enveloped(json!([connector(1, "shared.example")]), json!({"total_count": 3})),
+            2 => enveloped(
+                json!([connector(1, "shared.example")]),
+                json!({"total_count": 3}),
+            ),
             3 => answer(200, "<html>"),
             _ => success(json!([
-                connector_with(number, &format!("z{number}.example"), json!({"enabled": number % 3 == 0})),
-                connector_with(number + 500, "Shared.Example.", json!({"verification": {"status": "pending", "code": "x"}})),
+                connector_with(
+                    number,
+                    &format!("z{number}.example"),
+                    json!({"enabled": number % 3 == 0})
+                ),
+                connector_with(
+                    number + 500,
+                    "Shared.Example.",
+                    json!({"verification": {"status": "pending", "code": "x"}})
+                ),
             ])),
         };
         reply.after(delay)
@@ -53,7 +64,10 @@ fn every_file_is_the_same_at_any_concurrency() {
             "findings.csv",
             "accounts.csv",
         ] {
-            assert!(first.read(name) == other.read(name), "{name} at {concurrency}");
+            assert!(
+                first.read(name) == other.read(name),
+                "{name} at {concurrency}"
+            );
         }
         // What the page and report.json say of the run itself differs: the concurrency, the evidence's checksum.
         let mut sides = [first.json(), other.json()];

@@ -91,9 +91,7 @@ pub fn audit(server: &Server) -> Program {
 
 /// The same, in a folder that other runs share.
 pub fn audit_in(dir: &Rc<TempDir>, server: &Server) -> Program {
-    program_in(dir, "audit")
-        .args(["--retry-delay", "0s"])
-        .at(server)
+    program_in(dir, "audit").at(server)
 }
 
 /// The program with a subcommand, in a folder that other runs share.
@@ -179,12 +177,23 @@ impl Program {
         self.dir.path()
     }
 
+    fn unless_given(self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        let given = |argument: &OsString| {
+            let text = argument.to_string_lossy();
+            text.split_once('=').map_or(&*text, |(name, _)| name) == flag
+        };
+        if self.arguments.iter().any(given) {
+            return self;
+        }
+        self.arg(flag).arg(value)
+    }
+
     /// Starts the program.
     pub fn spawn(mut self) -> Running {
-        let is_audit = self.arguments[0] == "audit";
-        if is_audit && !self.arguments.iter().any(|a| a == "--output") {
+        if self.arguments[0] == "audit" {
             let reports = self.dir.path().join("reports");
-            self = self.arg("--output").arg(reports);
+            self = self.unless_given("--output", reports);
+            self = self.unless_given("--retry-delay", "0s");
         }
         let mut command_line = self.wrapper;
         command_line.push(env!("CARGO_BIN_EXE_cf-sso-audit").into());
@@ -249,11 +258,6 @@ impl Running {
         assert!(sent.success());
     }
 
-    /// The folder of the test.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// The folder of the run while it is not whole.
     pub fn partial(&self) -> PathBuf {
         self.dir.path().join(format!("reports/{RUN_ID}.partial"))
@@ -292,7 +296,6 @@ impl Running {
             std::thread::sleep(Duration::from_millis(2));
         };
         self.ended = true;
-        let elapsed = self.began.elapsed();
         let take = |pipe: &mut JoinHandle<String>| {
             std::mem::replace(pipe, std::thread::spawn(String::new))
                 .join()
@@ -302,7 +305,6 @@ impl Running {
             stdout: take(&mut self.stdout),
             stderr: take(&mut self.stderr),
             status,
-            elapsed,
             dir: Rc::clone(&self.dir),
         }
     }
@@ -332,8 +334,6 @@ pub struct Outcome {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// From start to end.
-    pub elapsed: Duration,
     dir: Rc<TempDir>,
 }
 
@@ -372,11 +372,6 @@ impl Outcome {
         self
     }
 
-    /// The folder of the test.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// The folder of all runs.
     pub fn reports(&self) -> PathBuf {
         self.dir.path().join("reports")
@@ -386,7 +381,7 @@ impl Outcome {
     #[track_caller]
     pub fn run_dir(&self) -> PathBuf {
         let line = self.stdout.lines().last().expect("the run's path is told");
-        let path = PathBuf::from(line);
+        let path = self.dir.path().join(line);
         assert!(path.is_dir(), "{line} is no folder");
         path
     }

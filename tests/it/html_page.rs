@@ -43,7 +43,10 @@ fn hostile_page() -> Outcome {
         })
         .collect();
     audit(&server)
-        .accounts_file("<b>alert(7)<b>.csv", format!("account_id,account_name,owner\n{names}"))
+        .accounts_file(
+            "<b>alert(7)<b>.csv",
+            format!("account_id,account_name,owner\n{names}"),
+        )
         .run()
         .expect(3)
 }
@@ -65,19 +68,32 @@ fn nothing_from_outside_is_markup() {
         assert!(!page.contains(raw), "{raw} stands in the page as it came");
     }
     // It is there, escaped.
-    assert!(page.contains("&lt;script&gt;alert(1)"), "the text itself is shown");
+    assert!(
+        page.contains("&lt;script&gt;alert(1)"),
+        "the text itself is shown"
+    );
 }
 
 #[test]
 fn the_page_is_one_file_that_loads_nothing() {
     let outcome = hostile_page();
     let page = outcome.text("report.html");
-    for loads in ["src=\"http", "href=\"//", "src=\"//", "url(http", "@import", "<link rel=\"stylesheet\""] {
+    for loads in [
+        "src=\"http",
+        "href=\"//",
+        "src=\"//",
+        "url(http",
+        "@import",
+        "<link rel=\"stylesheet\"",
+    ] {
         assert!(!page.contains(loads), "{loads}");
     }
     assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
     assert!(page.contains("<meta charset=\"utf-8\">"));
-    assert_eq!(page.matches("<script").count(), page.matches("</script>").count());
+    assert_eq!(
+        page.matches("<script").count(),
+        page.matches("</script>").count()
+    );
 }
 
 #[test]
@@ -86,10 +102,18 @@ fn every_account_asked_for_is_on_the_page() {
         if request.account() == id(2) {
             answer(500, "")
         } else {
-            success(json!([connector(1, &format!("{}.example", &request.account()[24..]))]))
+            success(json!([connector(
+                1,
+                &format!("{}.example", &request.account()[24..])
+            )]))
         }
     });
-    let outcome = audit(&server).args(["--retries", "0"]).args(ids(30)).arg("no-id").run().expect(3);
+    let outcome = audit(&server)
+        .args(["--retries", "0"])
+        .args(ids(30))
+        .arg("no-id")
+        .run()
+        .expect(3);
     let page = outcome.text("report.html");
     for id in ids(30).iter().map(String::as_str).chain(["no-id"]) {
         assert!(page.contains(id), "{id}");

@@ -75,7 +75,10 @@ fn retries_and_pages_count() {
             _ => success(json!([])),
         }
     });
-    audit(&server).args(["--all-accounts", "--rate", "5/300ms"]).run().expect(0);
+    audit(&server)
+        .args(["--all-accounts", "--rate", "5/300ms"])
+        .run()
+        .expect(0);
     assert_eq!(limiter.refused(), 0);
     // 2 pages and 9 attempts: two windows have to pass.
     assert_eq!(server.requests().len(), 11);
@@ -94,7 +97,11 @@ fn a_slow_answer_counts_when_it_arrives() {
             throttled()
         }
     });
-    audit(&server).args(["--rate", "10/200ms"]).args(ids(40)).run().expect(0);
+    audit(&server)
+        .args(["--rate", "10/200ms"])
+        .args(ids(40))
+        .run()
+        .expect(0);
     assert_eq!(limiter.refused(), 0);
 }
 
@@ -103,7 +110,11 @@ fn a_budget_that_is_spent_elsewhere_still_ends_with_every_account_read() {
     // Half of what we were told.
     let limiter = Limiter::new(10, Duration::from_millis(200));
     let server = limited(&limiter);
-    let outcome = audit(&server).args(["--rate", "20/200ms"]).args(ids(50)).run().expect(0);
+    let outcome = audit(&server)
+        .args(["--rate", "20/200ms"])
+        .args(ids(50))
+        .run()
+        .expect(0);
     assert_eq!(outcome.column("accounts.csv", "outcome"), vec!["read"; 50]);
     // The first twenty go at once and ten of them are refused; no block is hammered after that.
     let refused = limiter.refused();
@@ -134,7 +145,7 @@ fn two_hundred_a_second_over_all_tokens() {
 
 #[test]
 fn what_is_waited_for_is_told() {
-    let server = first_then_wait();
+    let server = Server::start(|_| success(json!([])));
     let outcome = audit(&server)
         .args(["--progress", "always", "--rate", "1/1500ms", &id(1), &id(2)])
         .run()
@@ -144,8 +155,4 @@ fn what_is_waited_for_is_told() {
         "{}",
         outcome.stderr
     );
-}
-
-fn first_then_wait() -> Server {
-    Server::start(|_| success(json!([])))
 }

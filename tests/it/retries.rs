@@ -25,7 +25,11 @@ fn attempts(outcome: &Outcome) -> Vec<String> {
 #[test]
 fn what_passes_is_tried_again() {
     for status in [408, 409, 500, 502, 503, 504, 520, 599] {
-        for body in ["", "<html>x</html>", r#"{"success":false,"errors":[{"code":1,"message":"x"}]}"#] {
+        for body in [
+            "",
+            "<html>x</html>",
+            r#"{"success":false,"errors":[{"code":1,"message":"x"}]}"#,
+        ] {
             let server = first(2, answer(status, body));
             let outcome = audit(&server).arg(id(1)).run().expect(0);
             assert_eq!(attempts(&outcome), ["3"], "HTTP {status}");
@@ -36,10 +40,18 @@ fn what_passes_is_tried_again() {
 
 #[test]
 fn what_stays_is_unread_after_every_attempt() {
-    for (status, kind) in [(408, "timeout"), (409, "api"), (500, "server"), (503, "server")] {
+    for (status, kind) in [
+        (408, "timeout"),
+        (409, "api"),
+        (500, "server"),
+        (503, "server"),
+    ] {
         let server = first(usize::MAX, answer(status, ""));
         for (retries, tried) in [("0", 1), ("2", 3), ("5", 6)] {
-            let outcome = audit(&server).args(["--retries", retries, &id(1)]).run().expect(3);
+            let outcome = audit(&server)
+                .args(["--retries", retries, &id(1)])
+                .run()
+                .expect(3);
             let row = outcome.account(&id(1));
             assert_eq!(row["error_kind"], kind);
             assert_eq!(row["http_status"], status.to_string());
@@ -99,7 +111,10 @@ fn a_wait_that_is_too_long_is_not_waited_for() {
 #[test]
 fn the_back_off_is_bounded_by_the_delay_asked_for() {
     let server = first(3, answer(500, ""));
-    let outcome = audit(&server).args(["--retry-delay", "40ms", &id(1)]).run().expect(0);
+    let outcome = audit(&server)
+        .args(["--retry-delay", "40ms", &id(1)])
+        .run()
+        .expect(0);
     assert_eq!(attempts(&outcome), ["4"]);
     // At most 40 + 80 + 160 ms of waiting; the rest is what a busy machine needs.
     let requests = server.requests();
@@ -132,8 +147,16 @@ fn throttling_costs_no_attempt_and_pauses_for_the_window() {
     for reply in every_throttling() {
         let server = first(2, reply.clone());
         // Not one attempt is to be had beside the first: none is needed.
-        let outcome = audit(&server).args(RATE).args(["--retries", "0", &id(1)]).run().expect(0);
-        assert_eq!(outcome.column("accounts.csv", "outcome"), ["read"], "{reply:?}");
+        let outcome = audit(&server)
+            .args(RATE)
+            .args(["--retries", "0", &id(1)])
+            .run()
+            .expect(0);
+        assert_eq!(
+            outcome.column("accounts.csv", "outcome"),
+            ["read"],
+            "{reply:?}"
+        );
         let requests = server.requests();
         assert_eq!(requests.len(), 3, "{reply:?}");
         for pair in requests.windows(2) {
@@ -153,7 +176,11 @@ fn throttling_pauses_the_whole_token() {
         }
     });
     // One at a time, so that the others come after the refusal.
-    audit(&server).args(["--concurrency", "1"]).args(ids(5)).run().expect(0);
+    audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .run()
+        .expect(0);
     let requests = server.requests();
     assert_eq!(requests.len(), 6);
     for later in &requests[1..] {
@@ -173,13 +200,20 @@ fn three_pauses_in_vain_end_the_asking_and_the_rest_is_unread() {
     assert_eq!(rows.len(), 40);
     for row in &rows {
         assert_eq!(row["error_kind"], "rate-limited");
-        assert!(row["error_message"].contains("after 3 pauses in a row"), "{row:?}");
+        assert!(
+            row["error_message"].contains("after 3 pauses in a row"),
+            "{row:?}"
+        );
     }
     // The first ones at once, then one a pause to see whether the block is over.
     let sent = server.requests().len();
     assert!((4..=4 + 3).contains(&sent), "{sent} requests");
     let told = outcome.stderr.matches("ERROR").count();
-    assert_eq!(told, 1, "that the token is stopped is said once:\n{}", outcome.stderr);
+    assert_eq!(
+        told, 1,
+        "that the token is stopped is said once:\n{}",
+        outcome.stderr
+    );
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 fn file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("openapi")
+        .join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -32,11 +34,17 @@ fn every_entry_of_the_overlay_has_its_reason_and_no_reason_is_left_over() {
     let mut in_overlay = BTreeSet::new();
     entries(&json("overlay.json"), "", &mut in_overlay);
     let mut in_readme = BTreeSet::new();
-    for line in file("README.md").lines().filter(|line| line.starts_with("| `/")) {
+    for line in file("README.md")
+        .lines()
+        .filter(|line| line.starts_with("| `/"))
+    {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         assert_eq!(cells.len(), 2, "{line}");
         assert!(cells[1].len() > 8, "no reason is given: {line}");
-        assert!(in_readme.insert(cells[0].trim_matches('`').to_owned()), "twice: {line}");
+        assert!(
+            in_readme.insert(cells[0].trim_matches('`').to_owned()),
+            "twice: {line}"
+        );
     }
     assert!(in_overlay.len() > 20);
     assert_eq!(in_overlay, in_readme);
@@ -50,7 +58,12 @@ fn the_specification_has_the_eleven_operations_and_no_others() {
     for (path, methods) in spec["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             if let Some(name) = operation["operationId"].as_str() {
-                let answers: BTreeSet<_> = operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+                let answers: BTreeSet<_> = operation["responses"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(String::as_str)
+                    .collect();
                 assert_eq!(answers, ["200", "4XX"].into(), "{name}");
                 operations.insert(format!("{} {path} {name}", method.to_uppercase()));
             }
@@ -86,11 +99,20 @@ fn the_overlay_loosens_answers_and_no_request() {
         }
     }
     for part in ["parameters", "requestBodies"] {
-        assert_eq!(spec["components"][part], loosened["components"][part], "{part}");
+        assert_eq!(
+            spec["components"][part], loosened["components"][part],
+            "{part}"
+        );
     }
     for schema in ["AccountId", "SsoConnectorId"] {
-        assert!(spec["components"]["schemas"][schema].is_object(), "{schema}");
-        assert_eq!(spec["components"]["schemas"][schema], loosened["components"]["schemas"][schema]);
+        assert!(
+            spec["components"]["schemas"][schema].is_object(),
+            "{schema}"
+        );
+        assert_eq!(
+            spec["components"]["schemas"][schema],
+            loosened["components"]["schemas"][schema]
+        );
     }
 }
 

@@ -78,21 +78,31 @@ fn tokens_have_lanes_of_their_own() {
         .run()
         .expect(0);
     let again = server.of_account(&id(1))[1].at;
-    let of_b = server.requests().into_iter().filter(|r| r.account() != id(1));
+    let of_b = server
+        .requests()
+        .into_iter()
+        .filter(|r| r.account() != id(1));
     assert!(of_b.into_iter().all(|request| request.at < again));
 }
 
 #[test]
 fn a_missing_variable_is_named_before_anything_is_sent() {
     let server = all_good();
-    let csv = format!("account_id,token_env\n{},\n{},TOKEN_OF_ACME\n", id(1), id(2));
+    let csv = format!(
+        "account_id,token_env\n{},\n{},TOKEN_OF_ACME\n",
+        id(1),
+        id(2)
+    );
     let outcome = audit(&server)
         .accounts_file("accounts.csv", csv)
         .run()
         .expect(2)
         .says(&["TOKEN_OF_ACME is not set", "hint: ", "SSO Connector Read"]);
     assert!(!outcome.reports().exists());
-    for (value, said) in [("", "CLOUDFLARE_API_TOKEN is empty"), (" \n", "CLOUDFLARE_API_TOKEN is empty")] {
+    for (value, said) in [
+        ("", "CLOUDFLARE_API_TOKEN is empty"),
+        (" \n", "CLOUDFLARE_API_TOKEN is empty"),
+    ] {
         audit(&server)
             .env("CLOUDFLARE_API_TOKEN", value)
             .arg(id(1))
@@ -132,7 +142,10 @@ fn a_token_is_trimmed_and_one_with_odd_characters_is_refused_by_name() {
         ("s3cret\ns3cret", "a line break at position 7"),
         ("s3cret\u{7}s3cret", "a control character at position 7"),
         ("s3cr\u{e9}t", "a character outside ASCII at position 5"),
-        ("\u{201c}s3cret\u{201d}", "a character outside ASCII at position 1"),
+        (
+            "\u{201c}s3cret\u{201d}",
+            "a character outside ASCII at position 1",
+        ),
     ] {
         let outcome = audit(&server)
             .env("CLOUDFLARE_API_TOKEN", odd)
@@ -162,7 +175,9 @@ fn a_token_file_that_others_can_read_is_warned_of() {
             .run()
             .expect(0);
         assert_eq!(
-            outcome.stderr.contains("others on this machine can read the token file"),
+            outcome
+                .stderr
+                .contains("others on this machine can read the token file"),
             warned,
             "{mode:o}: {}",
             outcome.stderr
@@ -203,7 +218,10 @@ fn a_refused_token_is_not_tried_thousands_of_times() {
             assert_eq!(row["error_kind"], "auth");
         }
         for row in &rows[100..] {
-            assert_eq!(row["outcome"], "read", "the other token's accounts are read");
+            assert_eq!(
+                row["outcome"], "read",
+                "the other token's accounts are read"
+            );
         }
         // Three refusals stop it; those that were under way then are answered still.
         let tried = server
@@ -211,9 +229,16 @@ fn a_refused_token_is_not_tried_thousands_of_times() {
             .iter()
             .filter(|r| r.header("authorization") == Some(&bearer(TOKEN_A)))
             .count();
-        assert!((3..=6).contains(&tried), "{tried} requests with a refused token");
+        assert!(
+            (3..=6).contains(&tried),
+            "{tried} requests with a refused token"
+        );
         let said = "the token of TOKEN_A was refused 3 times and is not tried again";
-        let errors: Vec<_> = outcome.stderr.lines().filter(|line| line.contains("ERROR")).collect();
+        let errors: Vec<_> = outcome
+            .stderr
+            .lines()
+            .filter(|line| line.contains("ERROR"))
+            .collect();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].contains(said), "{errors:?}");
     }
@@ -240,7 +265,10 @@ fn a_token_that_was_accepted_is_not_stopped_by_accounts_that_refuse_it() {
 /// A server that repeats the token in bodies and headers, as a debugging proxy may.
 fn echoing() -> Server {
     Server::start(|request| {
-        let token = request.header("authorization").unwrap_or_default().replace("Bearer ", "");
+        let token = request
+            .header("authorization")
+            .unwrap_or_default()
+            .replace("Bearer ", "");
         let body = match request.account() {
             account if account == id(1) => {
                 json!({"success": true, "result": [connector(1, &format!("{token}.example"))], "messages": [token]})
@@ -248,9 +276,14 @@ fn echoing() -> Server {
             account if account == id(2) => {
                 json!({"success": false, "errors": [{"code": 4711, "message": format!("bad token {token}")}]})
             }
-            _ => return answer(302, "").with("location", format!("https://other.example/?t={token}")),
+            _ => {
+                return answer(302, "")
+                    .with("location", format!("https://other.example/?t={token}"));
+            }
         };
-        answer(200, body.to_string()).with("cf-ray", &token).with("x-token", &token)
+        answer(200, body.to_string())
+            .with("cf-ray", &token)
+            .with("x-token", &token)
     })
 }
 

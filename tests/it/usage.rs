@@ -9,13 +9,29 @@ use crate::server::*;
 fn bad_values_are_refused_with_an_example_of_a_good_one() {
     let server = Server::start(|_| success(json!([])));
     let cases: [(&str, &[&str], &str); 10] = [
-        ("--rate", &["1000", "0/1s", "x/1s", "1/0s", "1/", "/1s", "-1/1s", "1/300", ""], "1000/300s"),
+        (
+            "--rate",
+            &[
+                "1000", "0/1s", "x/1s", "1/0s", "1/", "/1s", "-1/1s", "1/300", "",
+            ],
+            "1000/300s",
+        ),
         ("--timeout", &["30", "0s", "x", "-1s", "25h", ""], "30s"),
         ("--retry-delay", &["1", "soon"], "500ms"),
         ("--concurrency", &["0", "-1", "x", "5000"], "32"),
         ("--output-mode", &["rw", "0777", "0440", "8"], "0600"),
-        ("--base-url", &["api.cloudflare.com", "ftp://127.0.0.1/", "https://u:p@api.example/", "https://api.example/?q=1", ""], "https://api.cloudflare.com/client/v4"),
-        ("--retries", &["-1", "21", "x"], "0..=20"),
+        (
+            "--base-url",
+            &[
+                "api.cloudflare.com",
+                "ftp://127.0.0.1/",
+                "https://u:p@api.example/",
+                "https://api.example/?q=1",
+                "",
+            ],
+            "https://api.cloudflare.com/client/v4",
+        ),
+        ("--retries", &["-1", "21", "x"], "such as 5"),
         ("--fail-on", &["bad"], "critical"),
         ("--csv-dialect", &["tsv"], "excel-semicolon"),
         ("--format", &["pdf", "csv,pdf"], "json"),
@@ -70,7 +86,11 @@ fn what_contradicts_itself_is_refused() {
         &["--demo", "--accounts-file", "x"],
         &["--no-such-flag"],
     ] {
-        program("audit").args(arguments).run().expect(2).says(&["error: "]);
+        program("audit")
+            .args(arguments)
+            .run()
+            .expect(2)
+            .says(&["error: "]);
     }
     program("no-such-command").run().expect(2);
 }
@@ -90,14 +110,20 @@ fn help_has_examples() {
     for subcommand in ["audit", "rules", "simulate"] {
         let help = program(subcommand).arg("--help").run().expect(0).stdout;
         assert!(help.contains("Examples:"), "{subcommand}:\n{help}");
-        assert!(help.contains(&format!("cf-sso-audit {subcommand}")), "{subcommand}:\n{help}");
+        assert!(
+            help.contains(&format!("cf-sso-audit {subcommand}")),
+            "{subcommand}:\n{help}"
+        );
     }
     let help = program("--help").run().expect(0).stdout;
     for said in ["Examples:", "Exit codes:", "audit", "rules", "simulate"] {
         assert!(help.contains(said), "{said}");
     }
     let version = program("--version").run().expect(0).stdout;
-    assert_eq!(version, format!("cf-sso-audit {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version,
+        format!("cf-sso-audit {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 /// The rules of the contract that need no DNS, with their severities.
@@ -120,7 +146,9 @@ const RULES: [(&str, &str); 12] = [
 fn the_rules_are_listed() {
     let list = program("rules").run().expect(0).stdout;
     for (rule, severity) in RULES {
-        let line = list.lines().find(|line| line.split_whitespace().next() == Some(rule));
+        let line = list
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(rule));
         let line = line.unwrap_or_else(|| panic!("{rule} is not listed"));
         assert_eq!(line.split_whitespace().nth(1), Some(severity), "{line}");
     }
@@ -154,8 +182,14 @@ fn the_summary_is_on_stdout_and_everything_else_on_stderr() {
     let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
     let outcome = audit(&server).args([id(1), id(2)]).run().expect(3);
     assert!(outcome.stdout.starts_with("1 of 2 accounts read"));
-    assert!(!outcome.stdout.contains('\u{1b}'), "no colours outside a terminal");
-    assert!(!outcome.stderr.contains('\u{1b}'), "no colours outside a terminal");
+    assert!(
+        !outcome.stdout.contains('\u{1b}'),
+        "no colours outside a terminal"
+    );
+    assert!(
+        !outcome.stderr.contains('\u{1b}'),
+        "no colours outside a terminal"
+    );
     assert!(outcome.run_dir().ends_with(RUN_ID));
     let quiet = audit(&server).args(["-q", &id(1)]).run().expect(0);
     assert_eq!(quiet.stderr, "");
@@ -168,7 +202,12 @@ fn requests_are_logged_at_debug() {
     let server = Server::of(vec![(id(1), json!([]))]);
     let outcome = audit(&server).args(["-vv", &id(1)]).run().expect(0);
     assert!(outcome.stderr.contains("DEBUG"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("get-all-sso-connectors") || outcome.stderr.contains("get_all_sso_connectors"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("get-all-sso-connectors")
+            || outcome.stderr.contains("get_all_sso_connectors"),
+        "{}",
+        outcome.stderr
+    );
     let outcome = audit(&server).arg(id(1)).run().expect(0);
     assert!(!outcome.stderr.contains("DEBUG"), "{}", outcome.stderr);
 }
