@@ -127,6 +127,13 @@ impl Plan {
                 .and_then(|index| assessed.evidence.connectors.get(index));
             let action = match connector {
                 None => Err("it concerns the account as a whole".to_owned()),
+                // The finding that it is stale begins the verification again.
+                Some(_)
+                    if finding.rule.id == "unverified-domain"
+                        && is_stale(assessed, finding.connector) =>
+                {
+                    Ok(None)
+                }
                 Some(connector) => action(
                     finding.rule.id,
                     connector,
@@ -183,6 +190,15 @@ impl Plan {
             reason,
         });
     }
+}
+
+fn is_stale(assessed: &Assessed<'_>, connector: Option<usize>) -> bool {
+    let stale = |finding: &crate::assess::Finding| {
+        finding.is_open()
+            && finding.rule.id == "stale-verification"
+            && finding.connector == connector
+    };
+    assessed.findings.iter().any(stale)
 }
 
 /// What mends a finding; nothing where another finding's step does, and why not where no step can.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -374,9 +374,16 @@ impl Session {
         }
         let body = body.freeze();
         let body = self.lane.token.redact(&body).map_or(body, Bytes::from);
+        let mut headers = std::mem::take(response.headers_mut());
+        for value in headers.values_mut() {
+            if let Some(clean) = self.lane.token.redact(value.as_bytes()) {
+                *value = HeaderValue::from_bytes(&clean)
+                    .unwrap_or_else(|_| HeaderValue::from_static("[token]"));
+            }
+        }
         Ok(Answer {
             status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
+            headers,
             body,
         })
     }

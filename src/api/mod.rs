@@ -514,7 +514,7 @@ fn conclude<T>(
     let result = match (&exchange.failure, answer) {
         (Some(failure), _) => Err(failure.clone()),
         // What is kept as evidence is text, in parts of it too that no type looks at.
-        (None, Ok(_)) if std::str::from_utf8(&exchange.body).is_err() => Err(ReadError::new(
+        (None, _) if std::str::from_utf8(&exchange.body).is_err() => Err(ReadError::new(
             ErrorKind::Malformed,
             "the body is not UTF-8 text",
         )),

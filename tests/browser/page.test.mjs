@@ -471,7 +471,7 @@ describe("safety", () => {
     assert.doesNotMatch(await page.locator("#styled").evaluate((e) => getComputedStyle(e).color), /rgb\((1, 2, 3|4, 5, 6)\)/);
     assert.ok(refused.filter((text) => text.includes("Content Security Policy")).length >= 4, refused.join("\n"));
     // The page's own still work.
-    assert.equal(await page.evaluate(() => document.documentElement.className), "js");
+    assert.equal(await page.evaluate(() => document.documentElement.className), "js ready");
     assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).margin), "8px");
   });
 
