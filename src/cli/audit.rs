@@ -534,8 +534,11 @@ impl Run {
             total,
             done,
         );
+        let began = std::time::Instant::now();
         let end = collect(api, &lanes, &mut writer, &mut progress, asked_to_stop()).await;
         progress.finish();
+        let (seconds, requests) = (began.elapsed().as_secs_f64(), api.gate().sent());
+        tracing::info!(seconds, requests, "collected");
         match end.map_err(|error| evidence_failure(&error, &destination))? {
             End::Interrupted => Ok(Collected::Interrupted(destination)),
             End::Done => {
