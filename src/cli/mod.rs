@@ -16,6 +16,7 @@ mod failure;
 mod fix;
 mod judgement;
 mod logging;
+mod manual;
 mod progress;
 mod render;
 mod rules;
@@ -102,6 +103,8 @@ enum Command {
     Rules(rules::RulesArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Runs the program.
@@ -133,6 +136,8 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Doctor(args) => runtime()?.block_on(doctor::run(*args)),
         Command::Rules(args) => rules::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
 }

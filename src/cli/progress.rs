@@ -147,7 +147,7 @@ impl Progress {
         }
         let at = chrono::Utc::now() + left;
         Some(format!(
-            "the rate limit lets it go on at {} UTC, in {} s",
+            "rate limit: waits until {} UTC, {} s",
             at.format("%H:%M:%S"),
             left.as_secs()
         ))
