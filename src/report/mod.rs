@@ -407,14 +407,7 @@ pub fn write<'a>(
         source,
     };
     let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
-    let made = make(
-        &staging,
-        evidence,
-        header,
-        baseline,
-        settings,
-        &write_error,
-    );
+    let made = make(&staging, evidence, header, baseline, settings, &write_error);
     match made {
         Ok(summary) => {
             let names = FORMATS
