@@ -6,8 +6,9 @@
 
   /** Rows of a table shown until asked for more; the same number is in report.css. */
   const LIMIT = 25;
-  /** Texts longer than this many characters are shown cut, with a button. */
+  /** Texts longer than `LONG` characters are shown cut to `CUT`, with a button. */
   const LONG = 400;
+  const CUT = 160;
   const RANK = { critical: 4, high: 3, medium: 2, low: 1 };
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
@@ -23,6 +24,10 @@
     if (onclick) element.addEventListener("click", onclick);
     return element;
   }
+
+  /** The texts of elements that show only their beginning. */
+  const whole = new Map();
+  const textOf = (element) => (whole.get(element) ?? element.textContent).trim();
 
   function say(text) {
     const live = $("#live");
@@ -109,20 +114,19 @@
         const cell = row.cells[i];
         if (!cell || !names.length) return;
         if (names.length === 1) {
-          const value = cell.querySelector("bdi") || cell;
-          values[names[0]] = value.textContent.trim();
+          values[names[0]] = textOf(cell.querySelector("bdi") || cell);
         } else {
           const parts = cell.querySelectorAll("bdi");
-          names.forEach((name, k) => { values[name] = parts[k] ? parts[k].textContent.trim() : ""; });
+          names.forEach((name, k) => { values[name] = parts[k] ? textOf(parts[k]) : ""; });
         }
       });
       if (this.details.length) {
         for (const term of row.querySelectorAll("dt")) {
           const name = term.textContent.toLowerCase().replace(/[^a-z]+/g, "_").replace(/_$/, "");
-          values[name] = term.nextElementSibling.textContent.trim();
+          const value = term.nextElementSibling;
+          values[name] = textOf(value.querySelector("bdi") || value);
         }
       }
-      // Buttons are ours, not the row's.
       const text = Object.values(values).join("\n").toLowerCase();
       return { row, index, values, text, hit: true };
     }
@@ -464,15 +468,10 @@
         const row = target.closest("tr");
         grids.find((g) => g.table.contains(row)).open(row, !row.classList.contains("open"));
       } else if (target.classList.contains("copy")) {
-        copy($$("bdi", target.parentElement)[1].textContent, "TXT value");
-      } else if (target.classList.contains("rest")) {
-        const text = target.previousElementSibling;
-        const cut = text.classList.toggle("long");
-        target.setAttribute("aria-expanded", String(!cut));
-        target.textContent = cut ? "Show all " + english.format(text.textContent.length) + " characters" : "Show less";
+        copy(textOf($$("bdi", target.parentElement)[1]), "TXT value");
       } else if (target.classList.contains("cell")) {
         const cell = target.parentElement;
-        const account = cell.parentElement.cells[0].querySelectorAll("bdi")[1].textContent;
+        const account = textOf($$("bdi", cell.parentElement.cells[0])[1]);
         setFilter({ account, rule: cell.closest("table").tHead.rows[0].cells[cell.cellIndex].dataset.rule });
         $("#findings").scrollIntoView({ block: "start" });
         address("findings");
@@ -480,16 +479,35 @@
     });
   }
 
-  /** Very long texts are cut, each with a button; print shows them whole. */
+  /** Very long texts are cut, each with a button; print has them whole. A name of ten thousand letters without a
+   *  space also takes the browser a tenth of a second to lay out. */
   function longTexts() {
+    const shorten = (text) => {
+      text.textContent = whole.get(text).slice(0, CUT).replace(/[\ud800-\udbff]$/, "") + "…";
+    };
     for (const text of $$("bdi")) {
-      if (text.textContent.length <= LONG) continue;
-      text.classList.add("long");
-      const host = text.closest("a, i") || text;
-      const rest = button("Show all " + english.format(text.textContent.length) + " characters", null, "rest");
+      const { length } = text.textContent;
+      if (length <= LONG) continue;
+      whole.set(text, text.textContent);
+      shorten(text);
+      const label = "Show all " + english.format(length) + " characters";
+      const rest = button(label, () => {
+        const open = rest.getAttribute("aria-expanded") !== "true";
+        rest.setAttribute("aria-expanded", String(open));
+        rest.textContent = open ? "Show less" : label;
+        if (open) text.textContent = whole.get(text);
+        else shorten(text);
+      }, "rest");
       rest.setAttribute("aria-expanded", "false");
-      if (host === text) text.after(rest);
+      (text.closest("a, i") || text).after(rest);
     }
+    window.addEventListener("beforeprint", () => { for (const [text, all] of whole) text.textContent = all; });
+    window.addEventListener("afterprint", () => {
+      for (const rest of $$('.rest[aria-expanded="false"]')) {
+        const before = rest.previousElementSibling;
+        shorten(whole.has(before) ? before : $("bdi", before));
+      }
+    });
   }
 
   /** On a small screen a row is a card whose values carry their columns' names. */

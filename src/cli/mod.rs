@@ -8,10 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod audit;
 mod connection;
 mod destination;
+mod diff;
 mod failure;
+mod judgement;
 mod logging;
 mod progress;
+mod render;
 mod rules;
+mod schema;
 mod simulate;
 mod summary;
 mod values;
@@ -84,7 +88,10 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(Box<audit::AuditArgs>),
+    Render(Box<render::RenderArgs>),
+    Diff(diff::DiffArgs),
     Rules(rules::RulesArgs),
+    Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
 }
 
@@ -109,7 +116,10 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     let quiet = cli.output.quiet;
     match cli.command {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
+        Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
+        Command::Diff(args) => diff::run(&args),
         Command::Rules(args) => rules::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
 }

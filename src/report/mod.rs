@@ -480,13 +480,8 @@ fn departed(header: &RunHeader, baseline: &mut Baseline) -> Result<Vec<Change>, 
         .iter()
         .map(|account| account.id.as_str())
         .collect();
-    let ids: Vec<_> = baseline
-        .header()
-        .accounts
-        .iter()
-        .map(|account| account.id.clone())
-        .collect();
     let mut changes = Vec::new();
+    let ids = baseline.account_ids();
     for id in ids.iter().filter(|id| !asked.contains(id.as_str())) {
         if let Some(account) = baseline.account(id)? {
             changes.extend(compare_accounts(Some(account.side()), None));

@@ -252,25 +252,20 @@ fn cell(
     _: &mut RenderContext<'_, '_>,
     out: &mut dyn Output,
 ) -> HelperResult {
-    let (open, waived) = (count(h, 1)?, count(h, 2)?);
-    if open == 0 {
-        return Ok(match waived {
-            0 => out.write("<td>")?,
-            _ => out.write(&format!("<td class=\"waived\">({waived})"))?,
-        });
-    }
-    let severity = escape(text(h, 0)?);
-    Ok(out.write(&match waived {
-        0 => format!("<td class=\"{severity}\">{open}"),
-        _ => format!("<td class=\"{severity}\">{open} ({waived})"),
-    })?)
+    let cell = match (count(h, 1)?, count(h, 2)?) {
+        (0, 0) => "<td>".to_owned(),
+        (0, waived) => format!("<td class=\"waived\">({waived})"),
+        (open, 0) => format!("<td class=\"{}\">{open}", escape(text(h, 0)?)),
+        (open, waived) => format!("<td class=\"{}\">{open} ({waived})", escape(text(h, 0)?)),
+    };
+    Ok(out.write(&cell)?)
 }
 
 fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -306,7 +301,7 @@ fn mark(
 }
 
 /// `{{goto "connector" account_id connector_id}}`: a link to that row which shows the last part; where that is
-/// empty, an empty `<bdi>`, so that a cell always has the same number of values.
+/// empty, `no connector id` beside an empty `<bdi>`, so that a cell always has the same number of values.
 fn goto(
     h: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -316,7 +311,8 @@ fn goto(
 ) -> HelperResult {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        return Ok(out.write("<bdi></bdi>")?);
+        let kind = escape(text(h, 0)?);
+        return Ok(out.write(&format!("<bdi></bdi><small>no {kind} id</small>"))?);
     }
     Ok(out.write(&format!(
         "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
@@ -753,7 +749,7 @@ mod tests {
             )
             .unwrap(),
             format!(
-                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>",
+                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi><small>no connector id</small>",
                 "507ca5a2"
             ),
         );

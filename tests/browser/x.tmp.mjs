@@ -1,0 +1,10 @@
+import { chromium } from "playwright-core";
+const b = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox","--disable-gpu"] });
+const shot = async (name, o, file="/tmp/page/demo.html", y=0, act) => { const c = await b.newContext(o); const p = await c.newPage(); await p.goto("file://"+file); if (act) await act(p); if (y) await p.evaluate(y => scrollTo({top:y,behavior:"instant"}), y); await p.waitForTimeout(150); await p.screenshot({path:`/tmp/page/${name}.png`}); await c.close(); };
+await shot("forced", {viewport:{width:1200,height:1500}, forcedColors:"active"}, "/tmp/page/demo.html", 0);
+await shot("hostile360", {viewport:{width:360,height:1800}}, "/tmp/page/hostile.html", 7000);
+await shot("filters", {viewport:{width:1280,height:1100}}, "/tmp/page/demo.html#findings?severity=high,critical&waived=no", 0, async p => { await p.waitForTimeout(200); await p.locator("#findings-t .tog").first().click(); });
+await shot("deep", {viewport:{width:1280,height:800}}, "/tmp/page/demo.html#" + await (async()=>{const p=await b.newPage();await p.goto("file:///tmp/page/demo.html");const id=await p.locator("#connectors-t>tbody>tr").last().getAttribute("id");await p.close();return id})());
+await shot("clean", {viewport:{width:1280,height:1400}}, "/tmp/page/clean.html");
+const p = await b.newPage(); await p.goto("file:///tmp/page/demo.html"); await p.pdf({path:"/tmp/page/l.pdf",format:"Letter",printBackground:false});
+await b.close();
