@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cf_sso_audit::cli::{command, exit};
 use cf_sso_audit::evidence::ErrorKind;
+use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::{FORMATS, files_written, table_columns};
 use cf_sso_audit::rules::RULES;
 
@@ -249,6 +250,21 @@ fn every_option_that_the_readme_mentions_exists() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
+#[test]
+fn the_summary_of_the_readme_is_that_of_the_demo() {
+    let (_, rest) = README.split_once("```text\n42 of").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_cf-sso-audit"))
+        .args(["audit", "--demo"])
+        .current_dir(&dir)
+        .env("SOURCE_DATE_EPOCH", "1795256100")
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(String::from_utf8(run.stdout).unwrap(), format!("42 of{shown}"));
+}
+
 // --- Tables
 
 #[test]
@@ -367,6 +383,15 @@ fn every_kind_of_error_is_described() {
     assert!(kinds.len() > 8, "{refusal}");
     let rows = table("Why an account was not read whole", "`error_kind`");
     assert_eq!(first_cells(&rows), kinds);
+}
+
+#[test]
+fn the_policy_of_the_readme_is_a_valid_one() {
+    let (_, rest) = README.split_once("```toml\n").unwrap();
+    let (policy, _) = rest.split_once("```").unwrap();
+    if let Err(error) = Policy::parse("README.md", policy.as_bytes()) {
+        panic!("{error}");
+    }
 }
 
 // --- Links and the manifest
