@@ -262,16 +262,31 @@ pub fn complete_before(output: &Path, run_id: &str) -> io::Result<Vec<PathBuf>> 
     Ok(earlier.map(|name| output.join(name)).collect())
 }
 
-/// The newest run under a directory that was not finished.
+/// The newest run under a directory that was not finished, and can be: one that ended before its evidence began
+/// (while it still listed accounts, say) holds nothing to go on with.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
     let runs = runs_under(output)?;
-    Ok(runs
+    let mut unfinished = runs
         .into_iter()
-        .rfind(|name| name.ends_with(PARTIAL))
-        .map(|name| output.join(name)))
+        .filter(|name| name.ends_with(PARTIAL))
+        .map(|name| output.join(name));
+    Ok(unfinished.rfind(|run| says_what_was_asked(&run.join(evidence::FILE_NAME))))
+}
+
+/// Whether an evidence file has its first line whole; where that cannot be told, whoever opens the file will say why.
+fn says_what_was_asked(evidence: &Path) -> bool {
+    let first_line = || -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        BufReader::new(File::open(evidence)?).read_until(b'\n', &mut line)?;
+        Ok(line)
+    };
+    match first_line() {
+        Ok(line) => line.ends_with(b"\n"),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// The names of all runs' directories, oldest first.
@@ -335,6 +350,18 @@ mod tests {
         ] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
+        std::fs::write(
+            dir.path()
+                .join("20261121T000000Z.partial")
+                .join(evidence::FILE_NAME),
+            "{}\n",
+        )
+        .unwrap();
+        // Killed before its evidence began, and while its first line was written.
+        std::fs::create_dir(dir.path().join("20261123T000000Z.partial")).unwrap();
+        let half = dir.path().join("20261124T000000Z.partial");
+        std::fs::create_dir(&half).unwrap();
+        std::fs::write(half.join(evidence::FILE_NAME), "{\"schema\"").unwrap();
         let found = complete_before(dir.path(), "20261121T000000Z").unwrap();
         assert_eq!(
             found,

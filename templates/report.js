@@ -3,6 +3,8 @@
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
+  // The rows show from here on, whatever becomes of the rest of this file.
+  document.addEventListener("DOMContentLoaded", () => root.classList.add("ready"));
 
   /** Rows of a table shown until asked for more; the same number is in report.css. */
   const LIMIT = 25;
@@ -294,15 +296,19 @@
     tsv(records) {
       const names = [...this.columns.flat(), ...this.details];
       const rules = this.isMatrix ? this.heads.map((th, i) => [th.dataset.rule, i]).filter(([rule]) => rule) : [];
-      const numeric = new Set(this.heads.flatMap((th, i) => (th.classList.contains("n") ? this.columns[i] : [])));
-      const cell = (text, isNumber) => {
+      // Numbers and times are ours; other texts come from outside.
+      const ours = new Set(this.heads.flatMap((th, i) => (th.classList.contains("n") ? this.columns[i] : [])));
+      for (const name of names) if (/_(utc|expires)$/.test(name)) ours.add(name);
+      const cell = (text, isOurs) => {
         const flat = text.replace(/[\t\r\n]+/g, " ");
-        // A spreadsheet would take these for a formula or a number, as in the CSV files.
-        return !isNumber && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$)/i.test(flat) ? "'" + flat : flat;
+        // As in the CSV files: a spreadsheet would take these for a formula, a number or a date.
+        if (!isOurs && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$|\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$)/i.test(flat)) return "'" + flat;
+        // It would take this for the beginning of a quoted cell.
+        return flat.startsWith('"') ? '"' + flat.replaceAll('"', '""') + '"' : flat;
       };
       const lines = [[...names, ...rules.map(([rule]) => rule)]];
       for (const { values, row } of records) {
-        lines.push([...names.map((name) => cell(values[name] ?? "", numeric.has(name))), ...rules.map(([, i]) => row.cells[i].textContent)]);
+        lines.push([...names.map((name) => cell(values[name] ?? "", ours.has(name))), ...rules.map(([, i]) => row.cells[i].textContent)]);
       }
       return lines.map((line) => line.join("\t")).join("\n") + "\n";
     }
@@ -364,7 +370,7 @@
     } catch { /* A sandboxed viewer has no address to keep it in. */ }
   }
 
-  function follow() {
+  function follow(event) {
     const { hash } = location;
     if (hash.includes("?")) {
       const known = ["q", "account", "severity", "rule", "status", "waived", "new"];
@@ -391,8 +397,8 @@
       element.tabIndex = -1;
       element.focus({ preventScroll: true });
     }
-    // The browser has looked before the row was there, or for an anchor with the filter in it.
-    if (grid || hash.includes("?")) element.scrollIntoView({ block: grid ? "center" : "start", behavior: "instant" });
+    // The browser has looked before the rows were there, or for an anchor with the filter in it.
+    if (!event || grid || hash.includes("?")) element.scrollIntoView({ block: grid ? "center" : "start", behavior: "instant" });
     address(anchor);
   }
 
@@ -421,6 +427,16 @@
         setFilter({});
       }
     });
+  }
+
+  /** What is scrolled to must not end up under the filter, where it sticks to the top. */
+  function keepClear() {
+    const form = $("#filter");
+    const update = () => {
+      const sticks = getComputedStyle(form).position === "sticky";
+      root.style.scrollPaddingTop = sticks ? form.offsetHeight + 16 + "px" : "";
+    };
+    new ResizeObserver(update).observe(form);
   }
 
   function listAccounts() {
@@ -553,6 +569,7 @@
     grids = $$("table[data-file], table.matrix").map((table) => new Grid(table));
     rowButtons();
     filterForm();
+    keepClear();
     cardLabels();
     folds();
     whereAmI();

@@ -1,20 +1,20 @@
 //! `cf-sso-audit audit`: collect, judge, report.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::connection::{ConnectionArgs, token_of_variable};
+use super::connection::ConnectionArgs;
 use super::destination::Destination;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
+use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
 use crate::accounts::{AccountList, AskedAccount, parse_accounts_file};
-use crate::api::{Api, BaseUrl, Lane, ListedAccounts, Token};
+use crate::api::{Api, BaseUrl, ListedAccounts};
 use crate::baseline;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
@@ -117,7 +117,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         &args.connection,
         demo.as_ref().map(simulator::Running::token),
     );
-    tokens.check(&run, &args.accounts)?;
+    run.check_tokens(&mut tokens, &args.accounts)?;
     let api = args.connection.api(base_url, clock)?;
     if run.writer.is_none() {
         run.begin(&args, &api, &mut tokens, clock, demo.is_some())
@@ -228,56 +228,6 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// The tokens of the run, each read once, each with its lane.
-struct Tokens<'a> {
-    connection: &'a ConnectionArgs,
-    /// Of the demo, which needs none of the user's.
-    given: Option<Token>,
-    lanes: HashMap<String, Arc<Lane>>,
-}
-
-impl<'a> Tokens<'a> {
-    fn new(connection: &'a ConnectionArgs, given: Option<&str>) -> Self {
-        Self {
-            connection,
-            given: given.and_then(|text| Token::parse("the demo", text).ok()),
-            lanes: HashMap::new(),
-        }
-    }
-
-    /// Reads every token that will be needed, so that a missing one is told before any request.
-    fn check(&mut self, run: &Run, accounts: &AccountsArgs) -> Result<(), Failure> {
-        if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
-            self.lane("")?;
-        }
-        for account in run.accounts().iter().filter(|account| account.is_valid()) {
-            self.lane(&account.token_env)?;
-        }
-        Ok(())
-    }
-
-    /// The lane of the token that a variable holds, or of the default token where none is named. Two variables that
-    /// hold the same token share its lane, as they share its limit.
-    fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, Failure> {
-        if let Some(lane) = self.lanes.get(variable) {
-            return Ok(Arc::clone(lane));
-        }
-        let (name, token) = match (variable, &self.given) {
-            ("", Some(token)) => ("the demo".to_owned(), token.clone()),
-            ("", None) => self.connection.token()?,
-            (variable, _) => (variable.to_owned(), token_of_variable(variable)?),
-        };
-        let same = self
-            .lanes
-            .values()
-            .find(|lane| lane.has(&token))
-            .map(Arc::clone);
-        let lane = same.unwrap_or_else(|| self.connection.lane(&name, token));
-        self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
-        Ok(lane)
-    }
-}
-
 /// A run on its way.
 struct Run {
     /// The accounts that were named without asking the API; those that it lists come later.
@@ -369,6 +319,21 @@ impl Run {
         };
         Err(Failure::usage(format!("no account has a valid id:\n{}{more}", problems.join("\n")))
             .hint("an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"))
+    }
+
+    /// Reads every token that will be needed, so that a missing one is told before any request.
+    fn check_tokens(
+        &self,
+        tokens: &mut Tokens<'_>,
+        accounts: &AccountsArgs,
+    ) -> Result<(), Failure> {
+        if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
+            tokens.lane("")?;
+        }
+        for account in self.accounts().iter().filter(|account| account.is_valid()) {
+            tokens.lane(&account.token_env)?;
+        }
+        Ok(())
     }
 
     fn accounts(&self) -> &[AskedAccount] {
@@ -560,7 +525,7 @@ impl Run {
         let done = (0..total)
             .filter(|&position| writer.is_read(position))
             .count();
-        let distinct = tokens.lanes.values().cloned().collect();
+        let distinct = tokens.lanes();
         let mut progress = Progress::new(
             args.report.progress,
             quiet,
@@ -599,7 +564,8 @@ fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure
     ))
 }
 
-fn listing_failure(what: &str, error: &ReadError) -> Failure {
+/// Why a list of accounts could not be had, with what to do about it.
+pub fn listing_failure(what: &str, error: &ReadError) -> Failure {
     let code = error
         .code
         .as_ref()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate};
+use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
     Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, TOKEN_VARIABLE, Token,
     TokenError,
@@ -41,7 +41,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub timeout: Duration,
     /// Further attempts after one that failed for a passing reason
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=20))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = parse_retries)]
     pub retries: u32,
     /// The most that the wait before the second attempt takes; it doubles with each further one
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_delay)]

@@ -54,9 +54,10 @@ impl Destination {
             let partial = destination.partial();
             match mode.create_dir(&partial) {
                 Ok(()) if !destination.whole().exists() => {
-                    destination
-                        .try_writing(mode)
-                        .map_err(|error| failure(&partial, &error))?;
+                    if let Err(error) = destination.try_writing(mode) {
+                        destination.discard();
+                        return Err(failure(&partial, &error));
+                    }
                     return Ok(destination);
                 }
                 // Another run of the same second took the name, and is done already.

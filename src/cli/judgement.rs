@@ -126,24 +126,9 @@ impl FilesArgs {
 }
 
 impl JudgementArgs {
-    /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
+    /// See [`policy_of`].
     pub fn policy(&self, demo: bool) -> Result<Policy, Failure> {
-        let usage = |error: crate::policy::PolicyError| {
-            Failure::usage(error.to_string()).hint("`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one")
-        };
-        match &self.policy {
-            Some(path) => {
-                let name = path.display().to_string();
-                let bytes = std::fs::read(path).map_err(|error| {
-                    Failure::usage(format!("cannot read the policy {name}: {error}"))
-                })?;
-                Policy::parse(&name, &bytes).map_err(usage)
-            }
-            None if demo => {
-                Policy::parse("the demo's own policy", DEMO_POLICY.as_bytes()).map_err(usage)
-            }
-            None => Ok(Policy::default()),
-        }
+        policy_of(self.policy.as_deref(), demo)
     }
 
     /// The run to compare with: the one that was asked for, else the newest complete one of the same API before this run.
@@ -171,6 +156,28 @@ impl JudgementArgs {
                 found.then_some(()).ok_or_else(missing)
             }
         }
+    }
+}
+
+/// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
+pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
+    let usage = |error: crate::policy::PolicyError| {
+        Failure::usage(error.to_string()).hint(
+            "`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one",
+        )
+    };
+    match path {
+        Some(path) => {
+            let name = path.display().to_string();
+            let bytes = std::fs::read(path).map_err(|error| {
+                Failure::usage(format!("cannot read the policy {name}: {error}"))
+            })?;
+            Policy::parse(&name, &bytes).map_err(usage)
+        }
+        None if demo => {
+            Policy::parse("the demo's own policy", DEMO_POLICY.as_bytes()).map_err(usage)
+        }
+        None => Ok(Policy::default()),
     }
 }
 

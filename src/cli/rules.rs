@@ -9,10 +9,18 @@ use crate::rules::{RULES, Rule, rule};
 
 /// List the rules, or explain one: what it looks for, why it matters, how to mend what it finds
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct RulesArgs {
     /// The rule to explain
     rule: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  All rules with their severities:
+      cf-sso-audit rules
+  What one of them means:
+      cf-sso-audit rules enabled-unverified";
 
 /// Runs the command.
 pub fn run(args: &RulesArgs) -> Result<u8, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{parse_delay, parse_rate};
+use super::values::{parse_delay, parse_listen, parse_rate};
 use super::{Failure, exit, print};
 use crate::api::Rate;
 use crate::clock::Clock;
@@ -13,9 +13,10 @@ use crate::simulator::{self, World};
 
 /// Serve the API on this machine, with made-up accounts, until Ctrl-C
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct SimulateArgs {
     /// Where to listen, on this machine only; port 0 takes a free one
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_listen)]
     listen: SocketAddr,
     /// Accounts to make up; without it, the world of `audit --demo`
     #[arg(long, value_name = "N")]
@@ -33,6 +34,14 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
     latency: Duration,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  The accounts of `audit --demo`; paste what it prints into a second shell, and audit them there:
+      cf-sso-audit simulate
+      cf-sso-audit audit --all-accounts
+  2,000 accounts of 20 connectors behind a rate limit:
+      cf-sso-audit simulate --accounts 2000 --connectors 20 --rate 1200/300s --latency 50ms";
 
 /// The token that the simulated API takes: of the right form, and no secret.
 pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";

@@ -1,5 +1,6 @@
 //! How values on the command line are read, with an example of a good one where they are bad.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::api::Rate;
@@ -52,6 +53,16 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
     Ok(Rate { requests, window })
 }
 
+/// Reads `127.0.0.1:8080`.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|error| {
+        format!("{error}; an address with its port looks like 127.0.0.1:0 or [::1]:8080")
+    })
+}
+
 /// A rate as it is written.
 pub fn rate_text(rate: Rate) -> String {
     let seconds = rate.window.as_secs_f64();
@@ -83,6 +94,17 @@ pub fn parse_concurrency(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1024) => Ok(number),
         _ => Err("must be a number from 1 to 1024, such as 32".to_owned()),
+    }
+}
+
+/// Reads a number of retries.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn parse_retries(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 0..=20) => Ok(number),
+        _ => Err("must be a number from 0 to 20, such as 5".to_owned()),
     }
 }
 

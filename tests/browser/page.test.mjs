@@ -345,6 +345,12 @@ describe("use", () => {
     assert.ok(shown > 0);
     assert.equal(text.trimEnd().split("\n").length, shown + 1);
     assert.doesNotMatch(text, /(^|\t)[=+@-]/m);
+    // A cell that begins with a quote is quoted, so that it stays one cell.
+    await page.locator("#filter [type=reset]").click();
+    await said(page, /No filter/);
+    await page.locator("#connectors .tools").getByRole("button", { name: "Copy as TSV" }).click();
+    await page.waitForFunction(async (n) => (await navigator.clipboard.readText()).trimEnd().split("\n").length === n, (await page.locator("#connectors-t > tbody > tr").count()) + 1);
+    for (const value of (await clipboard(page)).trimEnd().split(/[\n\t]/).filter((v) => v.startsWith('"'))) assert.match(value, /^"(""|[^"])*"$/);
   });
 
   test("the TXT record is copied whole", async (t) => {
@@ -387,6 +393,7 @@ describe("use", () => {
     assert.equal(await words.inputValue("[name=q]"), "a & b?");
     // A section's link keeps it.
     await again.locator('.contents a[href="#findings"]').click();
+    await again.waitForFunction(() => document.querySelector("#findings h2").getBoundingClientRect().top >= document.querySelector("#filter").getBoundingClientRect().bottom);
     await again.waitForFunction(() => location.hash.startsWith("#findings?"));
     assert.ok(new URL(again.url()).hash.includes("severity=high"));
   });
@@ -464,7 +471,7 @@ describe("safety", () => {
     assert.doesNotMatch(await page.locator("#styled").evaluate((e) => getComputedStyle(e).color), /rgb\((1, 2, 3|4, 5, 6)\)/);
     assert.ok(refused.filter((text) => text.includes("Content Security Policy")).length >= 4, refused.join("\n"));
     // The page's own still work.
-    assert.equal(await page.evaluate(() => document.documentElement.className), "js");
+    assert.equal(await page.evaluate(() => document.documentElement.className), "js ready");
     assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).margin), "8px");
   });
 

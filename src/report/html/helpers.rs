@@ -49,6 +49,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("bar", Box::new(bar));
     registry.register_helper("mark", Box::new(mark));
     registry.register_helper("goto", Box::new(goto));
+    registry.register_helper("ident", Box::new(ident));
     registry.register_helper("series", Box::new(Series));
     registry.register_helper("most", Box::new(Most));
     registry.register_helper("stack", Box::new(Stack));
@@ -311,13 +312,33 @@ fn goto(
 ) -> HelperResult {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        let kind = escape(text(h, 0)?);
-        return Ok(out.write(&format!("<bdi></bdi><small>no {kind} id</small>"))?);
+        return Ok(out.write(&no_id(text(h, 0)?))?);
     }
     Ok(out.write(&format!(
         "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
         escape(last)
     ))?)
+}
+
+/// `{{ident "connector" connector_id}}`: the id without a link, for tables where a link's bytes would not pay.
+fn ident(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (kind, id) = (text(h, 0)?, text(h, 1)?);
+    Ok(out.write(&if id.is_empty() {
+        no_id(kind)
+    } else {
+        format!("<code><bdi>{}</bdi></code>", escape(id))
+    })?)
+}
+
+/// What stands where an id is empty. The empty value keeps its place among those of the cell.
+fn no_id(kind: &str) -> String {
+    format!("<bdi></bdi><small>no {} id</small>", escape(kind))
 }
 
 /// The anchor that the parameters spell, and the last of them.
@@ -744,12 +765,12 @@ mod tests {
         }
         assert_eq!(
             rendered(
-                "{{goto \"connector\" a c}}{{goto \"connector\" a none}}",
+                "{{goto \"connector\" a c}}{{goto \"connector\" a none}}{{ident \"connector\" c}}{{ident \"connector\" none}}",
                 &json!({ "a": "x", "c": "<b>", "none": "" })
             )
             .unwrap(),
             format!(
-                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi><small>no connector id</small>",
+                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi><small>no connector id</small><code><bdi>&lt;b&gt;</bdi></code><bdi></bdi><small>no connector id</small>",
                 "507ca5a2"
             ),
         );

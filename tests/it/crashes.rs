@@ -1,0 +1,615 @@
+//! Kills, signals, full disks and runs that get in each other's way: nothing is lost, nothing is half there.
+
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::audit::check_sums;
+use crate::harness::*;
+use crate::server::*;
+
+/// Answers the accounts with these numbers, and says nothing to the others.
+fn answers_only(
+    numbers: std::ops::RangeInclusive<usize>,
+) -> impl Fn(&Request) -> Reply + Send + Sync {
+    let good: Vec<_> = numbers.map(id).collect();
+    move |request| {
+        if good.iter().any(|id| id == request.account()) {
+            good_answer(request)
+        } else {
+            Reply::Hang
+        }
+    }
+}
+
+fn good_answer(request: &Request) -> Reply {
+    success(json!([connector(
+        1,
+        &format!("{}.example", &request.account()[24..])
+    )]))
+}
+
+fn shared_dir() -> Rc<tempfile::TempDir> {
+    Rc::new(tempfile::tempdir().unwrap())
+}
+
+fn resume(dir: &Rc<tempfile::TempDir>, server: &Server) -> Program {
+    audit_in(dir, server).arg("--resume")
+}
+
+/// Every file under a folder with its bytes, and every link with its target.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.display().to_string();
+        if path.is_symlink() {
+            all.push((
+                name,
+                fs::read_link(&path)
+                    .unwrap()
+                    .into_os_string()
+                    .into_encoded_bytes(),
+            ));
+        } else if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.push((name, fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// A report of a day before.
+fn earlier_report(dir: &Rc<tempfile::TempDir>, server: &Server) -> Vec<(String, Vec<u8>)> {
+    let outcome = audit_in(dir, server)
+        .env("SOURCE_DATE_EPOCH", "1795169700")
+        .args(ids(2))
+        .run()
+        .expect(0);
+    contents(&outcome.reports())
+}
+
+#[test]
+fn a_killed_run_leaves_the_report_before_it_and_is_resumed() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let before = earlier_report(&dir, &server);
+    let names: Vec<_> = before.iter().map(|(name, _)| name.clone()).collect();
+
+    server.now(answers_only(1..=3));
+    let running = audit_in(&dir, &server).args(ids(6)).spawn();
+    running.wait_for_evidence(3);
+    running.signal("KILL");
+    let partial = running.partial();
+    let killed = running.wait();
+    assert_eq!(killed.code(), None);
+    let mut after = contents(&killed.reports());
+    after.retain(|(name, _)| names.contains(name));
+    assert_eq!(after, before, "the report before is as it was");
+    assert!(partial.is_dir());
+    assert!(!killed.reports().join(RUN_ID).exists());
+
+    // Killed in the middle of a line.
+    let evidence = partial.join("evidence.jsonl");
+    let mut bytes = fs::read(&evidence).unwrap();
+    bytes.extend_from_slice(format!(r#"{{"account":3,"account_id":"{}","outc"#, id(4)).as_bytes());
+    fs::write(&evidence, bytes).unwrap();
+
+    server.now(good_answer);
+    let resumed = resume(&dir, &server).run().expect(0);
+    assert_eq!(server.asked(), (4..=6).map(id).collect::<Vec<_>>());
+    assert_eq!(resumed.column("accounts.csv", "account_id"), ids(6));
+    assert_eq!(resumed.column("accounts.csv", "outcome"), vec!["read"; 6]);
+    assert!(resumed.run_dir().ends_with(RUN_ID));
+    assert!(!partial.exists());
+    assert_eq!(resumed.text("evidence.jsonl").lines().count(), 7);
+    check_sums(&resumed.run_dir());
+    let latest = fs::read_link(resumed.reports().join("latest")).unwrap();
+    assert_eq!(latest.to_str(), Some(RUN_ID));
+}
+
+#[test]
+fn a_resumed_run_says_what_an_undisturbed_one_says() {
+    let server = Server::start(good_answer);
+    let whole = audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .run()
+        .expect(0);
+
+    let dir = shared_dir();
+    server.now(answers_only(1..=2));
+    let running = audit_in(&dir, &server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .spawn();
+    running.wait_for_evidence(2);
+    running.signal("KILL");
+    running.wait();
+    server.now(good_answer);
+    // A day later: the run keeps the moment at which it began.
+    let resumed = resume(&dir, &server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .env("SOURCE_DATE_EPOCH", "1795342500")
+        .run()
+        .expect(0);
+    for name in [
+        "unverified_domains.csv",
+        "disabled_connectors.csv",
+        "fedramp_settings.csv",
+        "connectors.csv",
+        "findings.csv",
+    ] {
+        assert_eq!(whole.text(name), resumed.text(name), "{name}");
+    }
+    let started = |outcome: &Outcome| outcome.json()["run"]["started_utc"].clone();
+    assert_eq!(started(&whole), started(&resumed));
+    // When an account was read is told as it was.
+    let read_at = resumed.column("accounts.csv", "read_at_utc");
+    assert_eq!(read_at[0], "2026-11-21 10:15:00");
+    assert_eq!(read_at[4], "2026-11-22 10:15:00");
+}
+
+#[test]
+fn resuming_asks_again_for_what_was_unread_and_not_for_what_cannot_be_asked() {
+    let dir = shared_dir();
+    let server = Server::start(|request| match request.account() {
+        account if account == id(1) => good_answer(request),
+        account if account == id(2) => {
+            failure(403, 9109, "Unauthorized to access requested resource")
+        }
+        account if account == id(3) => enveloped(json!([]), json!({"total_count": 2})),
+        _ => Reply::Hang,
+    });
+    let running = audit_in(&dir, &server).args(ids(4)).arg("no-id").spawn();
+    running.wait_for_evidence(4);
+    running.signal("KILL");
+    running.wait();
+    server.now(good_answer);
+    let resumed = resume(&dir, &server).run().expect(3);
+    assert_eq!(server.asked(), (2..=4).map(id).collect::<Vec<_>>());
+    assert_eq!(
+        resumed.column("accounts.csv", "outcome"),
+        ["read", "read", "read", "read", "unread"]
+    );
+}
+
+fn interrupted_by(signal: &str) {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=3));
+    let running = audit_in(&dir, &server).args(ids(6)).spawn();
+    running.wait_for_evidence(3);
+    let asked_to_stop = Instant::now();
+    running.signal(signal);
+    let partial = running.partial();
+    let outcome = running.wait().expect(130);
+    assert!(asked_to_stop.elapsed() < Duration::from_secs(2));
+    let outcome = outcome.says(&["interrupted", "--resume", partial.to_str().unwrap()]);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(
+        fs::read_dir(outcome.reports()).unwrap().count(),
+        1,
+        "no report, no link"
+    );
+    server.now(good_answer);
+    resume(&dir, &server).run().expect(0);
+    assert_eq!(server.asked(), (4..=6).map(id).collect::<Vec<_>>());
+}
+
+#[test]
+fn sigint_keeps_what_was_read() {
+    interrupted_by("INT");
+}
+
+#[test]
+fn sigterm_keeps_what_was_read() {
+    interrupted_by("TERM");
+}
+
+#[test]
+fn a_signal_ends_waiting_for_the_rate_limit_and_for_the_next_attempt() {
+    for arguments in [
+        &["--rate", "1/300s"][..],
+        &["--retry-delay", "30s", "--rate", "100/1s"],
+    ] {
+        let dir = shared_dir();
+        let others = AtomicBool::new(false);
+        let server = Server::start(move |request| {
+            if others.swap(true, Ordering::Relaxed) {
+                answer(503, "").with("retry-after", "600")
+            } else {
+                good_answer(request)
+            }
+        });
+        let running = audit_in(&dir, &server).args(arguments).args(ids(4)).spawn();
+        running.wait_for_evidence(1);
+        let asked_to_stop = Instant::now();
+        running.signal("TERM");
+        running.wait().expect(130);
+        assert!(asked_to_stop.elapsed() < Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_signal_while_the_accounts_are_listed_leaves_nothing() {
+    let dir = shared_dir();
+    let server = Server::start(|_| Reply::Hang);
+    let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
+    wait_until("the list is asked for", || !server.requests().is_empty());
+    running.signal("INT");
+    let outcome = running
+        .wait()
+        .expect(130)
+        .says(&["interrupted before any account was read"]);
+    assert_eq!(fs::read_dir(outcome.reports()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let running = audit_in(&dir, &server)
+        .env("SOURCE_DATE_EPOCH", "1795169700")
+        .args(ids(2))
+        .spawn();
+    let older = dir
+        .path()
+        .join("reports/20261120T101500Z.partial/evidence.jsonl");
+    wait_until("the first run has read something", || {
+        fs::read_to_string(&older).is_ok_and(|text| text.matches('\n').count() > 1)
+    });
+    running.signal("KILL");
+    running.wait();
+    // Killed while it listed accounts: a folder, and nothing in it.
+    let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
+    wait_until("the list is asked for", || {
+        server
+            .requests()
+            .iter()
+            .any(|request| request.account().is_empty())
+    });
+    running.signal("KILL");
+    running.wait();
+    server.now(good_answer);
+    let resumed = resume(&dir, &server).run().expect(0);
+    assert!(resumed.run_dir().ends_with("20261120T101500Z"));
+    assert_eq!(server.asked(), [id(2)]);
+}
+
+#[test]
+fn what_a_killed_rendering_left_does_not_reach_the_report() {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let running = audit_in(&dir, &server).args(ids(2)).spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    let partial = running.partial();
+    running.wait();
+    fs::create_dir(partial.join(".staging")).unwrap();
+    fs::write(partial.join(".staging/accounts.csv"), "half").unwrap();
+    server.now(good_answer);
+    let resumed = resume(&dir, &server).run().expect(0);
+    assert_eq!(resumed.csv("accounts.csv").len(), 2);
+    assert!(!resumed.run_dir().join(".staging").exists());
+    check_sums(&resumed.run_dir());
+}
+
+/// Runs as if the disk had room for files of so many bytes only.
+fn with_room_for(program: Program, bytes: u64) -> Program {
+    program.through(&format!(
+        "trap '' XFSZ && exec prlimit --fsize={bytes} \"$@\""
+    ))
+}
+
+#[test]
+fn a_full_disk_is_found_out_before_anything_is_asked() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let before = earlier_report(&dir, &server);
+    server.now(good_answer);
+    let program = audit_in(&dir, &server).args(ids(2));
+    let outcome = with_room_for(program, 4096).run().expect(1).says(&[
+        "cannot write to",
+        &format!("reports/{RUN_ID}.partial"),
+        "--output",
+    ]);
+    assert_eq!(server.requests().len(), 0);
+    assert_eq!(
+        contents(&outcome.reports()),
+        before,
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_while_collecting_loses_nothing() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let before = earlier_report(&dir, &server);
+    let large = |request: &Request| {
+        let many: Vec<Value> = (0..100)
+            .map(|n| connector(n, &format!("d{n}.{}.example", &request.account()[24..])))
+            .collect();
+        success(many.into())
+    };
+    server.now(large);
+    let program = audit_in(&dir, &server)
+        .args(["--concurrency", "1", "--format", "csv"])
+        .args(ids(10));
+    let failed = with_room_for(program, 100_000).run().expect(1).says(&[
+        "evidence.jsonl",
+        "the evidence cannot be kept",
+        "make room",
+        "--resume",
+    ]);
+    let asked = server.requests().len();
+    assert!((1..10).contains(&asked), "it stops asking: {asked}");
+    let mut after = contents(&failed.reports());
+    after.retain(|(name, _)| !name.contains(".partial"));
+    assert_eq!(after, before);
+    let evidence = fs::read(
+        failed
+            .reports()
+            .join(format!("{RUN_ID}.partial/evidence.jsonl")),
+    )
+    .unwrap();
+    assert!(evidence.ends_with(b"\n"), "no half line is left");
+    let kept = evidence.iter().filter(|&&b| b == b'\n').count() - 1;
+
+    server.now(large);
+    let resumed = resume(&dir, &server)
+        .args(["--format", "csv"])
+        .run()
+        .expect(0);
+    assert_eq!(server.requests().len(), 10 - kept);
+    assert_eq!(resumed.csv("connectors.csv").len(), 1000);
+}
+
+#[test]
+fn a_disk_that_fills_up_while_writing_the_report_keeps_the_evidence() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let before = earlier_report(&dir, &server);
+    // The page alone is larger than this; the evidence is not.
+    let program = audit_in(&dir, &server).args(ids(3));
+    let failed = with_room_for(program, 70_000)
+        .run()
+        .expect(1)
+        .says(&["--resume", &format!("{RUN_ID}.partial")]);
+    let mut after = contents(&failed.reports());
+    after.retain(|(name, _)| !name.contains(".partial"));
+    assert_eq!(after, before, "the report before is as it was");
+    server.now(good_answer);
+    let resumed = resume(&dir, &server).run().expect(0);
+    assert_eq!(server.requests().len(), 0, "everything was read");
+    check_sums(&resumed.run_dir());
+}
+
+/// Runs with a file system of its own mounted where the reports go; `None` where this user may not mount.
+fn with_mounted_reports(program: Program, options: &str) -> Option<Program> {
+    let reports = program.dir().join("reports");
+    fs::create_dir(&reports).unwrap();
+    let mount = format!("mount -t tmpfs -o {options} none '{}'", reports.display());
+    let tried = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", &mount])
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        eprintln!("not tried: this user may not mount");
+        return None;
+    }
+    let script = format!(
+        r#"export MOUNT="{mount}" && exec unshare -m sh -c 'eval "$MOUNT" && exec "$@"' sh "$@""#
+    );
+    Some(program.through(&script))
+}
+
+#[test]
+fn a_file_system_without_room_says_so() {
+    let server = Server::start(good_answer);
+    let Some(program) = with_mounted_reports(audit(&server).args(ids(2)), "size=16k") else {
+        return;
+    };
+    program
+        .run()
+        .expect(1)
+        .says(&["No space left on device", "reports", "make room"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_read_only_folder_is_found_out_before_anything_is_asked() {
+    let server = Server::start(good_answer);
+    let Some(program) = with_mounted_reports(audit(&server).args(ids(2)), "ro") else {
+        return;
+    };
+    program.run().expect(1).says(&[
+        "cannot write to",
+        "reports",
+        "Read-only file system",
+        "you may write to",
+    ]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_file_in_the_folders_place_is_found_out_before_anything_is_asked() {
+    let server = Server::start(good_answer);
+    for output in ["taken", "taken/reports", "/proc/reports"] {
+        let program = audit(&server).args(["--output", output, &id(1)]);
+        program.file("taken", "a file");
+        let outcome = program
+            .run()
+            .expect(1)
+            .says(&["cannot write to", "--output"]);
+        assert_eq!(outcome.stdout, "");
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn runs_of_the_same_second_do_not_harm_each_other() {
+    let dir = shared_dir();
+    let server = Server::start(|request| good_answer(request).after(Duration::from_millis(20)));
+    let runs: Vec<_> = (1..=4)
+        .map(|n| audit_in(&dir, &server).args(ids(n)).spawn())
+        .collect();
+    let outcomes: Vec<_> = runs.into_iter().map(|run| run.wait().expect(0)).collect();
+    let mut folders = Vec::new();
+    for (outcome, n) in outcomes.iter().zip(1..) {
+        assert_eq!(outcome.column("accounts.csv", "account_id"), ids(n));
+        check_sums(&outcome.run_dir());
+        folders.push(outcome.run_dir());
+    }
+    folders.sort();
+    folders.dedup();
+    assert_eq!(folders.len(), 4);
+    let left = contents(&outcomes[0].reports());
+    assert!(
+        !left
+            .iter()
+            .any(|(name, _)| name.contains(".partial") || name.contains(".latest"))
+    );
+    let latest = fs::canonicalize(outcomes[0].reports().join("latest")).unwrap();
+    assert!(
+        folders
+            .iter()
+            .any(|folder| fs::canonicalize(folder).unwrap() == latest)
+    );
+}
+
+/// A folder with a run that was killed after its first account.
+fn killed_run() -> (Rc<tempfile::TempDir>, Server) {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let running = audit_in(&dir, &server).args(ids(3)).spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    running.wait();
+    server.now(good_answer);
+    (dir, server)
+}
+
+#[test]
+fn a_run_is_resumed_with_its_own_accounts_and_address_only() {
+    let (dir, server) = killed_run();
+    let before = contents(&dir.path().join("reports"));
+    for others in [vec![id(1), id(2)], vec![id(1), id(3), id(2)], vec![id(7)]] {
+        resume(&dir, &server)
+            .args(others)
+            .run()
+            .expect(2)
+            .says(&["was begun with other accounts", "hint: "]);
+    }
+    let elsewhere = Server::start(good_answer);
+    resume(&dir, &elsewhere).run().expect(2).says(&[
+        "was begun with",
+        &server.base_url(),
+        &elsewhere.base_url(),
+        "hint: ",
+    ]);
+    assert_eq!(server.requests().len() + elsewhere.requests().len(), 0);
+    assert_eq!(
+        contents(&dir.path().join("reports")),
+        before,
+        "nothing was touched"
+    );
+    // The same accounts may be named again.
+    resume(&dir, &server).args(ids(3)).run().expect(0);
+}
+
+#[test]
+fn resuming_with_the_accounts_file_that_it_was_begun_with() {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let csv = format!("account_id,owner\n{},a\n{},b\n", id(1), id(2));
+    let running = audit_in(&dir, &server)
+        .accounts_file("accounts.csv", &csv)
+        .spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    running.wait();
+    server.now(good_answer);
+    let resumed = resume(&dir, &server)
+        .accounts_file("accounts.csv", &csv)
+        .run()
+        .expect(0);
+    assert_eq!(resumed.column("accounts.csv", "owner"), ["a", "b"]);
+    assert_eq!(server.asked(), [id(2)]);
+}
+
+#[test]
+fn a_run_that_still_goes_on_is_not_resumed() {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let running = audit_in(&dir, &server).args(ids(2)).spawn();
+    running.wait_for_evidence(1);
+    resume(&dir, &server).run().expect(1).says(&[
+        "another run is writing to it",
+        "evidence.jsonl",
+        "hint: ",
+    ]);
+    running.signal("INT");
+    running.wait().expect(130);
+    server.now(good_answer);
+    resume(&dir, &server).run().expect(0);
+}
+
+#[test]
+fn there_must_be_something_to_resume() {
+    let server = Server::start(good_answer);
+    audit(&server).arg("--resume").run().expect(2).says(&[
+        "there is no unfinished run",
+        "reports",
+        "without --resume",
+    ]);
+    let dir = shared_dir();
+    audit_in(&dir, &server).args(ids(1)).run().expect(0);
+    resume(&dir, &server)
+        .run()
+        .expect(2)
+        .says(&["there is no unfinished run"]);
+}
+
+#[test]
+fn damaged_evidence_is_refused_with_its_line() {
+    let (dir, server) = killed_run();
+    let path = dir
+        .path()
+        .join(format!("reports/{RUN_ID}.partial/evidence.jsonl"));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        text.replace("\"outcome\":\"read\"", "\"outcome\":\"rea\""),
+    )
+    .unwrap();
+    resume(&dir, &server).run().expect(1).says(&[
+        "evidence.jsonl line 2",
+        "hint: ",
+        "without --resume",
+    ]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn an_unreadable_baseline_is_told_and_costs_nothing() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    earlier_report(&dir, &server);
+    fs::write(
+        dir.path().join("reports/20261120T101500Z/ledger.jsonl"),
+        "nonsense\n",
+    )
+    .unwrap();
+    audit_in(&dir, &server)
+        .args(ids(2))
+        .run()
+        .expect(0)
+        .says(&["cannot compare with", "ledger.jsonl line 1"]);
+}

@@ -1,0 +1,307 @@
+//! One account's trouble stays its own, whatever its server does; and no answer costs more memory than is meant for it.
+
+use serde_json::json;
+
+use crate::harness::*;
+use crate::server::*;
+
+const MIB: u64 = 1024 * 1024;
+const MOST_MEMORY: u64 = 150 * MIB;
+
+/// What the second of four accounts leads to, where its requests get this reply; the others are read.
+fn beside_good_neighbours(reply: Reply, arguments: &[&str]) -> (Row, u64, usize) {
+    let what = format!("{reply:?}");
+    let server = Server::start(move |request| {
+        if request.account() == id(2) {
+            reply.clone()
+        } else {
+            success(json!([connector(
+                1,
+                &format!("{}.example", &request.account()[24..])
+            )]))
+        }
+    });
+    let (outcome, memory) = audit(&server)
+        .args(arguments)
+        .args(ids(4))
+        .spawn()
+        .wait_and_measure();
+    let outcome = outcome.expect(3);
+    assert_eq!(
+        outcome.column("accounts.csv", "outcome"),
+        ["read", "unread", "read", "read"],
+        "{what:.200}"
+    );
+    (
+        outcome.account(&id(2)),
+        memory,
+        server.of_account(&id(2)).len(),
+    )
+}
+
+#[track_caller]
+fn check(reply: Reply, arguments: &[&str], kind: &str, attempts: usize, said: &str) {
+    let (row, memory, requests) = beside_good_neighbours(reply, arguments);
+    assert_eq!(row["error_kind"], kind, "{row:?}");
+    assert_eq!(row["attempts"], attempts.to_string(), "{row:?}");
+    assert_eq!(requests, attempts);
+    assert!(row["error_message"].contains(said), "{row:?}");
+    assert!(memory > 0 && memory < MOST_MEMORY, "{memory} bytes");
+}
+
+const TWICE: [&str; 2] = ["--retries", "1"];
+const IMPATIENT: [&str; 4] = ["--retries", "1", "--timeout", "250ms"];
+
+#[test]
+fn a_reset_connection() {
+    check(Reply::Reset, &TWICE, "connect", 2, "");
+}
+
+#[test]
+fn a_connection_closed_without_a_word() {
+    check(Reply::Close, &TWICE, "connect", 2, "");
+}
+
+#[test]
+fn a_body_that_is_cut_off() {
+    let reply = success(json!([connector(1, "a.example")])).cut_off();
+    check(reply, &TWICE, "connect", 2, "");
+}
+
+#[test]
+fn an_endless_body() {
+    check(
+        Reply::Chunked(1024 * MIB),
+        &TWICE,
+        "malformed",
+        1,
+        "larger than 16 MiB",
+    );
+}
+
+#[test]
+fn many_endless_bodies_at_once() {
+    let server = Server::start(|_| Reply::Chunked(1024 * MIB));
+    let (outcome, memory) = audit(&server).args(ids(12)).spawn().wait_and_measure();
+    let outcome = outcome.expect(3);
+    assert!(
+        outcome
+            .column("accounts.csv", "error_kind")
+            .iter()
+            .all(|kind| kind == "malformed")
+    );
+    assert!(memory > 0 && memory < MOST_MEMORY, "{memory} bytes");
+}
+
+#[test]
+fn a_body_that_promises_to_be_too_large() {
+    check(
+        Reply::Promised(1024 * MIB),
+        &TWICE,
+        "malformed",
+        1,
+        "larger than 16 MiB",
+    );
+}
+
+#[test]
+fn a_large_body_that_is_none_of_those() {
+    let server = Server::start(|_| {
+        let many: Vec<_> = (0..20_000)
+            .map(|n| connector(n, &format!("d{n}.example")))
+            .collect();
+        success(many.into())
+    });
+    let outcome = audit(&server)
+        .args(["--format", "csv", &id(1)])
+        .run()
+        .expect(0);
+    assert_eq!(outcome.account(&id(1))["connectors"], "20000");
+}
+
+#[test]
+fn a_dripping_body() {
+    check(
+        Reply::Drip,
+        &IMPATIENT,
+        "timeout",
+        2,
+        "no whole answer within 0.25 s",
+    );
+}
+
+#[test]
+fn a_body_that_never_comes() {
+    check(
+        Reply::Promised(100),
+        &IMPATIENT,
+        "timeout",
+        2,
+        "no whole answer within 0.25 s",
+    );
+}
+
+#[test]
+fn a_server_that_says_nothing() {
+    check(
+        Reply::Hang,
+        &IMPATIENT,
+        "timeout",
+        2,
+        "no whole answer within 0.25 s",
+    );
+}
+
+#[test]
+fn a_port_where_nobody_listens() {
+    let server = Server::start(|_| Reply::Close);
+    let address = server.base_url();
+    drop(server);
+    let outcome = program("audit")
+        .args([
+            "--retry-delay",
+            "0s",
+            "--retries",
+            "2",
+            "--base-url",
+            &address,
+            &id(1),
+        ])
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .run()
+        .expect(3);
+    let row = outcome.account(&id(1));
+    assert_eq!((&*row["error_kind"], &*row["attempts"]), ("connect", "3"));
+    assert!(row["error_message"].contains("cannot connect"), "{row:?}");
+}
+
+#[test]
+fn html_instead_of_json() {
+    check(
+        answer(200, "<!doctype html><title>Sorry</title>"),
+        &TWICE,
+        "malformed",
+        1,
+        "HTML instead of JSON",
+    );
+}
+
+#[test]
+fn json_that_is_none() {
+    check(
+        answer(200, r#"{"success":true,"result":[{"id":"#),
+        &TWICE,
+        "malformed",
+        1,
+        "not the JSON that the API answers",
+    );
+}
+
+#[test]
+fn text_that_is_none() {
+    check(
+        answer(
+            200,
+            b"{\"success\":true,\"result\":[{\"email_domain\":\"a\xff\xfe\"}]}".to_vec(),
+        ),
+        &TWICE,
+        "malformed",
+        1,
+        "not UTF-8",
+    );
+}
+
+#[test]
+fn text_that_is_none_where_nobody_looks() {
+    check(
+        answer(
+            200,
+            b"{\"success\":true,\"result\":[],\"messages\":[\"a\xff\xfe\"]}".to_vec(),
+        ),
+        &TWICE,
+        "malformed",
+        1,
+        "not UTF-8",
+    );
+}
+
+#[test]
+fn brackets_without_end() {
+    check(answer(200, "[".repeat(100_000)), &TWICE, "malformed", 1, "");
+    let deep = format!(
+        r#"{{"success":true,"result":[{{"odd":{}{}}}]}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    check(answer(200, deep), &TWICE, "malformed", 1, "");
+    let deep_error = format!(
+        r#"{{"success":false,"errors":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    check(answer(403, deep_error), &TWICE, "forbidden", 1, "HTTP 403");
+}
+
+#[test]
+fn bytes_that_are_no_http() {
+    check(
+        Reply::Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec()),
+        &TWICE,
+        "connect",
+        2,
+        "",
+    );
+    let endless_head = [
+        b"HTTP/1.1 200 OK\r\nx: ".to_vec(),
+        vec![b'a'; 2 * MIB as usize],
+    ]
+    .concat();
+    check(Reply::Raw(endless_head), &TWICE, "connect", 2, "");
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_the_other_host_hears_nothing() {
+    for status in [301, 302, 303, 307, 308] {
+        let other = Server::start(|_| success(json!([])));
+        let to = format!("{}/accounts/x/sso_connectors", other.base_url());
+        let reply = answer(status, "").with("location", &to);
+        let (row, _, requests) = beside_good_neighbours(reply, &TWICE);
+        assert_eq!(row["error_kind"], "malformed");
+        assert_eq!((&*row["attempts"], requests), ("1", 1));
+        assert!(row["error_message"].contains(&to), "{row:?}");
+        assert_eq!(other.requests().len(), 0, "HTTP {status} was followed");
+    }
+}
+
+#[test]
+fn statuses_that_nobody_documents() {
+    check(answer(599, ""), &TWICE, "server", 2, "HTTP 599");
+    check(
+        answer(299, r#"{"success":true,"result":[]}"#),
+        &TWICE,
+        "malformed",
+        1,
+        "HTTP 299",
+    );
+    check(answer(418, "{}"), &TWICE, "api", 1, "HTTP 418");
+    check(answer(999, "{}"), &TWICE, "api", 1, "HTTP 999");
+}
+
+#[test]
+fn a_fault_that_passes_costs_nothing_but_attempts() {
+    let server = Server::start(
+        |request| match (request.account() == id(2), request.earlier) {
+            (true, 0) => Reply::Reset,
+            (true, 1) => success(json!([connector(1, "a.example")])).cut_off(),
+            (true, 2) => Reply::Hang,
+            (true, 3) => Reply::Close,
+            _ => success(json!([connector(1, "a.example")])),
+        },
+    );
+    let outcome = audit(&server)
+        .args(["--timeout", "250ms"])
+        .args(ids(3))
+        .run()
+        .expect(0);
+    assert_eq!(outcome.column("accounts.csv", "attempts"), ["1", "5", "1"]);
+}

@@ -1,0 +1,467 @@
+//! A small builder around the binary: an environment of its own, a folder of its own, and what came out.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::server::Server;
+
+/// The moment at which every run takes place: 2026-11-21 10:15:00 UTC.
+pub const NOW: &str = "1795256100";
+/// The name that a run of that moment gets.
+pub const RUN_ID: &str = "20261121T101500Z";
+/// The token that runs carry where a test gives none.
+pub const TOKEN: &str = "cfut_0123456789abcdefghijklmnopqrstuvwxyzABCDTEST0001";
+/// How long a test waits for what should happen at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The id of the made-up account with a number.
+pub fn id(number: usize) -> String {
+    format!("ac{number:030x}")
+}
+
+/// The ids of so many made-up accounts, from number 1.
+pub fn ids(count: usize) -> Vec<String> {
+    (1..=count).map(id).collect()
+}
+
+/// A connector about which no rule has anything to say.
+pub fn connector(number: usize, domain: &str) -> Value {
+    json!({
+        "id": format!("c0{number:030x}"),
+        "email_domain": domain,
+        "enabled": true,
+        "use_fedramp_language": false,
+        "verification": {"code": format!("cloudflare_dashboard_sso=c0{number:030x}"), "status": "verified"},
+        "created_on": "2026-01-02T03:04:05Z",
+        "updated_on": "2026-02-03T04:05:06Z",
+    })
+}
+
+/// A connector with some fields changed; a field that is given as `Value::Null` becomes null.
+pub fn connector_with(number: usize, domain: &str, fields: Value) -> Value {
+    let mut connector = connector(number, domain);
+    if let (Some(known), Value::Object(fields)) = (connector.as_object_mut(), fields) {
+        known.extend(fields);
+    }
+    connector
+}
+
+/// Waits until something holds.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "in {PATIENCE:?} it did not come about that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// One run of the program, not begun yet.
+pub struct Program {
+    dir: Rc<TempDir>,
+    /// What the program is started by, where it is not started itself.
+    wrapper: Vec<OsString>,
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    stdin: Vec<u8>,
+}
+
+/// The program with a subcommand, and a folder of its own.
+pub fn program(subcommand: &str) -> Program {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    program_in(&dir, subcommand)
+}
+
+/// `audit` of a server's accounts, quick to try again.
+pub fn audit(server: &Server) -> Program {
+    audit_in(&Rc::new(tempfile::tempdir().unwrap()), server)
+}
+
+/// The same, in a folder that other runs share.
+pub fn audit_in(dir: &Rc<TempDir>, server: &Server) -> Program {
+    program_in(dir, "audit").at(server)
+}
+
+/// The program with a subcommand, in a folder that other runs share.
+pub fn program_in(dir: &Rc<TempDir>, subcommand: &str) -> Program {
+    let mut program = Program {
+        dir: Rc::clone(dir),
+        wrapper: Vec::new(),
+        arguments: vec![subcommand.into()],
+        environment: BTreeMap::new(),
+        stdin: Vec::new(),
+    };
+    for name in ["PATH", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(name) {
+            program.environment.insert(name.into(), value);
+        }
+    }
+    program
+        .env("HOME", dir.path())
+        .env("TMPDIR", dir.path())
+        .env("SOURCE_DATE_EPOCH", NOW)
+}
+
+impl Program {
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .insert(name.into(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Takes a variable away.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.environment.remove(OsStr::new(name));
+        self
+    }
+
+    /// Asks this server, with the usual token.
+    pub fn at(self, server: &Server) -> Self {
+        self.env("CLOUDFLARE_BASE_URL", server.base_url())
+            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+    }
+
+    /// What stands on standard input.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Writes a file into the folder, and gives its path.
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Names an accounts file that holds this.
+    pub fn accounts_file(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let path = self.file(name, bytes);
+        self.arg("--accounts-file").arg(path)
+    }
+
+    /// Starts the program through a shell script that ends in `exec "$@"`.
+    pub fn through(mut self, script: &str) -> Self {
+        self.wrapper = ["sh", "-c", script, "sh"].map(OsString::from).to_vec();
+        self
+    }
+
+    /// The folder of the test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn unless_given(self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        let given = |argument: &OsString| {
+            let text = argument.to_string_lossy();
+            text.split_once('=').map_or(&*text, |(name, _)| name) == flag
+        };
+        if self.arguments.iter().any(given) {
+            return self;
+        }
+        self.arg(flag).arg(value)
+    }
+
+    /// Starts the program.
+    pub fn spawn(mut self) -> Running {
+        if self.arguments[0] == "audit" {
+            let reports = self.dir.path().join("reports");
+            self = self.unless_given("--output", reports);
+            self = self.unless_given("--retry-delay", "0s");
+        }
+        let mut command_line = self.wrapper;
+        command_line.push(env!("CARGO_BIN_EXE_cf-sso-audit").into());
+        command_line.extend(self.arguments);
+        let began = Instant::now();
+        let mut child = Command::new(&command_line[0])
+            .args(&command_line[1..])
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that does not read its input closes it early; that is no failure of the test.
+        let _ = child.stdin.take().unwrap().write_all(&self.stdin);
+        let stdout = read_aside(child.stdout.take().unwrap());
+        let stderr = read_aside(child.stderr.take().unwrap());
+        Running {
+            child,
+            began,
+            stdout,
+            stderr,
+            dir: self.dir,
+            ended: false,
+        }
+    }
+
+    /// Runs the program to its end.
+    pub fn run(self) -> Outcome {
+        self.spawn().wait()
+    }
+}
+
+fn read_aside(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).expect("what the program says is UTF-8")
+    })
+}
+
+/// The program while it runs. It is killed where a test gives it up.
+pub struct Running {
+    child: Child,
+    began: Instant,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    dir: Rc<TempDir>,
+    ended: bool,
+}
+
+impl Running {
+    /// Sends a signal by its name: `INT`, `TERM`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// The folder of the run while it is not whole.
+    pub fn partial(&self) -> PathBuf {
+        self.dir.path().join(format!("reports/{RUN_ID}.partial"))
+    }
+
+    /// Waits until so many accounts stand in the evidence.
+    pub fn wait_for_evidence(&self, accounts: usize) {
+        let path = self.partial().join("evidence.jsonl");
+        wait_until("the evidence has its lines", || {
+            fs::read_to_string(&path).is_ok_and(|text| text.matches('\n').count() > accounts)
+        });
+    }
+
+    /// Waits for the end.
+    pub fn wait(self) -> Outcome {
+        self.watch(|_| {})
+    }
+
+    /// Waits for the end, and says how much memory the program had at most, in bytes.
+    pub fn wait_and_measure(self) -> (Outcome, u64) {
+        let mut most = 0;
+        let outcome = self.watch(|pid| most = peak_memory(pid).unwrap_or(0).max(most));
+        (outcome, most)
+    }
+
+    fn watch(mut self, mut look: impl FnMut(u32)) -> Outcome {
+        let status = loop {
+            look(self.child.id());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                self.began.elapsed() < 3 * PATIENCE,
+                "the program does not end"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        self.ended = true;
+        let take = |pipe: &mut JoinHandle<String>| {
+            std::mem::replace(pipe, std::thread::spawn(String::new))
+                .join()
+                .unwrap()
+        };
+        Outcome {
+            stdout: take(&mut self.stdout),
+            stderr: take(&mut self.stderr),
+            status,
+            dir: Rc::clone(&self.dir),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The most memory that a running process has had (`VmHWM`), in bytes.
+fn peak_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// What came of a run.
+pub struct Outcome {
+    status: ExitStatus,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    dir: Rc<TempDir>,
+}
+
+/// A row of a CSV file, by column.
+pub type Row = BTreeMap<String, String>;
+
+impl Outcome {
+    /// The exit code; `None` where a signal ended the program.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The exit code is this one; else what the program said is shown.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code(),
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Standard error holds all of these texts.
+    #[track_caller]
+    pub fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(
+                self.stderr.contains(text),
+                "{text:?} is not said in:\n{}",
+                self.stderr
+            );
+        }
+        self
+    }
+
+    /// The folder of all runs.
+    pub fn reports(&self) -> PathBuf {
+        self.dir.path().join("reports")
+    }
+
+    /// The run's folder, which is the last line of standard output.
+    #[track_caller]
+    pub fn run_dir(&self) -> PathBuf {
+        let line = self.stdout.lines().last().expect("the run's path is told");
+        let path = self.dir.path().join(line);
+        assert!(path.is_dir(), "{line} is no folder");
+        path
+    }
+
+    /// A file of the run.
+    #[track_caller]
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.run_dir().join(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// A file of the run as text.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).unwrap()
+    }
+
+    /// The rows of a CSV file with commas.
+    #[track_caller]
+    pub fn csv(&self, name: &str) -> Vec<Row> {
+        rows(&self.read(name), b',')
+    }
+
+    /// The row of an account in `accounts.csv`.
+    #[track_caller]
+    pub fn account(&self, id: &str) -> Row {
+        let mut found: Vec<_> = self
+            .csv("accounts.csv")
+            .into_iter()
+            .filter(|row| row["account_id"] == id)
+            .collect();
+        assert_eq!(found.len(), 1, "{id} stands once in accounts.csv");
+        found.remove(0)
+    }
+
+    /// A column of a CSV file.
+    #[track_caller]
+    pub fn column(&self, file: &str, column: &str) -> Vec<String> {
+        self.csv(file)
+            .into_iter()
+            .map(|row| row[column].clone())
+            .collect()
+    }
+
+    /// `report.json`.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.read("report.json")).unwrap()
+    }
+
+    /// Everything that the run left, and everything it said: each with its name.
+    pub fn everything(&self) -> Vec<(String, Vec<u8>)> {
+        let mut all = vec![
+            ("stdout".to_owned(), self.stdout.clone().into_bytes()),
+            ("stderr".to_owned(), self.stderr.clone().into_bytes()),
+        ];
+        let mut folders = vec![self.reports()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_symlink() {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    all.push((path.display().to_string(), fs::read(&path).unwrap()));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The rows of a CSV file by a real parser, which finds as many cells in each row as in the head.
+#[track_caller]
+pub fn rows(bytes: &[u8], delimiter: u8) -> Vec<Row> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(bytes);
+    reader.deserialize().map(|row| row.unwrap()).collect()
+}

@@ -1,0 +1,237 @@
+//! What is tried again, how often, and after which wait.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+use crate::server::*;
+
+/// Answers this to the first requests of an account, and then its connectors.
+fn first(times: usize, reply: Reply) -> Server {
+    Server::start(move |request| {
+        if request.earlier < times {
+            reply.clone()
+        } else {
+            success(json!([connector(1, "a.example")]))
+        }
+    })
+}
+
+fn attempts(outcome: &Outcome) -> Vec<String> {
+    outcome.column("accounts.csv", "attempts")
+}
+
+#[test]
+fn what_passes_is_tried_again() {
+    for status in [408, 409, 500, 502, 503, 504, 520, 599] {
+        for body in [
+            "",
+            "<html>x</html>",
+            r#"{"success":false,"errors":[{"code":1,"message":"x"}]}"#,
+        ] {
+            let server = first(2, answer(status, body));
+            let outcome = audit(&server).arg(id(1)).run().expect(0);
+            assert_eq!(attempts(&outcome), ["3"], "HTTP {status}");
+            assert_eq!(server.requests().len(), 3);
+        }
+    }
+}
+
+#[test]
+fn what_stays_is_unread_after_every_attempt() {
+    for (status, kind) in [
+        (408, "timeout"),
+        (409, "api"),
+        (500, "server"),
+        (503, "server"),
+    ] {
+        let server = first(usize::MAX, answer(status, ""));
+        for (retries, tried) in [("0", 1), ("2", 3), ("5", 6)] {
+            let outcome = audit(&server)
+                .args(["--retries", retries, &id(1)])
+                .run()
+                .expect(3);
+            let row = outcome.account(&id(1));
+            assert_eq!(row["error_kind"], kind);
+            assert_eq!(row["http_status"], status.to_string());
+            assert_eq!(row["attempts"], tried.to_string());
+        }
+    }
+}
+
+#[test]
+fn what_will_not_pass_is_not_tried_again() {
+    for status in [400, 401, 403, 404, 405, 410, 422] {
+        let server = first(usize::MAX, answer(status, "{}"));
+        let outcome = audit(&server).arg(id(1)).run().expect(3);
+        assert_eq!(attempts(&outcome), ["1"], "HTTP {status}");
+    }
+}
+
+/// The time between the first two requests for an account.
+fn gap(server: &Server, id: &str) -> Duration {
+    let requests = server.of_account(id);
+    requests[1].at - requests[0].at
+}
+
+#[test]
+fn retry_after_is_obeyed_as_seconds_and_as_a_date() {
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    let server = Server::start(move |request| match (request.account(), request.earlier) {
+        (account, 0) if account == id(1) => answer(503, "").with("retry-after", "1"),
+        (account, 0) if account == id(2) => answer(503, "").with("retry-after", &date),
+        (account, 0) if account == id(3) => answer(503, "").with("retry-after", "soon"),
+        (account, 0) if account == id(4) => {
+            answer(503, "").with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")
+        }
+        _ => success(json!([])),
+    });
+    let began = Instant::now();
+    audit(&server).args(ids(4)).run().expect(0);
+    assert!(gap(&server, &id(1)) >= Duration::from_secs(1));
+    // A date is told in whole seconds, so of two seconds at least one is left.
+    assert!(gap(&server, &id(2)) >= Duration::from_millis(500));
+    assert!(gap(&server, &id(3)) < Duration::from_millis(500));
+    assert!(gap(&server, &id(4)) < Duration::from_millis(500));
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_wait_that_is_too_long_is_not_waited_for() {
+    for (status, kind) in [(503, "server"), (429, "rate-limited")] {
+        let server = first(usize::MAX, answer(status, "{}").with("retry-after", "7200"));
+        let outcome = audit(&server).arg(id(1)).run().expect(3);
+        let row = outcome.account(&id(1));
+        assert_eq!((&*row["error_kind"], &*row["attempts"]), (kind, "1"));
+        assert!(row["error_message"].contains("7200 s"), "{row:?}");
+    }
+}
+
+#[test]
+fn the_back_off_is_bounded_by_the_delay_asked_for() {
+    let server = first(3, answer(500, ""));
+    let outcome = audit(&server)
+        .args(["--retry-delay", "40ms", &id(1)])
+        .run()
+        .expect(0);
+    assert_eq!(attempts(&outcome), ["4"]);
+    // At most 40 + 80 + 160 ms of waiting; the rest is what a busy machine needs.
+    let requests = server.requests();
+    let waited = requests[3].at - requests[0].at;
+    assert!(waited < Duration::from_millis(1500), "{waited:?}");
+}
+
+/// Quick windows, so that pauses are short.
+const RATE: [&str; 2] = ["--rate", "100/200ms"];
+
+fn every_throttling() -> Vec<Reply> {
+    let in_a_200 = |code: Value| {
+        let body = json!({"success": false, "errors": [{"code": code, "message": "throttled"}], "messages": [], "result": null});
+        answer(200, body.to_string())
+    };
+    vec![
+        throttled(),
+        answer(429, "<html>Too many requests</html>"),
+        answer(429, ""),
+        failure(429, 10100, "x"),
+        failure(503, 10429, "x"),
+        in_a_200(json!(971)),
+        in_a_200(json!("971")),
+        in_a_200(json!(10429)),
+    ]
+}
+
+#[test]
+fn throttling_costs_no_attempt_and_pauses_for_the_window() {
+    for reply in every_throttling() {
+        let server = first(2, reply.clone());
+        // Not one attempt is to be had beside the first: none is needed.
+        let outcome = audit(&server)
+            .args(RATE)
+            .args(["--retries", "0", &id(1)])
+            .run()
+            .expect(0);
+        assert_eq!(
+            outcome.column("accounts.csv", "outcome"),
+            ["read"],
+            "{reply:?}"
+        );
+        let requests = server.requests();
+        assert_eq!(requests.len(), 3, "{reply:?}");
+        for pair in requests.windows(2) {
+            let gap = pair[1].at - pair[0].at;
+            assert!(gap >= Duration::from_millis(200), "{gap:?} after {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn throttling_pauses_the_whole_token() {
+    let server = Server::start(|request| {
+        if request.account() == id(1) && request.earlier == 0 {
+            throttled().with("retry-after", "1")
+        } else {
+            success(json!([]))
+        }
+    });
+    // One at a time, so that the others come after the refusal.
+    audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(5))
+        .run()
+        .expect(0);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 6);
+    for later in &requests[1..] {
+        assert!(later.at - requests[0].at >= Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn three_pauses_in_vain_end_the_asking_and_the_rest_is_unread() {
+    let server = first(usize::MAX, throttled());
+    let outcome = audit(&server)
+        .args(["--rate", "100/80ms", "--concurrency", "4"])
+        .args(ids(40))
+        .run()
+        .expect(3);
+    let rows = outcome.csv("accounts.csv");
+    assert_eq!(rows.len(), 40);
+    for row in &rows {
+        assert_eq!(row["error_kind"], "rate-limited");
+        assert!(
+            row["error_message"].contains("after 3 pauses in a row"),
+            "{row:?}"
+        );
+    }
+    // The first ones at once, then one a pause to see whether the block is over.
+    let sent = server.requests().len();
+    assert!((4..=4 + 3).contains(&sent), "{sent} requests");
+    let told = outcome.stderr.matches("ERROR").count();
+    assert_eq!(
+        told, 1,
+        "that the token is stopped is said once:\n{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_success_between_pauses_begins_the_counting_again() {
+    // Every other request is refused: far more than three pauses, never two in a row.
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0 {
+            throttled()
+        } else {
+            success(json!([]))
+        }
+    });
+    let outcome = audit(&server)
+        .args(["--rate", "100/50ms", "--concurrency", "1"])
+        .args(ids(6))
+        .run()
+        .expect(0);
+    assert_eq!(server.requests().len(), 12);
+    assert_eq!(outcome.column("accounts.csv", "outcome"), vec!["read"; 6]);
+}

@@ -1,0 +1,224 @@
+//! How the program is used: bad values with an example of a good one, help with examples, rules explained.
+
+use serde_json::json;
+
+use crate::harness::*;
+use crate::server::*;
+
+#[test]
+fn bad_values_are_refused_with_an_example_of_a_good_one() {
+    let server = Server::start(|_| success(json!([])));
+    let cases: [(&str, &[&str], &str); 10] = [
+        (
+            "--rate",
+            &[
+                "1000", "0/1s", "x/1s", "1/0s", "1/", "/1s", "-1/1s", "1/300", "",
+            ],
+            "1000/300s",
+        ),
+        ("--timeout", &["30", "0s", "x", "-1s", "25h", ""], "30s"),
+        ("--retry-delay", &["1", "soon"], "500ms"),
+        ("--concurrency", &["0", "-1", "x", "5000"], "32"),
+        ("--output-mode", &["rw", "0777", "0440", "8"], "0600"),
+        (
+            "--base-url",
+            &[
+                "api.cloudflare.com",
+                "ftp://127.0.0.1/",
+                "https://u:p@api.example/",
+                "https://api.example/?q=1",
+                "",
+            ],
+            "https://api.cloudflare.com/client/v4",
+        ),
+        ("--retries", &["-1", "21", "x"], "such as 5"),
+        ("--fail-on", &["bad"], "critical"),
+        ("--csv-dialect", &["tsv"], "excel-semicolon"),
+        ("--format", &["pdf", "csv,pdf"], "json"),
+    ];
+    for (flag, bad_values, example) in cases {
+        for bad in bad_values {
+            let outcome = audit(&server)
+                .arg(format!("{flag}={bad}"))
+                .arg(id(1))
+                .run()
+                .expect(2)
+                .says(&[flag, example]);
+            assert!(!outcome.reports().exists(), "{flag} {bad}");
+        }
+    }
+    audit(&server)
+        .env("SOURCE_DATE_EPOCH", "yesterday")
+        .arg(id(1))
+        .run()
+        .expect(2)
+        .says(&["SOURCE_DATE_EPOCH", "1795256100"]);
+    audit(&server)
+        .args(["--ca-file", "/none.pem", &id(1)])
+        .run()
+        .expect(2)
+        .says(&["/none.pem"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn simulate_refuses_bad_values_with_an_example() {
+    for (flag, bad, example) in [
+        ("--rate", "10", "1000/300s"),
+        ("--latency", "5", "500ms"),
+        ("--listen", "nowhere", "127.0.0.1:0"),
+        ("--accounts", "many", "--accounts"),
+    ] {
+        program("simulate")
+            .args([flag, bad])
+            .run()
+            .expect(2)
+            .says(&[flag, example]);
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    for arguments in [
+        &["--demo", "--base-url", "https://api.example"][..],
+        &["--demo", "--token-file", "x"],
+        &["--demo", "--resume"],
+        &["--demo", "--accounts-file", "x"],
+        &["--no-such-flag"],
+    ] {
+        program("audit")
+            .args(arguments)
+            .run()
+            .expect(2)
+            .says(&["error: "]);
+    }
+    program("no-such-command").run().expect(2);
+}
+
+#[test]
+fn a_missing_baseline_is_told_before_anything_is_asked() {
+    let server = Server::start(|_| success(json!([])));
+    audit(&server)
+        .args(["--baseline", "nowhere", &id(1)])
+        .run()
+        .expect(2)
+        .says(&["--baseline nowhere", "hint: ", "or give none"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn help_has_examples() {
+    for subcommand in [
+        "audit",
+        "render",
+        "diff",
+        "fix",
+        "connector",
+        "accounts",
+        "doctor",
+        "rules",
+        "simulate",
+    ] {
+        let help = program(subcommand).arg("--help").run().expect(0).stdout;
+        assert!(help.contains("Examples:"), "{subcommand}:\n{help}");
+        assert!(
+            help.contains(&format!("cf-sso-audit {subcommand}")),
+            "{subcommand}:\n{help}"
+        );
+    }
+    let help = program("--help").run().expect(0).stdout;
+    for said in ["Examples:", "Exit codes:", "audit", "rules", "simulate"] {
+        assert!(help.contains(said), "{said}");
+    }
+    let version = program("--version").run().expect(0).stdout;
+    assert_eq!(
+        version,
+        format!("cf-sso-audit {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+/// The rules of the contract that need no DNS, with their severities.
+const RULES: [(&str, &str); 12] = [
+    ("enabled-unverified", "critical"),
+    ("unverified-domain", "medium"),
+    ("stale-verification", "medium"),
+    ("disabled-connector", "medium"),
+    ("fedramp-language", "high"),
+    ("fedramp-inconsistent", "low"),
+    ("duplicate-domain", "high"),
+    ("no-connector", "low"),
+    ("unexpected-domain", "medium"),
+    ("missing-domain", "high"),
+    ("unknown-value", "medium"),
+    ("unread-account", "high"),
+];
+
+#[test]
+fn the_rules_are_listed() {
+    let list = program("rules").run().expect(0).stdout;
+    for (rule, severity) in RULES {
+        let line = list
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(rule));
+        let line = line.unwrap_or_else(|| panic!("{rule} is not listed"));
+        assert_eq!(line.split_whitespace().nth(1), Some(severity), "{line}");
+    }
+}
+
+#[test]
+fn each_rule_is_explained() {
+    for (rule, severity) in RULES {
+        let text = program("rules").arg(rule).run().expect(0).stdout;
+        for said in [
+            &format!("{rule}: "),
+            &format!("Severity: {severity}"),
+            "What it looks for",
+            "Why it matters",
+            "How to mend it",
+            "Controls it supports",
+            "NIST",
+        ] {
+            assert!(text.contains(said), "{said:?} in:\n{text}");
+        }
+    }
+    program("rules")
+        .arg("no-such-rule")
+        .run()
+        .expect(2)
+        .says(&["there is no rule \"no-such-rule\"", "enabled-unverified"]);
+}
+
+#[test]
+fn the_summary_is_on_stdout_and_everything_else_on_stderr() {
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let outcome = audit(&server).args([id(1), id(2)]).run().expect(3);
+    assert!(outcome.stdout.starts_with("1 of 2 accounts read"));
+    assert!(
+        !outcome.stdout.contains('\u{1b}'),
+        "no colours outside a terminal"
+    );
+    assert!(
+        !outcome.stderr.contains('\u{1b}'),
+        "no colours outside a terminal"
+    );
+    assert!(outcome.run_dir().ends_with(RUN_ID));
+    let quiet = audit(&server).args(["-q", &id(1)]).run().expect(0);
+    assert_eq!(quiet.stderr, "");
+    assert_eq!(quiet.stdout.lines().count(), 1, "{}", quiet.stdout);
+    assert!(quiet.run_dir().ends_with(RUN_ID));
+}
+
+#[test]
+fn requests_are_logged_at_debug() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let outcome = audit(&server).args(["-vv", &id(1)]).run().expect(0);
+    assert!(outcome.stderr.contains("DEBUG"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("get-all-sso-connectors")
+            || outcome.stderr.contains("get_all_sso_connectors"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = audit(&server).arg(id(1)).run().expect(0);
+    assert!(!outcome.stderr.contains("DEBUG"), "{}", outcome.stderr);
+}
