@@ -120,20 +120,31 @@ fn first_cells(rows: &[Vec<String>]) -> Vec<&str> {
     rows.iter().map(|row| row[0].as_str()).collect()
 }
 
-/// The long options of a subcommand, those that every one has included; without `--help` and `--version`.
-fn options(subcommand: &str) -> BTreeSet<String> {
-    let mut program = command();
-    program.build();
-    let found = program
-        .find_subcommand(subcommand)
-        .unwrap_or_else(|| panic!("there is no subcommand {subcommand}"));
-    found
+/// The long options of a command, those that every one has included; without `--help` and `--version`.
+fn options_of(command: &clap::Command) -> BTreeSet<String> {
+    command
         .get_arguments()
         .filter(|argument| !argument.is_hide_set())
         .filter_map(|argument| argument.get_long())
         .filter(|long| !["help", "version"].contains(long))
         .map(|long| format!("--{long}"))
         .collect()
+}
+
+/// The options of `audit`.
+fn options_of_audit() -> BTreeSet<String> {
+    let mut program = command();
+    program.build();
+    options_of(program.find_subcommand("audit").unwrap())
+}
+
+/// The options of a command and of all below it.
+fn options_within(command: &clap::Command) -> BTreeSet<String> {
+    let mut found = options_of(command);
+    for subcommand in command.get_subcommands() {
+        found.extend(options_within(subcommand));
+    }
+    found
 }
 
 /// The long options in a text.
@@ -170,8 +181,11 @@ fn every_command_that_the_text_names_is_there() {
         .collect();
     assert!(named.len() >= 3, "{named:?}");
     for words in named {
-        if let Err(error) = command().try_get_matches_from(&words) {
-            panic!("{}: {error}", words.join(" "));
+        match command().try_get_matches_from(&words) {
+            // The text may leave out what a command needs besides, as in `fix --apply`.
+            Err(error) if error.kind() == clap::error::ErrorKind::MissingRequiredArgument => {}
+            Err(error) => panic!("{}: {error}", words.join(" ")),
+            Ok(_) => {}
         }
     }
 }
@@ -196,7 +210,7 @@ fn every_subcommand_is_shown_in_use() {
 fn the_options_of_audit_are_those_of_the_table() {
     let rows = table("Options of `audit`", "option");
     let described: BTreeSet<_> = rows.iter().flat_map(|row| options_in(&row[0])).collect();
-    assert_eq!(described, options("audit"));
+    assert_eq!(described, options_of_audit());
 }
 
 #[test]
@@ -230,9 +244,9 @@ fn the_defaults_of_the_table_are_the_binary_s() {
 #[test]
 fn every_option_that_the_readme_mentions_exists() {
     let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for subcommand in command().get_subcommands() {
-        known.extend(options(subcommand.get_name()));
-    }
+    let mut program = command();
+    program.build();
+    known.extend(options_within(&program));
     // Other programs have options of their own.
     let mut mentioned: BTreeSet<String> = code_spans(README)
         .into_iter()
@@ -262,7 +276,10 @@ fn the_summary_of_the_readme_is_that_of_the_demo() {
         .output()
         .unwrap();
     assert!(run.status.success(), "{run:?}");
-    assert_eq!(String::from_utf8(run.stdout).unwrap(), format!("42 of{shown}"));
+    assert_eq!(
+        String::from_utf8(run.stdout).unwrap(),
+        format!("42 of{shown}")
+    );
 }
 
 // --- Tables

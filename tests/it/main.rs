@@ -6,6 +6,7 @@ mod audit;
 mod crashes;
 mod csv_files;
 mod determinism;
+mod docs;
 mod faults;
 mod harness;
 mod html_page;
