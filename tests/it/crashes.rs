@@ -303,8 +303,10 @@ fn what_a_killed_rendering_left_does_not_reach_the_report() {
 
 /// Runs as if the disk had room for files of so many bytes only.
 fn with_room_for(program: Program, bytes: u64) -> Program {
+    // `ulimit -f` counts in blocks of 512 bytes.
+    let blocks = bytes / 512;
     program.through(&format!(
-        "trap '' XFSZ && exec prlimit --fsize={bytes} \"$@\""
+        "trap '' XFSZ && ulimit -f {blocks} && exec \"$@\""
     ))
 }
 
@@ -542,6 +544,43 @@ fn resuming_with_the_accounts_file_that_it_was_begun_with() {
         .expect(0);
     assert_eq!(resumed.column("accounts.csv", "owner"), ["a", "b"]);
     assert_eq!(server.asked(), [id(2)]);
+}
+
+#[test]
+fn a_run_over_listed_accounts_is_resumed_without_listing_them_again() {
+    let dir = shared_dir();
+    let lists = |connectors: fn(&Request) -> Reply| {
+        move |request: &Request| match (request.account(), request.parameter("page")) {
+            ("", Some("1")) => {
+                success(json!([{"id": id(1), "name": "One"}, {"id": id(2), "name": "Two"}]))
+            }
+            ("", _) => success(json!([])),
+            _ => connectors(request),
+        }
+    };
+    let first_only: fn(&Request) -> Reply = |request| {
+        if request.account() == id(1) {
+            good_answer(request)
+        } else {
+            Reply::Hang
+        }
+    };
+    let server = Server::start(lists(first_only));
+    let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    running.wait();
+    server.now(lists(good_answer));
+    let resumed = resume(&dir, &server).arg("--all-accounts").run().expect(0);
+    assert_eq!(
+        resumed.column("accounts.csv", "account_name"),
+        ["One", "Two"]
+    );
+    assert_eq!(
+        server.asked(),
+        [id(2)],
+        "neither the list nor what was read is asked for"
+    );
 }
 
 #[test]
