@@ -301,6 +301,45 @@ fn what_a_killed_rendering_left_does_not_reach_the_report() {
     check_sums(&resumed.run_dir());
 }
 
+#[test]
+fn a_run_stopped_while_it_writes_the_report_has_all_its_evidence() {
+    for (signal, code) in [("KILL", None), ("TERM", Some(130))] {
+        let dir = shared_dir();
+        let many: Vec<_> = (0..4000)
+            .map(|n| connector(n, &format!("d{n}.example")))
+            .collect();
+        let server = Server::of(vec![(id(1), many.into())]);
+        let running = audit_in(&dir, &server).arg(id(1)).spawn();
+        let partial = running.partial();
+        wait_until("the report is being written", || {
+            partial.join(".staging").is_dir()
+        });
+        let asked_to_stop = Instant::now();
+        running.signal(signal);
+        let stopped = running.wait();
+        assert_eq!(stopped.code(), code, "{}", stopped.stderr);
+        assert!(asked_to_stop.elapsed() < Duration::from_secs(2));
+        let mut names: Vec<_> = fs::read_dir(&partial)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [".staging", "evidence.jsonl"],
+            "nothing is half there"
+        );
+        server.now(good_answer);
+        let resumed = resume(&dir, &server)
+            .args(["--format", "csv"])
+            .run()
+            .expect(0);
+        assert_eq!(server.requests().len(), 0, "everything was read");
+        assert_eq!(resumed.csv("connectors.csv").len(), 4000);
+        check_sums(&resumed.run_dir());
+    }
+}
+
 /// Runs as if the disk had room for files of so many bytes only.
 fn with_room_for(program: Program, bytes: u64) -> Program {
     // `ulimit -f` counts in blocks of 512 bytes.
