@@ -435,4 +435,81 @@ mod tests {
             (Status::Waived(0), Severity::Low)
         );
     }
+
+    fn waiver_for(
+        rule: &str,
+        account: Option<&str>,
+        domain: Option<&str>,
+        expires: &str,
+    ) -> Waiver {
+        Waiver {
+            rule: crate::rules::rule(rule).unwrap().id,
+            account: account.map(str::to_owned),
+            domain: domain.map(str::to_owned),
+            reason: String::new(),
+            owner: String::new(),
+            expires: expires.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_waiver_matches_by_rule_account_and_domain_and_an_expired_one_reopens() {
+        let connectors = json!([{"id": "1", "email_domain": "Lab.example.", "enabled": false, "use_fedramp_language": true,
+                                 "verification": {"status": "verified"}}]);
+        let status = |waiver: Waiver| {
+            let policy = Policy {
+                waivers: vec![waiver],
+                ..Policy::default()
+            };
+            assessed(connectors.clone(), &policy)[0].status
+        };
+        let rule = "disabled-connector";
+        for (account, domain, expires, expected) in [
+            (None, None, "2026-11-21", Status::Waived(0)),
+            (
+                Some(ID),
+                Some("lab.example"),
+                "2026-11-21",
+                Status::Waived(0),
+            ),
+            (None, None, "2026-11-20", Status::Open),
+            (
+                Some("b0000000000000000000000000000002"),
+                None,
+                "2026-11-21",
+                Status::Open,
+            ),
+            (None, Some("other.example"), "2026-11-21", Status::Open),
+        ] {
+            assert_eq!(
+                status(waiver_for(rule, account, domain, expires)),
+                expected,
+                "{account:?} {domain:?} {expires}"
+            );
+        }
+        assert_eq!(
+            status(waiver_for("no-connector", None, None, "2026-11-21")),
+            Status::Open
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_waiver_ever_removes_a_finding(
+            waivers in proptest::collection::vec(
+                (proptest::sample::select(crate::rules::RULES), proptest::bool::ANY, proptest::bool::ANY, proptest::bool::ANY), 0..6),
+        ) {
+            let connectors = json!([
+                {"id": "1", "email_domain": "a.example", "enabled": false, "verification": {"status": "failed"}},
+                {"id": "2", "email_domain": "b.example", "enabled": true, "use_fedramp_language": true, "verification": {"status": "pending"}},
+            ]);
+            let waivers = waivers.into_iter().map(|(rule, account, domain, expired)| {
+                waiver_for(rule.id, account.then_some(ID), domain.then_some("a.example"), if expired { "2001-01-01" } else { "2030-01-01" })
+            });
+            let policy = Policy { waivers: waivers.collect(), ..Policy::default() };
+            let shown = |findings: Vec<Finding>| findings.into_iter().map(|f| (f.id, f.severity, f.message)).collect::<Vec<_>>();
+            let with = shown(assessed(connectors.clone(), &policy));
+            proptest::prop_assert_eq!(with, shown(assessed(connectors, &Policy::default())));
+        }
+    }
 }

@@ -186,6 +186,12 @@ impl Baseline {
         self.evidence.header()
     }
 
+    /// The accounts' ids, in the order in which they were asked for.
+    pub fn account_ids(&self) -> Vec<String> {
+        let accounts = self.evidence.header().accounts.iter();
+        accounts.map(|account| account.id.clone()).collect()
+    }
+
     /// An account of the run, where it was asked for.
     ///
     /// # Errors
@@ -246,17 +252,14 @@ fn read_ledger(
     Ok((header, findings))
 }
 
-/// The newest run under a directory that is whole; `other_than` is left out, and everything after it.
+/// The runs under a directory that are whole and came before another, newest first.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn newest_complete(output: &Path, other_than: &str) -> io::Result<Option<PathBuf>> {
-    let runs = runs_under(output)?;
-    let earlier = |name: &String| !name.ends_with(PARTIAL) && name.as_str() < other_than;
-    Ok(runs
-        .into_iter()
-        .rfind(earlier)
-        .map(|name| output.join(name)))
+pub fn complete_before(output: &Path, run_id: &str) -> io::Result<Vec<PathBuf>> {
+    let runs = runs_under(output)?.into_iter().rev();
+    let earlier = runs.filter(|name| !name.ends_with(PARTIAL) && name.as_str() < run_id);
+    Ok(earlier.map(|name| output.join(name)).collect())
 }
 
 /// The newest run under a directory that was not finished, and can be: one that ended before its evidence began
@@ -359,10 +362,11 @@ mod tests {
         let half = dir.path().join("20261124T000000Z.partial");
         std::fs::create_dir(&half).unwrap();
         std::fs::write(half.join(evidence::FILE_NAME), "{\"schema\"").unwrap();
-        let found = newest_complete(dir.path(), "20261121T000000Z")
-            .unwrap()
-            .unwrap();
-        assert!(found.ends_with("20261120T000000Z"));
+        let found = complete_before(dir.path(), "20261121T000000Z").unwrap();
+        assert_eq!(
+            found,
+            ["20261120T000000Z", "20261119T000000Z"].map(|name| dir.path().join(name))
+        );
         assert!(
             newest_partial(dir.path())
                 .unwrap()
@@ -370,8 +374,8 @@ mod tests {
                 .ends_with("20261121T000000Z.partial")
         );
         assert_eq!(
-            newest_complete(&dir.path().join("none"), "9").unwrap(),
-            None
+            complete_before(&dir.path().join("none"), "9").unwrap(),
+            Vec::<PathBuf>::new()
         );
     }
 }

@@ -332,3 +332,174 @@ fn of_connector(
         ..of_account(side, kind, from, to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{ErrorKind, ReadError};
+    use crate::rules::Severity;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// One account in one run, to be borrowed as a side.
+    #[derive(Debug, Clone)]
+    struct Account {
+        evidence: AccountEvidence,
+        findings: Vec<KnownFinding>,
+    }
+
+    fn account(connectors: Value, findings: &[&str]) -> Account {
+        let mut evidence = AccountEvidence::unread(0, ReadError::new(ErrorKind::Api, ""));
+        evidence.outcome = Outcome::Read;
+        evidence.error = None;
+        evidence.connectors = serde_json::from_value(connectors).unwrap();
+        crate::assess::sort_connectors(&mut evidence.connectors);
+        let finding = |id: &&str| KnownFinding {
+            id: (*id).to_owned(),
+            rule: "disabled-connector".to_owned(),
+            severity: Severity::High,
+            waived: false,
+            carried: false,
+            connector_id: String::new(),
+            email_domain: String::new(),
+            first_seen: crate::rules::testing::NOW.parse().unwrap(),
+        };
+        Account {
+            evidence,
+            findings: findings.iter().map(finding).collect(),
+        }
+    }
+
+    impl Account {
+        fn unread(mut self) -> Self {
+            self.evidence.outcome = Outcome::Unread;
+            self
+        }
+
+        fn side(&self) -> Side<'_> {
+            Side {
+                account_id: "023e105f4ecef8ad9ca31a8372d0c353",
+                account_name: "Acme",
+                evidence: &self.evidence,
+                findings: &self.findings,
+            }
+        }
+    }
+
+    fn compared(old: Option<&Account>, new: Option<&Account>) -> Vec<Change> {
+        compare_accounts(old.map(Account::side), new.map(Account::side))
+    }
+
+    /// Kind, subject, field, before and after, for short.
+    fn told(old: Option<&Account>, new: Option<&Account>) -> Vec<String> {
+        let tell = |c: Change| {
+            format!(
+                "{} {}{} {} {:?} {:?}",
+                c.kind.as_str(),
+                c.email_domain,
+                c.connector_id,
+                c.what,
+                c.from,
+                c.to
+            )
+        };
+        compared(old, new).into_iter().map(tell).collect()
+    }
+
+    #[test]
+    fn every_kind_of_change_is_seen_from_both_sides() {
+        let one = |id: &str, domain: &str, enabled: bool| json!({"id": id, "email_domain": domain, "enabled": enabled, "verification": {"status": "verified"}});
+        let a = account(
+            json!([
+                one("1", "a.example", true),
+                one("2", "b.example", true),
+                one("3", "c.example", true)
+            ]),
+            &["f1", "f2"],
+        );
+        let b = account(
+            json!([
+                one("1", "a.example", false),
+                one("9", "B.example.", true),
+                one("4", "d.example", true)
+            ]),
+            &["f2", "f3"],
+        );
+        assert_eq!(
+            told(Some(&a), Some(&b)),
+            [
+                "finding-new  disabled-connector \"\" \"high\"",
+                "finding-resolved  disabled-connector \"high\" \"\"",
+                "connector-changed a.example1 enabled \"true\" \"false\"",
+                "connector-recreated B.example.9 id \"2\" \"9\"",
+                "connector-changed B.example.9 email_domain \"b.example\" \"B.example.\"",
+                "connector-removed c.example3 connector \"verified\" \"\"",
+                "connector-added d.example4 connector \"\" \"verified\"",
+            ]
+        );
+        let unread = b.clone().unread();
+        assert_eq!(
+            told(Some(&a), None),
+            ["account-removed  outcome \"read\" \"\""]
+        );
+        assert_eq!(
+            told(None, Some(&unread)),
+            ["account-added  outcome \"\" \"unread\""]
+        );
+        assert_eq!(
+            told(Some(&a), Some(&unread)),
+            ["account-unread  outcome \"read\" \"unread\""]
+        );
+        assert_eq!(
+            told(Some(&unread), Some(&a)),
+            ["account-read  outcome \"unread\" \"read\""]
+        );
+        assert!(
+            told(Some(&unread), Some(&unread)).is_empty(),
+            "what was not read in either is not compared"
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_run_carried_along_is_neither_new_nor_resolved() {
+        let mut old = account(json!([]), &["f1"]);
+        old.findings[0].carried = true;
+        let new = account(json!([]), &[]);
+        assert!(compared(Some(&old), Some(&new)).is_empty());
+        assert!(compared(Some(&new), Some(&old)).is_empty());
+    }
+
+    fn connectors() -> impl Strategy<Value = Value> {
+        let id = prop_oneof![Just(Value::Null), "[a-d]".prop_map(Value::from)];
+        let domain = prop_oneof![Just(Value::Null), "[a-c]\\.example".prop_map(Value::from)];
+        let one = (id, domain, any::<Option<bool>>(), "verified|pending|odd").prop_map(|(id, domain, enabled, status)| {
+            json!({"id": id, "email_domain": domain, "enabled": enabled, "verification": {"status": status}})
+        });
+        proptest::collection::vec(one, 0..6).prop_map(Value::from)
+    }
+
+    fn accounts() -> impl Strategy<Value = Account> {
+        let findings = proptest::sample::subsequence(vec!["f1", "f2", "f3"], 0..=3);
+        (connectors(), findings, any::<bool>()).prop_map(|(connectors, findings, unread)| {
+            let account = account(connectors, &findings);
+            if unread { account.unread() } else { account }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_changed_between_a_run_and_itself(one in accounts()) {
+            prop_assert_eq!(compared(Some(&one), Some(&one)), vec![]);
+        }
+
+        #[test]
+        fn the_way_back_mirrors_the_way_there(old in proptest::option::of(accounts()), new in proptest::option::of(accounts())) {
+            let mirrored = |change: Change| (change.kind.mirrored(), change.what, change.to, change.from);
+            let mut there: Vec<_> = compared(old.as_ref(), new.as_ref()).into_iter().map(mirrored).collect();
+            let mut back: Vec<_> = compared(new.as_ref(), old.as_ref()).into_iter().map(|c| (c.kind, c.what, c.from, c.to)).collect();
+            there.sort();
+            back.sort();
+            prop_assert_eq!(there, back);
+        }
+    }
+}

@@ -135,6 +135,57 @@ impl ErrorKind {
     }
 }
 
+impl ErrorKind {
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::InvalidId => "the id is none that the API could know",
+            Self::Auth => "the token was refused",
+            Self::Forbidden => "the token is good, but may not do this here",
+            Self::NotFound => "the API knows no such account or connector",
+            Self::RateLimited => {
+                "too many requests were sent with this token, here or by other tools"
+            }
+            Self::Server => "Cloudflare's side failed",
+            Self::Timeout => "no answer came in time",
+            Self::Connect => "the API could not be reached",
+            Self::Malformed => "the answer is not what the API answers",
+            Self::Api => "the API refused",
+            Self::IncompleteList => "the list is not whole",
+            Self::Interrupted => "it was not reached",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::InvalidId => {
+                "Correct the account id: 32 hex digits, as in the dashboard's address."
+            }
+            Self::Auth => {
+                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
+            }
+            Self::Forbidden => {
+                "Give the token the permission SSO Connector Read on this account (SSO Connector Write to change connectors), or use another token for it (`token_env`)."
+            }
+            Self::NotFound => "Check the id; the account or connector may be deleted.",
+            Self::RateLimited => "Run it again later, or with a lower `--rate`.",
+            Self::Server | Self::Timeout | Self::Connect => {
+                "Run it again; if it stays so, check the network with `cf-sso-audit doctor`, and Cloudflare's status page."
+            }
+            Self::Malformed | Self::Api => {
+                "Look at the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
+            }
+            Self::IncompleteList => {
+                "Look at the account in the dashboard: the API answered only a part of its connectors."
+            }
+            Self::Interrupted => {
+                "Complete the run with `cf-sso-audit audit --resume`, or run the audit again."
+            }
+        }
+    }
+}
+
 /// Why an account was not read whole, with what the API said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadError {

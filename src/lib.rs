@@ -12,6 +12,7 @@ pub mod collect;
 pub mod compare;
 pub mod evidence;
 pub mod file_mode;
+pub mod fix;
 pub mod model;
 pub mod policy;
 pub mod report;

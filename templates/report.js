@@ -3,11 +3,14 @@
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
+  // The rows show from here on, whatever becomes of the rest of this file.
+  document.addEventListener("DOMContentLoaded", () => root.classList.add("ready"));
 
   /** Rows of a table shown until asked for more; the same number is in report.css. */
   const LIMIT = 25;
-  /** Texts longer than this many characters are shown cut, with a button. */
+  /** Texts longer than `LONG` characters are shown cut to `CUT`, with a button. */
   const LONG = 400;
+  const CUT = 160;
   const RANK = { critical: 4, high: 3, medium: 2, low: 1 };
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
@@ -23,6 +26,10 @@
     if (onclick) element.addEventListener("click", onclick);
     return element;
   }
+
+  /** The texts of elements that show only their beginning. */
+  const whole = new Map();
+  const textOf = (element) => (whole.get(element) ?? element.textContent).trim();
 
   function say(text) {
     const live = $("#live");
@@ -109,20 +116,19 @@
         const cell = row.cells[i];
         if (!cell || !names.length) return;
         if (names.length === 1) {
-          const value = cell.querySelector("bdi") || cell;
-          values[names[0]] = value.textContent.trim();
+          values[names[0]] = textOf(cell.querySelector("bdi") || cell);
         } else {
           const parts = cell.querySelectorAll("bdi");
-          names.forEach((name, k) => { values[name] = parts[k] ? parts[k].textContent.trim() : ""; });
+          names.forEach((name, k) => { values[name] = parts[k] ? textOf(parts[k]) : ""; });
         }
       });
       if (this.details.length) {
         for (const term of row.querySelectorAll("dt")) {
           const name = term.textContent.toLowerCase().replace(/[^a-z]+/g, "_").replace(/_$/, "");
-          values[name] = term.nextElementSibling.textContent.trim();
+          const value = term.nextElementSibling;
+          values[name] = textOf(value.querySelector("bdi") || value);
         }
       }
-      // Buttons are ours, not the row's.
       const text = Object.values(values).join("\n").toLowerCase();
       return { row, index, values, text, hit: true };
     }
@@ -290,15 +296,19 @@
     tsv(records) {
       const names = [...this.columns.flat(), ...this.details];
       const rules = this.isMatrix ? this.heads.map((th, i) => [th.dataset.rule, i]).filter(([rule]) => rule) : [];
-      const numeric = new Set(this.heads.flatMap((th, i) => (th.classList.contains("n") ? this.columns[i] : [])));
-      const cell = (text, isNumber) => {
+      // Numbers and times are ours; other texts come from outside.
+      const ours = new Set(this.heads.flatMap((th, i) => (th.classList.contains("n") ? this.columns[i] : [])));
+      for (const name of names) if (/_(utc|expires)$/.test(name)) ours.add(name);
+      const cell = (text, isOurs) => {
         const flat = text.replace(/[\t\r\n]+/g, " ");
-        // A spreadsheet would take these for a formula or a number, as in the CSV files.
-        return !isNumber && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$)/i.test(flat) ? "'" + flat : flat;
+        // As in the CSV files: a spreadsheet would take these for a formula, a number or a date.
+        if (!isOurs && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$|\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$)/i.test(flat)) return "'" + flat;
+        // It would take this for the beginning of a quoted cell.
+        return flat.startsWith('"') ? '"' + flat.replaceAll('"', '""') + '"' : flat;
       };
       const lines = [[...names, ...rules.map(([rule]) => rule)]];
       for (const { values, row } of records) {
-        lines.push([...names.map((name) => cell(values[name] ?? "", numeric.has(name))), ...rules.map(([, i]) => row.cells[i].textContent)]);
+        lines.push([...names.map((name) => cell(values[name] ?? "", ours.has(name))), ...rules.map(([, i]) => row.cells[i].textContent)]);
       }
       return lines.map((line) => line.join("\t")).join("\n") + "\n";
     }
@@ -360,7 +370,7 @@
     } catch { /* A sandboxed viewer has no address to keep it in. */ }
   }
 
-  function follow() {
+  function follow(event) {
     const { hash } = location;
     if (hash.includes("?")) {
       const known = ["q", "account", "severity", "rule", "status", "waived", "new"];
@@ -387,8 +397,8 @@
       element.tabIndex = -1;
       element.focus({ preventScroll: true });
     }
-    // The browser has looked before the row was there, or for an anchor with the filter in it.
-    if (grid || hash.includes("?")) element.scrollIntoView({ block: grid ? "center" : "start", behavior: "instant" });
+    // The browser has looked before the rows were there, or for an anchor with the filter in it.
+    if (!event || grid || hash.includes("?")) element.scrollIntoView({ block: grid ? "center" : "start", behavior: "instant" });
     address(anchor);
   }
 
@@ -417,6 +427,16 @@
         setFilter({});
       }
     });
+  }
+
+  /** What is scrolled to must not end up under the filter, where it sticks to the top. */
+  function keepClear() {
+    const form = $("#filter");
+    const update = () => {
+      const sticks = getComputedStyle(form).position === "sticky";
+      root.style.scrollPaddingTop = sticks ? form.offsetHeight + 16 + "px" : "";
+    };
+    new ResizeObserver(update).observe(form);
   }
 
   function listAccounts() {
@@ -464,15 +484,10 @@
         const row = target.closest("tr");
         grids.find((g) => g.table.contains(row)).open(row, !row.classList.contains("open"));
       } else if (target.classList.contains("copy")) {
-        copy($$("bdi", target.parentElement)[1].textContent, "TXT value");
-      } else if (target.classList.contains("rest")) {
-        const text = target.previousElementSibling;
-        const cut = text.classList.toggle("long");
-        target.setAttribute("aria-expanded", String(!cut));
-        target.textContent = cut ? "Show all " + english.format(text.textContent.length) + " characters" : "Show less";
+        copy(textOf($$("bdi", target.parentElement)[1]), "TXT value");
       } else if (target.classList.contains("cell")) {
         const cell = target.parentElement;
-        const account = cell.parentElement.cells[0].querySelectorAll("bdi")[1].textContent;
+        const account = textOf($$("bdi", cell.parentElement.cells[0])[1]);
         setFilter({ account, rule: cell.closest("table").tHead.rows[0].cells[cell.cellIndex].dataset.rule });
         $("#findings").scrollIntoView({ block: "start" });
         address("findings");
@@ -480,16 +495,35 @@
     });
   }
 
-  /** Very long texts are cut, each with a button; print shows them whole. */
+  /** Very long texts are cut, each with a button; print has them whole. A name of ten thousand letters without a
+   *  space also takes the browser a tenth of a second to lay out. */
   function longTexts() {
+    const shorten = (text) => {
+      text.textContent = whole.get(text).slice(0, CUT).replace(/[\ud800-\udbff]$/, "") + "…";
+    };
     for (const text of $$("bdi")) {
-      if (text.textContent.length <= LONG) continue;
-      text.classList.add("long");
-      const host = text.closest("a, i") || text;
-      const rest = button("Show all " + english.format(text.textContent.length) + " characters", null, "rest");
+      const { length } = text.textContent;
+      if (length <= LONG) continue;
+      whole.set(text, text.textContent);
+      shorten(text);
+      const label = "Show all " + english.format(length) + " characters";
+      const rest = button(label, () => {
+        const open = rest.getAttribute("aria-expanded") !== "true";
+        rest.setAttribute("aria-expanded", String(open));
+        rest.textContent = open ? "Show less" : label;
+        if (open) text.textContent = whole.get(text);
+        else shorten(text);
+      }, "rest");
       rest.setAttribute("aria-expanded", "false");
-      if (host === text) text.after(rest);
+      (text.closest("a, i") || text).after(rest);
     }
+    window.addEventListener("beforeprint", () => { for (const [text, all] of whole) text.textContent = all; });
+    window.addEventListener("afterprint", () => {
+      for (const rest of $$('.rest[aria-expanded="false"]')) {
+        const before = rest.previousElementSibling;
+        shorten(whole.has(before) ? before : $("bdi", before));
+      }
+    });
   }
 
   /** On a small screen a row is a card whose values carry their columns' names. */
@@ -535,6 +569,7 @@
     grids = $$("table[data-file], table.matrix").map((table) => new Grid(table));
     rowButtons();
     filterForm();
+    keepClear();
     cardLabels();
     folds();
     whereAmI();

@@ -189,6 +189,19 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// Why there is no answer of use.
     pub failure: Option<ReadError>,
+    /// What would have been sent, where nothing was to be.
+    pub rehearsed: Option<Rehearsed>,
+}
+
+/// A request as it would have been sent, but for the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// The HTTP method.
+    pub method: String,
+    /// The whole address.
+    pub url: String,
+    /// The body, or empty.
+    pub body: String,
 }
 
 /// What a generated client carries with it for one call.
@@ -197,6 +210,8 @@ pub struct Session {
     pub(super) gate: Arc<Gate>,
     pub(super) lane: Arc<Lane>,
     pub(super) exchange: Arc<Mutex<Exchange>>,
+    /// Whether requests are only shown and not sent.
+    pub(super) rehearsal: bool,
 }
 
 /// A whole answer.
@@ -239,6 +254,9 @@ impl Session {
         // The generated client adds a header that Cloudflare's API does not have.
         request.headers_mut().remove("api-version");
         *request.timeout_mut() = Some(self.gate.options.timeout);
+        if self.rehearsal {
+            return Ok(self.rehearse(&request));
+        }
         if let Some(header) = self.lane.token.header() {
             request.headers_mut().insert(AUTHORIZATION, header);
         }
@@ -454,6 +472,21 @@ impl Session {
             body: Bytes::new(),
         };
         self.fail(answer, error)
+    }
+
+    /// Notes what would have been sent; see [`Self::give_up`] for what is answered in its place.
+    fn rehearse(&self, request: &reqwest::Request) -> reqwest::Response {
+        let body = request
+            .body()
+            .and_then(reqwest::Body::as_bytes)
+            .unwrap_or_default();
+        let rehearsed = Rehearsed {
+            method: request.method().to_string(),
+            url: request.url().to_string(),
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        self.note(|exchange| exchange.rehearsed = Some(rehearsed));
+        self.give_up(ReadError::new(ErrorKind::Api, "nothing was sent"))
     }
 
     fn note(&self, write: impl FnOnce(&mut Exchange)) {

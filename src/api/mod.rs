@@ -20,7 +20,7 @@ mod retry;
 mod token;
 
 pub use classify::{Meaning, meaning};
-pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Session};
+pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
 pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
@@ -105,6 +105,7 @@ pub struct Api {
     base_url: BaseUrl,
     http: reqwest::Client,
     gate: Arc<Gate>,
+    rehearsal: bool,
 }
 
 /// An answer of use, or why there is none; with how it came about.
@@ -167,7 +168,17 @@ impl Api {
             base_url,
             http,
             gate,
+            rehearsal: false,
         })
+    }
+
+    /// The same API, to which nothing is sent: each call ends with what would have been, in its exchange.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        Self {
+            rehearsal: true,
+            ..self.clone()
+        }
     }
 
     /// The address.
@@ -186,6 +197,7 @@ impl Api {
             gate: Arc::clone(&self.gate),
             lane: Arc::clone(lane),
             exchange: Arc::new(Mutex::new(Exchange::default())),
+            rehearsal: self.rehearsal,
         };
         generated::Client::new_with_client(self.base_url.as_str(), self.http.clone(), session)
     }
@@ -211,6 +223,135 @@ impl Api {
                 total_count: info_number(list.result_info.as_ref(), "total_count"),
             })
         })
+    }
+
+    /// Reads one connector.
+    pub async fn get_connector(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+        connector_id: &str,
+    ) -> Answered<Connector> {
+        let (account, connector) = match ids(account_id, connector_id) {
+            Ok(ids) => ids,
+            Err(error) => return not_sent(error.kind, error.message),
+        };
+        let client = self.client(lane);
+        let answer = client.get_sso_connector(&account, &connector).await;
+        conclude(&client, answer).and_then(|one| one.result.ok_or_else(|| no_result("a connector")))
+    }
+
+    /// Makes a connector.
+    pub async fn create_connector(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+        new: &NewConnector,
+    ) -> Answered<Connector> {
+        let account = match types::AccountId::try_from(account_id) {
+            Ok(id) => id,
+            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+        };
+        let body = types::SsoConnectorCreate {
+            email_domain: new.email_domain.clone(),
+            begin_verification: new.begin_verification,
+            use_fedramp_language: new.use_fedramp_language,
+        };
+        let client = self.client(lane);
+        let answer = client.init_new_sso_connector(&account, &body).await;
+        conclude(&client, answer).and_then(|one| one.result.ok_or_else(|| no_result("a connector")))
+    }
+
+    /// Changes a connector; what is `None` stays as it is. The answer has been documented as an object and shown as
+    /// an array: the connector is taken from either, and is `None` where the answer has none.
+    pub async fn update_connector(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+        connector_id: &str,
+        change: ConnectorChange,
+    ) -> Answered<Option<Connector>> {
+        let (account, connector) = match ids(account_id, connector_id) {
+            Ok(ids) => ids,
+            Err(error) => return not_sent(error.kind, error.message),
+        };
+        let body = types::SsoConnectorUpdate {
+            enabled: change.enabled,
+            use_fedramp_language: change.use_fedramp_language,
+        };
+        let client = self.client(lane);
+        let answer = client
+            .update_sso_connector_state(&account, &connector, &body)
+            .await;
+        conclude(&client, answer)
+            .and_then(|one| Ok(one.result.and_then(|result| one_of(result, connector_id))))
+    }
+
+    /// Removes a connector. The answer may name it or not.
+    pub async fn delete_connector(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+        connector_id: &str,
+    ) -> Answered<()> {
+        let (account, connector) = match ids(account_id, connector_id) {
+            Ok(ids) => ids,
+            Err(error) => return not_sent(error.kind, error.message),
+        };
+        let client = self.client(lane);
+        let answer = client.delete_sso_connector(&account, &connector).await;
+        conclude(&client, answer).and_then(|_| Ok(()))
+    }
+
+    /// Has Cloudflare look for a connector's TXT record (again). The answer names no connector.
+    pub async fn begin_verification(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+        connector_id: &str,
+    ) -> Answered<()> {
+        let (account, connector) = match ids(account_id, connector_id) {
+            Ok(ids) => ids,
+            Err(error) => return not_sent(error.kind, error.message),
+        };
+        let client = self.client(lane);
+        let answer = client
+            .begin_sso_connector_verification(&account, &connector)
+            .await;
+        conclude(&client, answer).and_then(|_| Ok(()))
+    }
+
+    /// Asks what a user's token is worth.
+    pub async fn verify_user_token(&self, lane: &Arc<Lane>) -> Answered<TokenState> {
+        let client = self.client(lane);
+        let answer = client.user_api_tokens_verify_token().await;
+        conclude(&client, answer).and_then(|answer| token_state(answer.result))
+    }
+
+    /// Asks what an account's own token is worth.
+    pub async fn verify_account_token(
+        &self,
+        lane: &Arc<Lane>,
+        account_id: &str,
+    ) -> Answered<TokenState> {
+        let account = match types::AccountId::try_from(account_id) {
+            Ok(id) => id,
+            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+        };
+        let client = self.client(lane);
+        let answer = client.account_api_tokens_verify_token(&account).await;
+        conclude(&client, answer).and_then(|answer| token_state(answer.result))
+    }
+
+    /// Reads an account's name and id.
+    pub async fn get_account(&self, lane: &Arc<Lane>, account_id: &str) -> Answered<ApiAccount> {
+        let account = match types::AccountId::try_from(account_id) {
+            Ok(id) => id,
+            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+        };
+        let client = self.client(lane);
+        let answer = client.accounts_account_details(&account).await;
+        conclude(&client, answer).and_then(|one| one.result.ok_or_else(|| no_result("an account")))
     }
 
     /// Lists every account that the token can list, page by page until a page brings nothing new.
@@ -274,6 +415,77 @@ impl Api {
             }
         }
         listing.finish("the organization's list of accounts")
+    }
+}
+
+/// A connector to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConnector {
+    /// The e-mail domain.
+    pub email_domain: String,
+    /// Whether Cloudflare begins to look for the TXT record at once.
+    pub begin_verification: bool,
+    /// Whether users are shown the FedRAMP text at login.
+    pub use_fedramp_language: bool,
+}
+
+/// What is to be changed of a connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectorChange {
+    /// Whether members sign in through their identity provider.
+    pub enabled: Option<bool>,
+    /// Whether users are shown the FedRAMP text at login.
+    pub use_fedramp_language: Option<bool>,
+}
+
+/// What a token is worth, as the API says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenState {
+    /// `active`, `disabled`, `expired`, or a word that nobody documents.
+    pub status: String,
+    /// Until when, as it came.
+    pub expires_on: Option<String>,
+}
+
+fn token_state(result: Option<types::TokenStatus>) -> Result<TokenState, ReadError> {
+    let state = result.ok_or_else(|| no_result("the token's state"))?;
+    let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
+    Ok(TokenState {
+        status: text(state.status).unwrap_or_else(|| "unknown".to_owned()),
+        expires_on: text(state.expires_on),
+    })
+}
+
+fn ids(
+    account_id: &str,
+    connector_id: &str,
+) -> Result<(types::AccountId, types::SsoConnectorId), ReadError> {
+    let invalid = |error: types::error::ConversionError, what: &str| {
+        ReadError::new(
+            ErrorKind::InvalidId,
+            format!("{what} has 32 characters: {error}"),
+        )
+    };
+    let account =
+        types::AccountId::try_from(account_id).map_err(|error| invalid(error, "an account id"))?;
+    let connector = types::SsoConnectorId::try_from(connector_id)
+        .map_err(|error| invalid(error, "a connector id"))?;
+    Ok((account, connector))
+}
+
+/// The connector in a result that is one, or a list that holds it.
+fn one_of(result: Value, connector_id: &str) -> Option<Connector> {
+    let of_value = |value: Value| serde_json::from_value::<Connector>(value).ok();
+    match result {
+        Value::Array(items) => {
+            let mut connectors: Vec<_> = items.into_iter().filter_map(of_value).collect();
+            let same =
+                |connector: &Connector| connector.id.known().is_some_and(|id| id == connector_id);
+            let at = connectors.iter().position(same)?;
+            Some(connectors.swap_remove(at))
+        }
+        Value::Null => None,
+        other => of_value(other),
     }
 }
 

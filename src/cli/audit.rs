@@ -1,30 +1,27 @@
 //! `cf-sso-audit audit`: collect, judge, report.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::connection::{ConnectionArgs, token_of_variable};
+use super::connection::ConnectionArgs;
 use super::destination::Destination;
+use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
-use super::values::{parse_mode, rate_text};
-use super::{Failure, exit, print, summary};
+use super::tokens::Tokens;
+use super::values::rate_text;
+use super::{Failure, exit, print};
 use crate::accounts::{AccountList, AskedAccount, parse_accounts_file};
-use crate::api::{Api, BaseUrl, Lane, ListedAccounts, Token};
-use crate::baseline::{self, Baseline};
+use crate::api::{Api, BaseUrl, ListedAccounts};
+use crate::baseline;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
 use crate::evidence::{
     self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader,
 };
 use crate::file_mode::FileMode;
-use crate::policy::Policy;
-use crate::report::html::template::PageTemplate;
-use crate::report::{self, Dialect, FORMATS, FormatSpec, ReportError, Settings};
-use crate::rules::Severity;
 use crate::simulator::{self, World};
 use crate::text::count;
 
@@ -83,103 +80,24 @@ struct AccountsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Judgement")]
-struct JudgementArgs {
-    /// The run to compare with, or none; else the newest complete one under --output
-    #[arg(long, value_name = "RUN_DIR|none")]
-    baseline: Option<String>,
-    /// Exit with 10 where an open finding is at least this bad
-    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
-    fail_on: FailOn,
-}
-
-/// The least severity that fails a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FailOn {
-    Never,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl FailOn {
-    fn severity(self) -> Option<Severity> {
-        match self {
-            Self::Never => None,
-            Self::Low => Some(Severity::Low),
-            Self::Medium => Some(Severity::Medium),
-            Self::High => Some(Severity::High),
-            Self::Critical => Some(Severity::Critical),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 struct ReportArgs {
     /// The folder that holds the runs; this one gets DIR/<UTC start>/, and DIR/latest points to the newest complete one
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     output: PathBuf,
-    /// What to write, separated by commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = default_formats(), value_parser = format_names())]
-    format: Vec<String>,
-    /// How CSV is written: excel has a BOM, commas and CRLF, and guards text that a spreadsheet would take for a formula,
-    /// number or date with a leading '; plain has none of these
-    #[arg(long, value_enum, default_value_t = DialectArg::Excel, value_name = "DIALECT")]
-    csv_dialect: DialectArg,
-    /// Who may read the files: 0600 only you, 0640 your group too
-    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
-    output_mode: u32,
+    #[command(flatten)]
+    files: FilesArgs,
     /// Whether to show how it goes on
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     progress: When,
 }
 
-fn format_names() -> clap::builder::PossibleValuesParser {
-    FORMATS
-        .iter()
-        .map(|format| format.name)
-        .collect::<Vec<_>>()
-        .into()
-}
-
-fn default_formats() -> Vec<String> {
-    FORMATS
-        .iter()
-        .filter(|format| format.by_default)
-        .map(|format| format.name.to_owned())
-        .collect()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DialectArg {
-    Excel,
-    ExcelSemicolon,
-    Plain,
-}
-
-impl ReportArgs {
-    fn dialect(&self) -> Dialect {
-        match self.csv_dialect {
-            DialectArg::Excel => Dialect::Excel,
-            DialectArg::ExcelSemicolon => Dialect::ExcelSemicolon,
-            DialectArg::Plain => Dialect::Plain,
-        }
-    }
-
-    fn formats(&self) -> Vec<&'static FormatSpec> {
-        FORMATS
-            .iter()
-            .filter(|format| self.format.iter().any(|name| name == format.name))
-            .collect()
-    }
-}
-
 /// Runs the command.
 pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
-    let template = PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string()))?;
+    let template = args.report.files.template()?;
+    let policy = args.judgement.policy(args.accounts.demo)?;
+    args.judgement.check_baseline()?;
     // The simulated API lives as long as the run.
     let demo = if args.accounts.demo {
         Some(start_demo(clock).await?)
@@ -199,67 +117,42 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         &args.connection,
         demo.as_ref().map(simulator::Running::token),
     );
-    tokens.check(&run, &args.accounts)?;
+    run.check_tokens(&mut tokens, &args.accounts)?;
     let api = args.connection.api(base_url, clock)?;
     if run.writer.is_none() {
         run.begin(&args, &api, &mut tokens, clock, demo.is_some())
             .await?;
     }
     let outcome = run.collect(&args, &api, &mut tokens, quiet).await?;
-    let (destination, mut evidence) = match outcome {
+    let (destination, evidence) = match outcome {
         Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
         Collected::Whole(destination, evidence) => (destination, evidence),
     };
 
-    let header = evidence.header().clone();
-    let mut baseline = find_baseline(&args, &header.run_id)?;
-    let fail_on = args.judgement.fail_on.severity();
-    let (dialect, formats, mode) = (
-        args.report.dialect(),
-        args.report.formats(),
-        FileMode(args.report.output_mode),
-    );
-    let partial = destination.partial();
-    let now = header.started;
-    // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
-    let writing = tokio::task::spawn_blocking(move || -> Result<(u8, String), ReportError> {
-        let policy = Policy::default();
-        let settings = Settings {
-            policy: &policy,
-            now,
-            formats: &formats,
-            dialect,
-            template: &template,
-            mode,
-        };
-        let summary = report::write(
-            &partial,
-            &mut evidence,
-            &header,
-            baseline.as_mut(),
-            &settings,
-        )?;
-        let code = match fail_on {
-            _ if !summary.coverage.is_whole() => exit::INCOMPLETE,
-            Some(severity) if summary.reaches(severity, false) => exit::FINDINGS,
-            _ => exit::DONE,
-        };
-        Ok((code, summary::text(&summary)))
-    });
+    let baseline = args
+        .judgement
+        .baseline(evidence.header(), &args.report.output)?;
+    let judged = Judged {
+        directory: destination.partial(),
+        evidence,
+        baseline,
+        policy,
+        template,
+    };
     let written = tokio::select! {
-        written = writing => written,
+        written = judged.write(&args.judgement, &args.report.files) => written,
         () = asked_to_stop() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
             std::process::exit(i32::from(interrupted(&args, &destination)));
         }
     };
-    let (code, text) = written
-        .map_err(|error| {
-            Failure::failed(format!(
-                "the report was not written: {error}; this is a bug of this program"
-            ))
-        })?
-        .map_err(|error| report_failure(&error, &destination))?;
+    let (code, text) = written.map_err(|failure| {
+        let partial = destination.partial();
+        failure.hint(format!(
+            "the evidence is kept in {}: mend the cause, then run the same command with --resume",
+            partial.display()
+        ))
+    })?;
     let whole = destination.publish()?;
     if !quiet {
         print(&text)?;
@@ -269,16 +162,6 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         running.stop().await;
     }
     Ok(code)
-}
-
-fn report_failure(error: &ReportError, destination: &Destination) -> Failure {
-    let hint = match error {
-        ReportError::Baseline(_) => "give another run with --baseline, or --baseline none",
-        ReportError::Evidence(_) | ReportError::Write { .. } => {
-            "the evidence is kept: mend the cause, then run the same command with --resume"
-        }
-    };
-    Failure::failed(format!("{error} (run {})", destination.partial().display())).hint(hint)
 }
 
 fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
@@ -349,81 +232,6 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
         Some(partial) => Ok(Some(partial)),
         None => Err(Failure::usage(format!("there is no unfinished run in {}", output.display()))
             .hint("begin a new run without --resume, or give the folder of the unfinished one with --output")),
-    }
-}
-
-/// The run that this one is compared with.
-fn find_baseline(args: &AuditArgs, run_id: &str) -> Result<Option<Baseline>, Failure> {
-    match args.judgement.baseline.as_deref() {
-        Some("none") => Ok(None),
-        Some(path) => Baseline::open(Path::new(path)).map(Some).map_err(|error| {
-            Failure::failed(format!("the baseline cannot be read: {error}"))
-                .hint("--baseline takes the directory of a complete run, or none; the evidence of this run is kept for --resume")
-        }),
-        None => {
-            let newest = baseline::newest_complete(&args.report.output, run_id);
-            let found = newest.unwrap_or_else(|error| {
-                tracing::warn!("no baseline: cannot look for earlier runs in {}: {error}", args.report.output.display());
-                None
-            });
-            Ok(found.and_then(|run| match Baseline::open(&run) {
-                Ok(baseline) => Some(baseline),
-                Err(error) => {
-                    tracing::warn!("no baseline: {error}");
-                    None
-                }
-            }))
-        }
-    }
-}
-
-/// The tokens of the run, each read once, each with its lane.
-struct Tokens<'a> {
-    connection: &'a ConnectionArgs,
-    /// Of the demo, which needs none of the user's.
-    given: Option<Token>,
-    lanes: HashMap<String, Arc<Lane>>,
-}
-
-impl<'a> Tokens<'a> {
-    fn new(connection: &'a ConnectionArgs, given: Option<&str>) -> Self {
-        Self {
-            connection,
-            given: given.and_then(|text| Token::parse("the demo", text).ok()),
-            lanes: HashMap::new(),
-        }
-    }
-
-    /// Reads every token that will be needed, so that a missing one is told before any request.
-    fn check(&mut self, run: &Run, accounts: &AccountsArgs) -> Result<(), Failure> {
-        if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
-            self.lane("")?;
-        }
-        for account in run.accounts().iter().filter(|account| account.is_valid()) {
-            self.lane(&account.token_env)?;
-        }
-        Ok(())
-    }
-
-    /// The lane of the token that a variable holds, or of the default token where none is named. Two variables that
-    /// hold the same token share its lane, as they share its limit.
-    fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, Failure> {
-        if let Some(lane) = self.lanes.get(variable) {
-            return Ok(Arc::clone(lane));
-        }
-        let (name, token) = match (variable, &self.given) {
-            ("", Some(token)) => ("the demo".to_owned(), token.clone()),
-            ("", None) => self.connection.token()?,
-            (variable, _) => (variable.to_owned(), token_of_variable(variable)?),
-        };
-        let same = self
-            .lanes
-            .values()
-            .find(|lane| lane.has(&token))
-            .map(Arc::clone);
-        let lane = same.unwrap_or_else(|| self.connection.lane(&name, token));
-        self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
-        Ok(lane)
     }
 }
 
@@ -520,6 +328,21 @@ impl Run {
             .hint("an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"))
     }
 
+    /// Reads every token that will be needed, so that a missing one is told before any request.
+    fn check_tokens(
+        &self,
+        tokens: &mut Tokens<'_>,
+        accounts: &AccountsArgs,
+    ) -> Result<(), Failure> {
+        if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
+            tokens.lane("")?;
+        }
+        for account in self.accounts().iter().filter(|account| account.is_valid()) {
+            tokens.lane(&account.token_env)?;
+        }
+        Ok(())
+    }
+
     fn accounts(&self) -> &[AskedAccount] {
         match &self.writer {
             Some(writer) => &writer.header().accounts,
@@ -592,7 +415,7 @@ impl Run {
         clock: Clock,
         demo: bool,
     ) -> Result<(), Failure> {
-        let mode = FileMode(args.report.output_mode);
+        let mode = FileMode(args.report.files.output_mode);
         let started = clock.now();
         let destination = Destination::create(&args.report.output, started, mode)?;
         let gaps = match self.list(args, api, tokens).await {
@@ -709,7 +532,7 @@ impl Run {
         let done = (0..total)
             .filter(|&position| writer.is_read(position))
             .count();
-        let distinct = tokens.lanes.values().cloned().collect();
+        let distinct = tokens.lanes();
         let mut progress = Progress::new(
             args.report.progress,
             quiet,
@@ -718,8 +541,11 @@ impl Run {
             total,
             done,
         );
+        let began = std::time::Instant::now();
         let end = collect(api, &lanes, &mut writer, &mut progress, asked_to_stop()).await;
         progress.finish();
+        let (seconds, requests) = (began.elapsed().as_secs_f64(), api.gate().sent());
+        tracing::info!(seconds, requests, "collected");
         match end.map_err(|error| evidence_failure(&error, &destination))? {
             End::Interrupted => Ok(Collected::Interrupted(destination)),
             End::Done => {
@@ -748,7 +574,8 @@ fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure
     ))
 }
 
-fn listing_failure(what: &str, error: &ReadError) -> Failure {
+/// Why a list of accounts could not be had, with what to do about it.
+pub fn listing_failure(what: &str, error: &ReadError) -> Failure {
     let code = error
         .code
         .as_ref()

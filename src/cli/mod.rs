@@ -5,15 +5,24 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod accounts;
 mod audit;
 mod connection;
+mod connector;
 mod destination;
+mod diff;
+mod doctor;
 mod failure;
+mod fix;
+mod judgement;
 mod logging;
 mod progress;
+mod render;
 mod rules;
+mod schema;
 mod simulate;
 mod summary;
+mod tokens;
 mod values;
 
 pub use failure::Failure;
@@ -84,7 +93,14 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     Audit(Box<audit::AuditArgs>),
+    Render(Box<render::RenderArgs>),
+    Diff(diff::DiffArgs),
+    Fix(Box<fix::FixArgs>),
+    Connector(Box<connector::ConnectorArgs>),
+    Accounts(Box<accounts::AccountsArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
     Rules(rules::RulesArgs),
+    Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
 }
 
@@ -109,7 +125,14 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     let quiet = cli.output.quiet;
     match cli.command {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
+        Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
+        Command::Diff(args) => diff::run(&args),
+        Command::Fix(args) => runtime()?.block_on(fix::run(*args)),
+        Command::Connector(args) => runtime()?.block_on(connector::run(*args)),
+        Command::Accounts(args) => runtime()?.block_on(accounts::run(*args)),
+        Command::Doctor(args) => runtime()?.block_on(doctor::run(*args)),
         Command::Rules(args) => rules::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
 }

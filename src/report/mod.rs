@@ -407,14 +407,7 @@ pub fn write<'a>(
         source,
     };
     let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
-    let made = make(
-        &staging,
-        evidence,
-        header,
-        baseline,
-        settings,
-        &write_error,
-    );
+    let made = make(&staging, evidence, header, baseline, settings, &write_error);
     match made {
         Ok(summary) => {
             let names = FORMATS
@@ -487,13 +480,8 @@ fn departed(header: &RunHeader, baseline: &mut Baseline) -> Result<Vec<Change>, 
         .iter()
         .map(|account| account.id.as_str())
         .collect();
-    let ids: Vec<_> = baseline
-        .header()
-        .accounts
-        .iter()
-        .map(|account| account.id.clone())
-        .collect();
     let mut changes = Vec::new();
+    let ids = baseline.account_ids();
     for id in ids.iter().filter(|id| !asked.contains(id.as_str())) {
         if let Some(account) = baseline.account(id)? {
             changes.extend(compare_accounts(Some(account.side()), None));

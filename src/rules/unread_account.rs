@@ -2,7 +2,7 @@
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
 use super::{Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::{ErrorKind, Outcome};
+use crate::evidence::Outcome;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -32,7 +32,7 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
         .map(|code| format!(", code {code}"))
         .unwrap_or_default();
     vec![Hit {
-        remedy: Some(remedy(error.kind).to_owned()),
+        remedy: Some(error.kind.remedy().to_owned()),
         ..Hit::new(format!(
             "{outcome} ({}{code}): {}",
             error.kind.as_str(),
@@ -41,39 +41,11 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     }]
 }
 
-fn remedy(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidId => {
-            "Correct the account id: 32 hex digits, as in the dashboard's address."
-        }
-        ErrorKind::Auth => {
-            "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
-        }
-        ErrorKind::Forbidden => {
-            "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
-        }
-        ErrorKind::NotFound => "Check the account id; the account may be deleted.",
-        ErrorKind::RateLimited => "Run the audit again later, or with a lower `--rate`.",
-        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Connect => {
-            "Run the audit again; if it stays so, check the network and Cloudflare's status page."
-        }
-        ErrorKind::Malformed | ErrorKind::Api => {
-            "Read the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
-        }
-        ErrorKind::IncompleteList => {
-            "Read the account in the dashboard: the API answered only a part of its connectors."
-        }
-        ErrorKind::Interrupted => {
-            "Complete the run with `cf-sso-audit audit --resume`, or run the audit again."
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::Case;
     use super::*;
-    use crate::evidence::{AccountEvidence, ReadError};
+    use crate::evidence::{AccountEvidence, ErrorKind, ReadError};
     use serde_json::json;
 
     #[test]

@@ -6,15 +6,19 @@
 #   CHROMIUM        the browser (default /usr/bin/chromium)
 #   SCREENSHOTS     a directory to leave pictures and PDFs in, to be looked at (default: none)
 set -eu
-cd "$(dirname "$0")"
 for name in REPORT_DEMO REPORT_HOSTILE REPORT_LARGE; do
   eval "path=\${$name:-}"
   if [ ! -f "$path" ]; then
     echo "$name must name a report.html, and is '${path}'" >&2
     exit 2
   fi
+  export "$name=$(realpath "$path")"
 done
-for program in node npm pdftotext pdfinfo; do
+if [ -n "${SCREENSHOTS:-}" ]; then
+  SCREENSHOTS=$(realpath -m "$SCREENSHOTS")
+fi
+cd "$(dirname "$0")"
+for program in node npm pdftotext; do
   command -v "$program" >/dev/null || { echo "$program is not installed" >&2; exit 2; }
 done
 [ -x "${CHROMIUM:=/usr/bin/chromium}" ] || { echo "no browser at $CHROMIUM; set CHROMIUM" >&2; exit 2; }

@@ -689,5 +689,5 @@ fn an_unreadable_baseline_is_told_and_costs_nothing() {
         .args(ids(2))
         .run()
         .expect(0)
-        .says(&["no baseline", "ledger.jsonl line 1"]);
+        .says(&["cannot compare with", "ledger.jsonl line 1"]);
 }

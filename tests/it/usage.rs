@@ -104,18 +104,29 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_missing_baseline_is_told_and_the_evidence_kept() {
+fn a_missing_baseline_is_told_before_anything_is_asked() {
     let server = Server::start(|_| success(json!([])));
     audit(&server)
         .args(["--baseline", "nowhere", &id(1)])
         .run()
-        .expect(1)
-        .says(&["baseline", "nowhere", "--baseline takes", "--resume"]);
+        .expect(2)
+        .says(&["--baseline nowhere", "hint: ", "or give none"]);
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[test]
 fn help_has_examples() {
-    for subcommand in ["audit", "rules", "simulate"] {
+    for subcommand in [
+        "audit",
+        "render",
+        "diff",
+        "fix",
+        "connector",
+        "accounts",
+        "doctor",
+        "rules",
+        "simulate",
+    ] {
         let help = program(subcommand).arg("--help").run().expect(0).stdout;
         assert!(help.contains("Examples:"), "{subcommand}:\n{help}");
         assert!(

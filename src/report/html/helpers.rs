@@ -49,6 +49,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("bar", Box::new(bar));
     registry.register_helper("mark", Box::new(mark));
     registry.register_helper("goto", Box::new(goto));
+    registry.register_helper("ident", Box::new(ident));
     registry.register_helper("series", Box::new(Series));
     registry.register_helper("most", Box::new(Most));
     registry.register_helper("stack", Box::new(Stack));
@@ -252,25 +253,20 @@ fn cell(
     _: &mut RenderContext<'_, '_>,
     out: &mut dyn Output,
 ) -> HelperResult {
-    let (open, waived) = (count(h, 1)?, count(h, 2)?);
-    if open == 0 {
-        return Ok(match waived {
-            0 => out.write("<td>")?,
-            _ => out.write(&format!("<td class=\"waived\">({waived})"))?,
-        });
-    }
-    let severity = escape(text(h, 0)?);
-    Ok(out.write(&match waived {
-        0 => format!("<td class=\"{severity}\">{open}"),
-        _ => format!("<td class=\"{severity}\">{open} ({waived})"),
-    })?)
+    let cell = match (count(h, 1)?, count(h, 2)?) {
+        (0, 0) => "<td>".to_owned(),
+        (0, waived) => format!("<td class=\"waived\">({waived})"),
+        (open, 0) => format!("<td class=\"{}\">{open}", escape(text(h, 0)?)),
+        (open, waived) => format!("<td class=\"{}\">{open} ({waived})", escape(text(h, 0)?)),
+    };
+    Ok(out.write(&cell)?)
 }
 
 fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -306,7 +302,7 @@ fn mark(
 }
 
 /// `{{goto "connector" account_id connector_id}}`: a link to that row which shows the last part; where that is
-/// empty, an empty `<bdi>`, so that a cell always has the same number of values.
+/// empty, `no connector id` beside an empty `<bdi>`, so that a cell always has the same number of values.
 fn goto(
     h: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -316,12 +312,33 @@ fn goto(
 ) -> HelperResult {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        return Ok(out.write("<bdi></bdi>")?);
+        return Ok(out.write(&no_id(text(h, 0)?))?);
     }
     Ok(out.write(&format!(
         "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
         escape(last)
     ))?)
+}
+
+/// `{{ident "connector" connector_id}}`: the id without a link, for tables where a link's bytes would not pay.
+fn ident(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (kind, id) = (text(h, 0)?, text(h, 1)?);
+    Ok(out.write(&if id.is_empty() {
+        no_id(kind)
+    } else {
+        format!("<code><bdi>{}</bdi></code>", escape(id))
+    })?)
+}
+
+/// What stands where an id is empty. The empty value keeps its place among those of the cell.
+fn no_id(kind: &str) -> String {
+    format!("<bdi></bdi><small>no {} id</small>", escape(kind))
 }
 
 /// The anchor that the parameters spell, and the last of them.
@@ -748,12 +765,12 @@ mod tests {
         }
         assert_eq!(
             rendered(
-                "{{goto \"connector\" a c}}{{goto \"connector\" a none}}",
+                "{{goto \"connector\" a c}}{{goto \"connector\" a none}}{{ident \"connector\" c}}{{ident \"connector\" none}}",
                 &json!({ "a": "x", "c": "<b>", "none": "" })
             )
             .unwrap(),
             format!(
-                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi>",
+                "<a href=\"#connector-x-_b_-{}\"><bdi>&lt;b&gt;</bdi></a><bdi></bdi><small>no connector id</small><code><bdi>&lt;b&gt;</bdi></code><bdi></bdi><small>no connector id</small>",
                 "507ca5a2"
             ),
         );

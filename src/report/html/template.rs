@@ -393,8 +393,8 @@ mod tests {
             sections,
             [
                 "verdict",
-                "numbers",
                 "changes",
+                "numbers",
                 "unverified",
                 "disabled",
                 "fedramp",

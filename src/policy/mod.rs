@@ -1,5 +1,10 @@
 //! What the user expects of the accounts, and what is waived until when.
 
+mod read;
+pub mod written;
+
+pub use read::{PolicyError, Problem};
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};

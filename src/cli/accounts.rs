@@ -1,0 +1,65 @@
+//! `cf-sso-audit accounts`: the accounts that the token can list.
+
+use clap::Args;
+
+use super::connection::ConnectionArgs;
+use super::{Failure, exit, print};
+use crate::clock::Clock;
+
+/// List the accounts that the token can list, as a CSV that --accounts-file takes
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Keep the list, edit it, audit by it:
+      cf-sso-audit accounts > accounts.csv
+      cf-sso-audit audit --accounts-file accounts.csv")]
+pub struct AccountsArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Those of an organization
+    #[arg(long, value_name = "ID")]
+    organization: Option<String>,
+}
+
+/// Runs the command.
+pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
+    let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let base_url = args.connection.base_url()?;
+    let (name, token) = args.connection.token()?;
+    let lane = args.connection.lane(&name, token);
+    let api = args.connection.api(base_url, clock)?;
+    let (what, listed) = match &args.organization {
+        Some(id) => (
+            format!("the accounts of organization {id}"),
+            api.list_organization(&lane, id).await,
+        ),
+        None => (
+            "the token's accounts".to_owned(),
+            api.list_accounts(&lane).await,
+        ),
+    };
+    let listed = listed.map_err(|error| super::audit::listing_failure(&what, &error))?;
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut write = |record: [&str; 2]| {
+        csv.write_record(record)
+            .map_err(|error| Failure::failed(error.to_string()))
+    };
+    write(["account_id", "account_name"])?;
+    for account in &listed.accounts {
+        // A line break in a name would still be CSV, and no longer a line for a person.
+        let on_one_line: String = account
+            .name
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        write([&account.id, &on_one_line])?;
+    }
+    let bytes = csv
+        .into_inner()
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    print(&String::from_utf8_lossy(&bytes))?;
+    if listed.gaps.is_empty() {
+        return Ok(exit::DONE);
+    }
+    Err(Failure::new(exit::INCOMPLETE, listed.gaps.join("\n")))
+}

@@ -1,0 +1,192 @@
+//! `cf-sso-audit diff OLD NEW`: what changed between two runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Failure, exit, print};
+use crate::baseline::{Baseline, BaselineAccount};
+use crate::compare::{Change, ChangeKind, compare_accounts};
+use crate::evidence::Outcome;
+use crate::text::count;
+
+/// Say what changed between two runs; exit with 0 where nothing did, with 10 where something did
+///
+/// What was not read whole in both runs is not compared: none of it is new, resolved, added or removed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  What changed since the run of 20 November:
+      cf-sso-audit diff reports/20261120T230000Z reports/latest
+  The same for a program:
+      cf-sso-audit diff reports/20261120T230000Z reports/latest --json")]
+pub struct DiffArgs {
+    /// The directory of the earlier run
+    old_run: PathBuf,
+    /// The directory of the later run
+    new_run: PathBuf,
+    /// Write JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What changed, and how much was compared.
+struct Difference {
+    old: String,
+    new: String,
+    compared: usize,
+    not_compared: usize,
+    changes: Vec<Change>,
+}
+
+/// Runs the command.
+pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
+    let difference = compare(&args.old_run, &args.new_run)?;
+    print(&if args.json {
+        json_text(&difference)
+    } else {
+        text(&difference)
+    })?;
+    Ok(if difference.changes.is_empty() {
+        exit::DONE
+    } else {
+        exit::FINDINGS
+    })
+}
+
+fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
+    let unreadable = |error: crate::baseline::BaselineError| {
+        Failure::usage(format!("a run cannot be read: {error}"))
+            .hint("give the directories of two complete runs")
+    };
+    let (mut old, mut new) = (
+        Baseline::open(old).map_err(unreadable)?,
+        Baseline::open(new).map_err(unreadable)?,
+    );
+    let mut difference = Difference {
+        old: old.header().run_id.clone(),
+        new: new.header().run_id.clone(),
+        compared: 0,
+        not_compared: 0,
+        changes: Vec::new(),
+    };
+    let mut ids = new.account_ids();
+    let gone = old
+        .account_ids()
+        .into_iter()
+        .filter(|id| !ids.contains(id))
+        .collect::<Vec<_>>();
+    ids.extend(gone);
+    for id in ids {
+        let (before, now) = (
+            old.account(&id).map_err(unreadable)?,
+            new.account(&id).map_err(unreadable)?,
+        );
+        let read = |account: &Option<BaselineAccount>| {
+            account
+                .as_ref()
+                .is_some_and(|account| account.evidence.outcome == Outcome::Read)
+        };
+        *(if read(&before) && read(&now) {
+            &mut difference.compared
+        } else {
+            &mut difference.not_compared
+        }) += 1;
+        let changes = compare_accounts(
+            before.as_ref().map(BaselineAccount::side),
+            now.as_ref().map(BaselineAccount::side),
+        );
+        difference.changes.extend(changes);
+    }
+    Ok(difference)
+}
+
+fn counts(difference: &Difference) -> BTreeMap<ChangeKind, usize> {
+    difference
+        .changes
+        .iter()
+        .fold(BTreeMap::new(), |mut counts, change| {
+            *counts.entry(change.kind).or_default() += 1;
+            counts
+        })
+}
+
+fn text(difference: &Difference) -> String {
+    let Difference { old, new, .. } = difference;
+    let mut text = format!(
+        "From {old} to {new}: {} compared",
+        count(difference.compared, "account")
+    );
+    if difference.not_compared > 0 {
+        let _ = write!(
+            text,
+            ", {} not read whole in both runs and not compared",
+            difference.not_compared
+        );
+    }
+    text.push('\n');
+    if difference.changes.is_empty() {
+        text.push_str("Nothing changed.\n");
+        return text;
+    }
+    for (kind, number) in counts(difference) {
+        let _ = writeln!(text, "  {number} {}", kind.label());
+    }
+    let mut account = None;
+    for change in &difference.changes {
+        if account != Some(&change.account_id) {
+            account = Some(&change.account_id);
+            let name = if change.account_name.is_empty() {
+                String::new()
+            } else {
+                format!("  {}", change.account_name)
+            };
+            let _ = writeln!(text, "\n{}{name}", printable(&change.account_id));
+        }
+        let subject = if change.email_domain.is_empty() {
+            &change.connector_id
+        } else {
+            &change.email_domain
+        };
+        let arrow = match (change.from.is_empty(), change.to.is_empty()) {
+            (false, false) => format!(": {} -> {}", change.from, change.to),
+            (true, false) => format!(": {}", change.to),
+            (false, true) => format!(": was {}", change.from),
+            (true, true) => String::new(),
+        };
+        let line = format!(
+            "  {:19} {subject} {}{arrow}",
+            change.kind.as_str(),
+            change.what
+        );
+        let _ = writeln!(text, "{}", printable(&line));
+    }
+    text
+}
+
+/// Text that does nothing to a terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn json_text(difference: &Difference) -> String {
+    let counts: BTreeMap<_, _> = counts(difference)
+        .into_iter()
+        .map(|(kind, number)| (kind.as_str(), number))
+        .collect();
+    let value = json!({
+        "schema": "cf-sso-audit/diff/v1",
+        "old_run": difference.old,
+        "new_run": difference.new,
+        "accounts_compared": difference.compared,
+        "accounts_not_compared": difference.not_compared,
+        "counts": counts,
+        "changes": difference.changes,
+    });
+    format!("{value:#}\n")
+}

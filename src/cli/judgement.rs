@@ -1,0 +1,300 @@
+//! By what evidence is judged and how the report is written: what `audit` and `render` share, so that a report can
+//! be made again, byte for byte.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+
+use super::values::parse_mode;
+use super::{Failure, exit, summary};
+use crate::baseline::{self, Baseline};
+use crate::clock::{self, Clock};
+use crate::evidence::{Evidence, RunHeader};
+use crate::file_mode::FileMode;
+use crate::policy::Policy;
+use crate::report::html::template::PageTemplate;
+use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
+use crate::rules::Severity;
+
+/// The policy by which the demo is judged, where no other is given.
+const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
+
+/// By what evidence is judged.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Judgement")]
+pub struct JudgementArgs {
+    /// What is expected of the accounts, and what is waived until when (TOML; see policy.example.toml)
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The run to compare with, or none; else the newest complete one under --output
+    #[arg(long, value_name = "RUN_DIR|none")]
+    baseline: Option<String>,
+    /// Exit with 10 where an open finding is at least this bad
+    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// Exit with 10 where an open finding is at least this bad and was not in the baseline
+    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
+    fail_on_new: FailOn,
+}
+
+/// The least severity that fails a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Never,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl FailOn {
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Never => None,
+            Self::Low => Some(Severity::Low),
+            Self::Medium => Some(Severity::Medium),
+            Self::High => Some(Severity::High),
+            Self::Critical => Some(Severity::Critical),
+        }
+    }
+}
+
+/// How the report is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Report")]
+pub struct FilesArgs {
+    /// What to write, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = default_formats(), value_parser = format_names())]
+    format: Vec<String>,
+    /// How CSV is written: excel has a BOM, commas and CRLF, and guards text that a spreadsheet would take for a formula,
+    /// number or date with a leading '; plain has none of these
+    #[arg(long, value_enum, default_value_t = DialectArg::Excel, value_name = "DIALECT")]
+    csv_dialect: DialectArg,
+    /// A folder with templates of your own for report.html; what it lacks is the built-in one's
+    #[arg(long, value_name = "DIR")]
+    template: Option<PathBuf>,
+    /// Who may read the files: 0600 only you, 0640 your group too
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
+    pub output_mode: u32,
+}
+
+fn format_names() -> clap::builder::PossibleValuesParser {
+    FORMATS
+        .iter()
+        .map(|format| format.name)
+        .collect::<Vec<_>>()
+        .into()
+}
+
+fn default_formats() -> Vec<String> {
+    let by_default = FORMATS.iter().filter(|format| format.by_default);
+    by_default.map(|format| format.name.to_owned()).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DialectArg {
+    Excel,
+    ExcelSemicolon,
+    Plain,
+}
+
+impl FilesArgs {
+    fn dialect(&self) -> Dialect {
+        match self.csv_dialect {
+            DialectArg::Excel => Dialect::Excel,
+            DialectArg::ExcelSemicolon => Dialect::ExcelSemicolon,
+            DialectArg::Plain => Dialect::Plain,
+        }
+    }
+
+    fn formats(&self) -> Vec<&'static FormatSpec> {
+        let asked = |format: &&FormatSpec| self.format.iter().any(|name| name == format.name);
+        FORMATS.iter().filter(asked).collect()
+    }
+
+    /// What the page is made of, checked before anything is collected.
+    pub fn template(&self) -> Result<PageTemplate, Failure> {
+        match &self.template {
+            None => PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string())),
+            Some(dir) => PageTemplate::from_dir(dir).map_err(|error| {
+                Failure::usage(format!("--template {}: {error}", dir.display()))
+                    .hint("templates/README.md says what a template may hold")
+            }),
+        }
+    }
+}
+
+impl JudgementArgs {
+    /// See [`policy_of`].
+    pub fn policy(&self, demo: bool) -> Result<Policy, Failure> {
+        policy_of(self.policy.as_deref(), demo)
+    }
+
+    /// The run to compare with: the one that was asked for, else the newest complete one of the same API before this run.
+    pub fn baseline(&self, header: &RunHeader, output: &Path) -> Result<Option<Baseline>, Failure> {
+        match self.baseline.as_deref() {
+            Some("none") => Ok(None),
+            Some(path) => Baseline::open(Path::new(path)).map(Some).map_err(|error| {
+                Failure::usage(format!("--baseline {path} cannot be read: {error}"))
+                    .hint("--baseline takes the directory of a complete run, or none")
+            }),
+            None => Ok(newest_of_the_same_api(header, output)),
+        }
+    }
+
+    /// Checks that a baseline that was asked for can be read, before anything is collected.
+    pub fn check_baseline(&self) -> Result<(), Failure> {
+        match self.baseline.as_deref() {
+            None | Some("none") => Ok(()),
+            Some(path) => {
+                let found = Path::new(path).join(baseline::FILE_NAME).is_file();
+                let missing = || {
+                    Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {}", baseline::FILE_NAME))
+                        .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none")
+                };
+                found.then_some(()).ok_or_else(missing)
+            }
+        }
+    }
+}
+
+/// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
+pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
+    let usage = |error: crate::policy::PolicyError| {
+        Failure::usage(error.to_string()).hint(
+            "`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one",
+        )
+    };
+    match path {
+        Some(path) => {
+            let name = path.display().to_string();
+            let bytes = std::fs::read(path).map_err(|error| {
+                Failure::usage(format!("cannot read the policy {name}: {error}"))
+            })?;
+            Policy::parse(&name, &bytes).map_err(usage)
+        }
+        None if demo => {
+            Policy::parse("the demo's own policy", DEMO_POLICY.as_bytes()).map_err(usage)
+        }
+        None => Ok(Policy::default()),
+    }
+}
+
+fn newest_of_the_same_api(header: &RunHeader, output: &Path) -> Option<Baseline> {
+    let runs = baseline::complete_before(output, &header.run_id).unwrap_or_else(|error| {
+        tracing::warn!(
+            "no baseline: cannot look for earlier runs in {}: {error}",
+            output.display()
+        );
+        Vec::new()
+    });
+    for run in runs {
+        match Baseline::open(&run) {
+            // Demos listen on another port each time.
+            Ok(found) if found.header().demo && header.demo => return Some(found),
+            Ok(found)
+                if !found.header().demo
+                    && !header.demo
+                    && found.header().base_url == header.base_url =>
+            {
+                return Some(found);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("cannot compare with {}: {error}", run.display()),
+        }
+    }
+    None
+}
+
+/// Evidence with all that it is judged by.
+pub struct Judged {
+    /// Where the report goes.
+    pub directory: PathBuf,
+    /// What was seen.
+    pub evidence: Box<Evidence>,
+    /// The run to compare with.
+    pub baseline: Option<Baseline>,
+    /// What is expected and waived.
+    pub policy: Policy,
+    /// What the page is made of.
+    pub template: PageTemplate,
+}
+
+impl Judged {
+    /// Judges, and writes the report; the exit code and the summary for people.
+    pub async fn write(
+        mut self,
+        judgement: &JudgementArgs,
+        files: &FilesArgs,
+    ) -> Result<(u8, String), Failure> {
+        let (fail_on, fail_on_new) = (
+            judgement.fail_on.severity(),
+            judgement.fail_on_new.severity(),
+        );
+        let (formats, dialect, mode) = (
+            files.formats(),
+            files.dialect(),
+            FileMode(files.output_mode),
+        );
+        let header = self.evidence.header().clone();
+        let now = judged_at(&header)?;
+        // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
+        let writing = tokio::task::spawn_blocking(move || {
+            let settings = Settings {
+                policy: &self.policy,
+                now,
+                formats: &formats,
+                dialect,
+                template: &self.template,
+                mode,
+            };
+            let began = std::time::Instant::now();
+            let summary = report::write(
+                &self.directory,
+                &mut self.evidence,
+                &header,
+                self.baseline.as_mut(),
+                &settings,
+            )?;
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(seconds, "judged and written");
+            let reached = |severity: Option<Severity>, new| {
+                severity.is_some_and(|severity| summary.reaches(severity, new))
+            };
+            let code = if !summary.coverage.is_whole() {
+                exit::INCOMPLETE
+            } else if reached(fail_on, false) || reached(fail_on_new, true) {
+                exit::FINDINGS
+            } else {
+                exit::DONE
+            };
+            Ok((code, summary::text(&summary)))
+        });
+        writing
+            .await
+            .map_err(|error| {
+                Failure::failed(format!(
+                    "the report was not written: {error}; this is a bug of this program"
+                ))
+            })?
+            .map_err(|error: report::ReportError| Failure::failed(error.to_string()))
+    }
+}
+
+/// The moment up to which ages count: the clock that is given, else the run's start, so that the same evidence gives
+/// the same report whenever it is judged.
+fn judged_at(header: &RunHeader) -> Result<DateTime<Utc>, Failure> {
+    let clock = Clock::from_environment().map_err(Failure::usage)?;
+    if clock.is_fixed() && clock.now() < header.started {
+        tracing::warn!(
+            "{} fixes the clock before the run's own start: ages are counted from there",
+            clock::VARIABLE
+        );
+    }
+    Ok(if clock.is_fixed() {
+        clock.now()
+    } else {
+        header.started
+    })
+}
