@@ -242,7 +242,7 @@ fn a_success_between_pauses_begins_the_counting_again() {
     // Every other request is refused: far more than three pauses, never two in a row.
     let count = std::sync::atomic::AtomicUsize::new(0);
     let server = Server::start(move |_| {
-        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0 {
+        if count.fetch_xor(1, std::sync::atomic::Ordering::Relaxed) == 0 {
             throttled()
         } else {
             success(json!([]))
