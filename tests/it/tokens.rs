@@ -67,7 +67,7 @@ fn tokens_have_lanes_of_their_own() {
             success(json!([]))
         }
     });
-    let csv: String = (1..=20)
+    let csv: String = (1..=10)
         .map(|n| format!("{},{}\n", id(n), if n == 1 { "TOKEN_A" } else { "TOKEN_B" }))
         .collect();
     audit(&server)
