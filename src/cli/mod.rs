@@ -22,6 +22,7 @@ mod render;
 mod rules;
 mod schema;
 mod simulate;
+mod stop;
 mod summary;
 mod tokens;
 mod values;
