@@ -20,6 +20,7 @@ mod harness;
 mod html_page;
 mod pacing;
 mod retries;
+mod schemas;
 mod server;
 mod spec;
 mod tokens;
