@@ -135,10 +135,7 @@ impl JudgementArgs {
     pub fn baseline(&self, header: &RunHeader, output: &Path) -> Result<Option<Baseline>, Failure> {
         match self.baseline.as_deref() {
             Some("none") => Ok(None),
-            Some(path) => Baseline::open(Path::new(path)).map(Some).map_err(|error| {
-                Failure::usage(format!("--baseline {path} cannot be read: {error}"))
-                    .hint("--baseline takes the directory of a complete run, or none")
-            }),
+            Some(path) => asked_for(path).map(Some),
             None => Ok(newest_of_the_same_api(header, output)),
         }
     }
@@ -147,16 +144,23 @@ impl JudgementArgs {
     pub fn check_baseline(&self) -> Result<(), Failure> {
         match self.baseline.as_deref() {
             None | Some("none") => Ok(()),
-            Some(path) => {
-                let found = Path::new(path).join(baseline::FILE_NAME).is_file();
-                let missing = || {
-                    Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {}", baseline::FILE_NAME))
-                        .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none")
-                };
-                found.then_some(()).ok_or_else(missing)
-            }
+            Some(path) => asked_for(path).map(drop),
         }
     }
+}
+
+/// The baseline that was asked for by its directory.
+fn asked_for(path: &str) -> Result<Baseline, Failure> {
+    let run = Path::new(path);
+    if !run.join(baseline::FILE_NAME).is_file() {
+        let name = baseline::FILE_NAME;
+        return Err(Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {name}"))
+            .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none"));
+    }
+    Baseline::open(run).map_err(|error| {
+        Failure::usage(format!("--baseline {path} cannot be read: {error}"))
+            .hint("--baseline takes the directory of a complete run, or none")
+    })
 }
 
 /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.

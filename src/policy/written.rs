@@ -53,6 +53,7 @@ pub struct WrittenThresholds {
 #[serde(deny_unknown_fields)]
 pub struct WrittenDefaults {
     /// Which FedRAMP text is expected at login; "any" unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "fedramp_schema")]
     pub fedramp: Option<String>,
 }
@@ -65,6 +66,7 @@ pub struct WrittenAccount {
     #[schemars(regex(pattern = "^[0-9a-fA-F]{32}$"))]
     pub id: String,
     /// Which FedRAMP text it is expected to show; the default's unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "fedramp_schema")]
     pub fedramp: Option<String>,
     /// Who answers for it.

@@ -34,6 +34,22 @@ pub fn ids(count: usize) -> Vec<String> {
     (1..=count).map(id).collect()
 }
 
+/// A moment as `SOURCE_DATE_EPOCH` takes it.
+pub fn epoch(moment: &str) -> String {
+    let moment: chrono::DateTime<chrono::Utc> = moment.parse().unwrap();
+    moment.timestamp().to_string()
+}
+
+/// The moment so many days after [`NOW`].
+pub fn days_later(days: i64) -> String {
+    (NOW.parse::<i64>().unwrap() + days * 86_400).to_string()
+}
+
+/// The id of the made-up connector with a number.
+pub fn connector_id(number: usize) -> String {
+    format!("c0{number:030x}")
+}
+
 /// A connector about which no rule has anything to say.
 pub fn connector(number: usize, domain: &str) -> Value {
     json!({
@@ -158,6 +174,12 @@ impl Program {
         let path = self.dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         path
+    }
+
+    /// Names a policy that holds this. Its path is relative, so that messages are the same everywhere.
+    pub fn policy(self, text: &str) -> Self {
+        self.file("policy.toml", text);
+        self.args(["--policy", "policy.toml"])
     }
 
     /// Names an accounts file that holds this.
@@ -370,6 +392,25 @@ impl Outcome {
             );
         }
         self
+    }
+
+    /// Standard output holds all of these texts.
+    #[track_caller]
+    pub fn prints(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(
+                self.stdout.contains(text),
+                "{text:?} is not in:\n{}",
+                self.stdout
+            );
+        }
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn stdout_json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
     }
 
     /// The folder of all runs.

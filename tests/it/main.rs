@@ -9,19 +9,27 @@
 )]
 
 mod accounts;
+mod accounts_cmd;
 mod answers;
 mod audit;
+mod baselines;
+mod connectors;
 mod crashes;
 mod csv_files;
 mod determinism;
 mod docs;
+mod doctor;
 mod faults;
+mod fixes;
 mod harness;
 mod html_page;
 mod pacing;
+mod policies;
+mod rendering;
 mod retries;
 mod schemas;
 mod server;
 mod spec;
+mod summaries;
 mod tokens;
 mod usage;

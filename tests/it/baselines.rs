@@ -1,0 +1,721 @@
+//! Compared with last time: which run is the baseline, what changed since, what is carried along, and `diff`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::*;
+use crate::server::*;
+
+/// Runs of the same accounts, a day apart, in one folder.
+struct History {
+    dir: Rc<TempDir>,
+    server: Server,
+}
+
+type Accounts = Vec<(String, Value)>;
+
+impl History {
+    fn new() -> Self {
+        Self {
+            dir: Rc::new(tempfile::tempdir().unwrap()),
+            server: Server::of(Vec::new()),
+        }
+    }
+
+    /// The audit of a day, not begun yet. An account without connectors in the list is forbidden.
+    fn day(&self, day: i64, accounts: Accounts) -> Program {
+        let asked: Vec<_> = accounts.iter().map(|(id, _)| id.clone()).collect();
+        self.server.now(move |request| {
+            let found = accounts.iter().find(|(id, _)| id == request.account());
+            match found {
+                Some((_, Value::Null)) | None => {
+                    failure(403, 9109, "Unauthorized to access requested resource")
+                }
+                Some((_, connectors)) => success(connectors.clone()),
+            }
+        });
+        audit_in(&self.dir, &self.server)
+            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .args(asked)
+    }
+}
+
+fn disabled(number: usize, domain: &str) -> Value {
+    connector_with(number, domain, json!({"enabled": false}))
+}
+
+/// The changes as `changes.csv` has them, each in a line: kind, account's number, domain, what, from, to.
+fn changes(outcome: &Outcome) -> Vec<String> {
+    let rows = outcome.csv("changes.csv");
+    let in_json: Vec<Row> = serde_json::from_value(outcome.json()["changes"].clone()).unwrap();
+    let bare = |rows: Vec<Row>| -> Vec<Row> {
+        rows.into_iter()
+            .map(|row| {
+                row.into_iter()
+                    .map(|(key, value)| (key, value.trim_start_matches('\'').to_owned()))
+                    .collect()
+            })
+            .collect()
+    };
+    assert_eq!(bare(rows.clone()), bare(in_json), "both files say the same");
+    bare(rows).iter().map(line).collect()
+}
+
+fn line(row: &Row) -> String {
+    let number = usize::from_str_radix(&row["account_id"][2..], 16).unwrap();
+    format!(
+        "{} {number} {} {} [{}] [{}]",
+        row["kind"], row["email_domain"], row["what"], row["from"], row["to"]
+    )
+}
+
+fn ages(outcome: &Outcome) -> Vec<(String, String)> {
+    outcome
+        .csv("findings.csv")
+        .into_iter()
+        .map(|row| (row["change"].clone(), row["first_seen_utc"].clone()))
+        .collect()
+}
+
+fn baseline(outcome: &Outcome) -> Value {
+    outcome.json()["run"]["baseline"].clone()
+}
+
+fn said(change: &str, at: &str) -> (String, String) {
+    (change.to_owned(), at.to_owned())
+}
+
+/// What a change is called in both directions: two states of the accounts, and the changes there and back.
+struct Case {
+    name: &'static str,
+    before: Accounts,
+    after: Accounts,
+    there: &'static [&'static str],
+    back: &'static [&'static str],
+}
+
+fn cases() -> Vec<Case> {
+    let one = |connectors: Value| vec![(id(1), connectors)];
+    let changed = |fields: Value| {
+        (
+            one(json!([connector(1, "a.example")])),
+            one(json!([connector_with(1, "a.example", fields)])),
+        )
+    };
+    let case = |name, (before, after): (Accounts, Accounts), there, back| Case {
+        name,
+        before,
+        after,
+        there,
+        back,
+    };
+    vec![
+        case(
+            "nothing",
+            (
+                one(json!([disabled(1, "a.example")])),
+                one(json!([disabled(1, "a.example")])),
+            ),
+            &[],
+            &[],
+        ),
+        case(
+            "a connector more, with a finding",
+            (
+                one(json!([connector(1, "a.example")])),
+                one(json!([connector(1, "a.example"), disabled(2, "b.example")])),
+            ),
+            &[
+                "finding-new 1 b.example disabled-connector [] [medium]",
+                "connector-added 1 b.example connector [] [verified]",
+            ],
+            &[
+                "finding-resolved 1 b.example disabled-connector [medium] []",
+                "connector-removed 1 b.example connector [verified] []",
+            ],
+        ),
+        case(
+            "a connector recreated",
+            (
+                one(json!([connector(1, "a.example")])),
+                one(json!([connector_with(
+                    2,
+                    "A.Example.",
+                    json!({"verification": {"status": "verified", "code": "cloudflare_dashboard_sso=c0000000000000000000000000000001"}})
+                )])),
+            ),
+            &[
+                "connector-changed 1 A.Example. email_domain [a.example] [A.Example.]",
+                "connector-recreated 1 A.Example. id [c0000000000000000000000000000001] [c0000000000000000000000000000002]",
+            ],
+            &[
+                "connector-changed 1 a.example email_domain [A.Example.] [a.example]",
+                "connector-recreated 1 a.example id [c0000000000000000000000000000002] [c0000000000000000000000000000001]",
+            ],
+        ),
+        case(
+            "the setting",
+            changed(json!({"enabled": false})),
+            &[
+                "connector-changed 1 a.example enabled [true] [false]",
+                "finding-new 1 a.example disabled-connector [] [medium]",
+            ],
+            &[
+                "connector-changed 1 a.example enabled [false] [true]",
+                "finding-resolved 1 a.example disabled-connector [medium] []",
+            ],
+        ),
+        case(
+            "the status and the code",
+            changed(json!({"enabled": true, "verification": {"status": "failed", "code": "new"}})),
+            &[
+                "connector-changed 1 a.example verification_code [cloudflare_dashboard_sso=c0000000000000000000000000000001] [new]",
+                "connector-changed 1 a.example verification_status [verified] [failed]",
+                "finding-new 1 a.example enabled-unverified [] [critical]",
+                "finding-new 1 a.example unverified-domain [] [high]",
+            ],
+            &[
+                "connector-changed 1 a.example verification_code [new] [cloudflare_dashboard_sso=c0000000000000000000000000000001]",
+                "connector-changed 1 a.example verification_status [failed] [verified]",
+                "finding-resolved 1 a.example enabled-unverified [critical] []",
+                "finding-resolved 1 a.example unverified-domain [high] []",
+            ],
+        ),
+        case(
+            "the FedRAMP text",
+            changed(json!({"use_fedramp_language": true})),
+            &["connector-changed 1 a.example use_fedramp_language [false] [true]"],
+            &["connector-changed 1 a.example use_fedramp_language [true] [false]"],
+        ),
+        case(
+            "the domain",
+            changed(json!({"email_domain": "b.example"})),
+            &["connector-changed 1 b.example email_domain [a.example] [b.example]"],
+            &["connector-changed 1 a.example email_domain [b.example] [a.example]"],
+        ),
+        case(
+            "an account more",
+            (
+                one(json!([connector(1, "a.example")])),
+                vec![
+                    (id(1), json!([connector(1, "a.example")])),
+                    (id(2), json!([disabled(2, "b.example")])),
+                ],
+            ),
+            &["account-added 2  outcome [] [read]"],
+            &["account-removed 2  outcome [read] []"],
+        ),
+        case(
+            "an account that is not read",
+            (one(json!([disabled(1, "a.example")])), one(Value::Null)),
+            &["account-unread 1  outcome [read] [unread]"],
+            &["account-read 1  outcome [unread] [read]"],
+        ),
+        case(
+            "an account that is read in neither",
+            (one(Value::Null), one(Value::Null)),
+            &[],
+            &[],
+        ),
+    ]
+}
+
+fn code(accounts: &Accounts) -> i32 {
+    if accounts.iter().any(|(_, list)| list.is_null()) {
+        3
+    } else {
+        0
+    }
+}
+
+#[test]
+fn every_kind_of_change_is_told_both_ways() {
+    let mut seen = BTreeSet::new();
+    for case in cases() {
+        let history = History::new();
+        let run = |day, accounts: &Accounts| {
+            let program = history.day(day, accounts.clone());
+            program.run().expect(code(accounts))
+        };
+        let first = run(0, &case.before);
+        assert_eq!(baseline(&first), Value::Null);
+        assert_eq!(first.csv("changes.csv").len(), 0);
+        let there = run(1, &case.after);
+        let back = run(2, &case.before);
+        let sorted = |outcome: &Outcome| {
+            let mut lines = changes(outcome);
+            lines.sort();
+            lines
+        };
+        let expected = |lines: &[&str]| {
+            let mut lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&there), expected(case.there), "{}", case.name);
+        assert_eq!(sorted(&back), expected(case.back), "{}: back", case.name);
+        for row in there
+            .csv("changes.csv")
+            .iter()
+            .chain(&back.csv("changes.csv"))
+        {
+            seen.insert(row["kind"].clone());
+        }
+
+        // `diff` says the same of the same two runs, and its way back is the way of the third.
+        for (old, new, changed) in [
+            (&first, &there, &there),
+            (&there, &back, &back),
+            (&there, &first, &back),
+        ] {
+            let (code, lines) = diff_lines(&old.run_dir(), &new.run_dir());
+            assert_eq!(lines, sorted(changed), "{}: diff", case.name);
+            assert_eq!(code, if lines.is_empty() { 0 } else { 10 }, "{}", case.name);
+        }
+        for run in [&first, &there] {
+            assert_eq!(diff_lines(&run.run_dir(), &run.run_dir()), (0, Vec::new()));
+        }
+    }
+    let all: BTreeSet<_> = cf_sso_audit::compare::ChangeKind::ALL
+        .iter()
+        .map(|kind| kind.as_str().to_owned())
+        .collect();
+    assert_eq!(seen, all, "every kind has a case");
+}
+
+fn diff_lines(old: &Path, new: &Path) -> (i32, Vec<String>) {
+    let outcome = program("diff").arg(old).arg(new).arg("--json").run();
+    let json = outcome.stdout_json();
+    assert_eq!(json["schema"], "cf-sso-audit/diff/v1");
+    let rows: Vec<Row> = serde_json::from_value(json["changes"].clone()).unwrap();
+    let counted: u64 = json["counts"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|n| n.as_u64().unwrap())
+        .sum();
+    assert_eq!(counted as usize, rows.len());
+    let mut lines: Vec<_> = rows.iter().map(line).collect();
+    lines.sort();
+    (outcome.code().unwrap(), lines)
+}
+
+#[test]
+fn diff_tells_people_what_changed() {
+    let history = History::new();
+    let first = history
+        .day(
+            0,
+            vec![
+                (id(1), json!([connector(1, "a.example")])),
+                (id(2), json!([connector(2, "b.example")])),
+            ],
+        )
+        .run()
+        .expect(0);
+    let second = history
+        .day(
+            1,
+            vec![
+                (id(1), json!([disabled(1, "a.example")])),
+                (id(2), Value::Null),
+            ],
+        )
+        .run()
+        .expect(3);
+    let (old, new) = (first.run_dir(), second.run_dir());
+    let both = |old: &Path, new: &Path| program("diff").arg(old).arg(new);
+    let text = both(&old, &new).run().expect(10).prints(&[
+        "From 20261121T101500Z to 20261122T101500Z: 1 account compared, 1 not read whole in both runs and not compared",
+        "  1 new findings",
+        "  1 connector fields changed",
+        "  1 accounts no longer read whole",
+        &id(1),
+        "a.example enabled: true -> false",
+        "outcome: read -> unread",
+    ]);
+    assert!(!text.stdout.contains('\u{1b}'));
+    both(&old, &old)
+        .run()
+        .expect(0)
+        .prints(&["Nothing changed."]);
+    // `latest` is a run too, and neither token nor address is needed.
+    both(&old, &first.reports().join("latest")).run().expect(10);
+    for (old, new) in [(&old, &first.reports()), (&first.reports(), &new)] {
+        both(old, new)
+            .run()
+            .expect(2)
+            .says(&["a run cannot be read", "evidence.jsonl", "hint: "]);
+    }
+}
+
+#[test]
+fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
+    let history = History::new();
+    let accounts = || vec![(id(1), json!([disabled(1, "a.example")]))];
+    let run = |day| history.day(day, accounts()).run().expect(0);
+    assert_eq!(baseline(&run(0)), Value::Null);
+    assert_eq!(baseline(&run(1)), "20261121T101500Z");
+    // A run that is not whole, another API's, a later one and a stranger's folder are no baselines.
+    let reports = history.dir.path().join("reports");
+    let copy = |name: &str| {
+        fs::create_dir(reports.join(name)).unwrap();
+        for file in ["evidence.jsonl", "ledger.jsonl"] {
+            let from = reports.join("20261122T101500Z").join(file);
+            fs::copy(from, reports.join(name).join(file)).unwrap();
+        }
+    };
+    copy("20261123T101500Z.partial");
+    copy("zzz");
+    copy("20261201T101500Z");
+    let other = Server::of(accounts());
+    let elsewhere = audit_in(&history.dir, &other)
+        .env("SOURCE_DATE_EPOCH", days_later(3))
+        .arg(id(1))
+        .run()
+        .expect(0);
+    assert_eq!(baseline(&elsewhere), Value::Null);
+    assert_eq!(baseline(&run(4)), "20261122T101500Z");
+    // Asked for, any run will do; or none.
+    let asked = history
+        .day(5, accounts())
+        .args(["--baseline", "reports/20261121T101500Z"])
+        .run()
+        .expect(0);
+    assert_eq!(baseline(&asked), "20261121T101500Z");
+    let none = history
+        .day(6, accounts())
+        .args(["--baseline", "none"])
+        .run()
+        .expect(0);
+    assert_eq!(baseline(&none), Value::Null);
+    assert_eq!(ages(&none), [said("", "2026-11-27 10:15:00")]);
+    assert_eq!(none.json()["totals"]["changes"], Value::Null);
+    assert!(none.text("report.html").contains("Not compared: "));
+}
+
+#[test]
+fn findings_keep_the_day_they_were_first_seen() {
+    let history = History::new();
+    let read = || vec![(id(1), json!([disabled(1, "a.example")]))];
+    let day = |day: i64, accounts: Accounts| {
+        let code = code(&accounts);
+        history.day(day, accounts).run().expect(code)
+    };
+    let mended = || vec![(id(1), json!([connector(1, "a.example")]))];
+    let first = "2026-11-21 10:15:00";
+    assert_eq!(ages(&day(0, read())), [said("", first)]);
+    assert_eq!(ages(&day(1, read())), [said("existing", first)]);
+    // What cannot be read for two nights is neither resolved nor new after them.
+    for unread in [2, 3] {
+        let outcome = day(unread, vec![(id(1), Value::Null)]);
+        let resolved: Vec<_> = changes(&outcome)
+            .into_iter()
+            .filter(|line| line.starts_with("finding-"))
+            .collect();
+        assert_eq!(resolved, [""; 0]);
+        assert_eq!(outcome.column("findings.csv", "rule"), ["unread-account"]);
+    }
+    let again = day(4, read());
+    assert_eq!(ages(&again), [said("existing", first)]);
+    assert_eq!(changes(&again), ["account-read 1  outcome [unread] [read]"]);
+    // Mended and broken again, it is new.
+    assert_eq!(ages(&day(5, mended())), []);
+    assert_eq!(ages(&day(6, read())), [said("new", "2026-11-27 10:15:00")]);
+    // Of an account that could not be read, what was mended meanwhile is simply gone.
+    day(7, vec![(id(1), Value::Null)]);
+    let gone = day(8, mended());
+    assert_eq!(ages(&gone), []);
+    assert_eq!(changes(&gone), ["account-read 1  outcome [unread] [read]"]);
+}
+
+#[test]
+fn new_and_existing_are_all_findings() {
+    let history = History::new();
+    history
+        .day(
+            0,
+            vec![
+                (id(1), json!([disabled(1, "a.example")])),
+                (id(2), Value::Null),
+            ],
+        )
+        .run()
+        .expect(3);
+    let second = history
+        .day(
+            1,
+            vec![
+                (
+                    id(1),
+                    json!([disabled(1, "a.example"), disabled(2, "b.example")]),
+                ),
+                (id(2), json!([disabled(3, "c.example")])),
+                (id(3), json!([])),
+                (id(4), Value::Null),
+            ],
+        )
+        .run()
+        .expect(3);
+    let rows = second.csv("findings.csv");
+    let count = |change: &str| rows.iter().filter(|row| row["change"] == change).count();
+    assert_eq!((count("new"), count("existing"), rows.len()), (4, 1, 5));
+    assert_eq!(second.json()["totals"]["findings"]["new"], 4);
+}
+
+#[test]
+fn only_what_is_new_fails_a_run_that_inherits_old_debt() {
+    let history = History::new();
+    let old = disabled(1, "a.example");
+    let fail = |day, connectors: Value, code| {
+        history
+            .day(day, vec![(id(1), connectors)])
+            .args(["--fail-on-new", "medium"])
+            .run()
+            .expect(code)
+    };
+    fail(0, json!([old]), 0);
+    fail(1, json!([old]), 0);
+    fail(2, json!([old, disabled(2, "b.example")]), 10);
+    fail(3, json!([old, disabled(2, "b.example")]), 0);
+    // What is waived does not count, be it new or not; and an unread account outranks what does.
+    let waiver = "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\ndomain = \"c.example\"\nexpires = 2027-01-31\n";
+    let three = json!([old, disabled(2, "b.example"), disabled(3, "c.example")]);
+    history
+        .day(4, vec![(id(1), three.clone())])
+        .policy(waiver)
+        .args(["--fail-on-new", "low"])
+        .run()
+        .expect(0);
+    history
+        .day(
+            5,
+            vec![
+                (id(1), json!([disabled(9, "z.example")])),
+                (id(2), Value::Null),
+            ],
+        )
+        .args(["--fail-on-new", "medium", "--fail-on", "low"])
+        .run()
+        .expect(3);
+    // Each of the two flags is enough.
+    history
+        .day(6, vec![(id(1), json!([disabled(9, "z.example")]))])
+        .args(["--fail-on-new", "medium", "--fail-on", "medium"])
+        .run()
+        .expect(10);
+}
+
+#[test]
+fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_for() {
+    let accounts = || vec![(id(1), json!([disabled(1, "a.example")]))];
+    let damages: [(&str, &str, &str); 5] = [
+        ("ledger.jsonl", "nonsense\n", "ledger.jsonl line 1"),
+        (
+            "ledger.jsonl",
+            "{\"schema\":\"cf-sso-audit/ledger/v9\",\"trend\":[]}\n",
+            "cf-sso-audit/ledger/v9",
+        ),
+        (
+            "ledger.jsonl",
+            "{\"schema\":\"cf-sso-audit/ledger/v1\",\"trend\":[]}\n{}\n",
+            "ledger.jsonl line 2",
+        ),
+        ("evidence.jsonl", "", "evidence.jsonl line 1"),
+        (
+            "evidence.jsonl",
+            "{\"schema\":\"cf-sso-audit/evidence/v9\"}\n",
+            "cf-sso-audit/evidence/v9",
+        ),
+    ];
+    for (file, content, told) in damages {
+        let history = History::new();
+        history.day(0, accounts()).run().expect(0);
+        let second = history.day(1, accounts()).run().expect(0);
+        fs::write(second.run_dir().join(file), content).unwrap();
+        let third = history.day(2, accounts()).run().expect(0).says(&[
+            "WARN",
+            "cannot compare with",
+            "20261122T101500Z",
+            told,
+        ]);
+        assert_eq!(
+            baseline(&third),
+            "20261121T101500Z",
+            "the one before it will do"
+        );
+        let asked = history
+            .day(3, accounts())
+            .args(["--baseline", "reports/20261122T101500Z"])
+            .run()
+            .expect(2)
+            .says(&["--baseline reports/20261122T101500Z", told, "hint: "]);
+        assert_eq!(asked.stdout, "");
+        assert_eq!(
+            history.server.requests().len(),
+            0,
+            "{told}: it is told before anything is asked"
+        );
+        // `render` and `diff` refuse it too.
+        for command in ["render", "diff"] {
+            let mut program = program(command).arg(third.run_dir());
+            if command == "render" {
+                program = program.arg("--baseline");
+            }
+            program.arg(second.run_dir()).run().expect(2).says(&[told]);
+        }
+    }
+}
+
+#[test]
+fn the_trend_holds_the_figures_of_the_runs_so_far() {
+    let history = History::new();
+    let pending = connector_with(
+        3,
+        "c.example",
+        json!({"enabled": false, "verification": {"status": "failed", "code": "x"}}),
+    );
+    let first = history
+        .day(0, vec![(id(1), json!([connector(1, "a.example")]))])
+        .run()
+        .expect(0);
+    assert!(
+        !first.text("report.html").contains("Trend over"),
+        "one run is no trend"
+    );
+    history
+        .day(
+            1,
+            vec![(
+                id(1),
+                json!([connector(1, "a.example"), disabled(2, "b.example")]),
+            )],
+        )
+        .run()
+        .expect(0);
+    let third = history
+        .day(
+            2,
+            vec![(
+                id(1),
+                json!([connector(1, "a.example"), disabled(2, "b.example"), pending]),
+            )],
+        )
+        .run()
+        .expect(0);
+    let point = |day: u32, connectors: u32, unverified: u32, disabled: u32, open: u32| {
+        json!({"run_id": format!("202611{day}T101500Z"), "started_utc": format!("2026-11-{day} 10:15:00"),
+               "connectors": connectors, "unverified": unverified, "disabled": disabled, "open": open})
+    };
+    assert_eq!(
+        third.json()["trend"],
+        json!([
+            point(21, 1, 0, 0, 0),
+            point(22, 2, 0, 1, 1),
+            point(23, 3, 1, 2, 3)
+        ])
+    );
+    let page = third.text("report.html");
+    assert!(page.contains("Trend over the last 3 runs"));
+    assert!(page.contains("Open findings: from 0 to 3, between 0 and 3"));
+    let trend = &page[page.find("Trend over").unwrap()..];
+    assert_eq!(trend.matches("<polyline points=\"").count(), 4);
+    // An earlier run rendered again tells of itself and those before it, not of later ones.
+    let again = program("render")
+        .arg(history.dir.path().join("reports/20261122T101500Z"))
+        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .run()
+        .expect(0);
+    assert_eq!(again.json()["trend"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_trend_reaches_back_thirty_runs() {
+    let history = History::new();
+    let accounts = || vec![(id(1), json!([connector(1, "a.example")]))];
+    let first = history.day(0, accounts()).run().expect(0);
+    let ledger = first.run_dir().join("ledger.jsonl");
+    let text = fs::read_to_string(&ledger).unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    let mut head: Value = serde_json::from_str(head).unwrap();
+    let point = head["trend"][0].clone();
+    let long: Vec<_> = (0..30)
+        .map(|n| {
+            let mut point = point.clone();
+            point["connectors"] = n.into();
+            point
+        })
+        .collect();
+    head["trend"] = long.into();
+    fs::write(&ledger, format!("{head}\n{rest}")).unwrap();
+    let second = history.day(1, accounts()).run().expect(0);
+    let trend = second.json()["trend"].as_array().unwrap().clone();
+    assert_eq!(trend.len(), 30);
+    assert_eq!(trend[0]["connectors"], 1, "the oldest is gone");
+    assert_eq!(trend[29]["run_id"], "20261122T101500Z");
+    assert!(
+        second
+            .text("report.html")
+            .contains("Trend over the last 30 runs")
+    );
+}
+
+#[test]
+fn the_page_says_what_changed_before_it_lists_what_is() {
+    let history = History::new();
+    history
+        .day(0, vec![(id(1), json!([connector(1, "a.example")]))])
+        .run()
+        .expect(0);
+    let second = history
+        .day(
+            1,
+            vec![(
+                id(1),
+                json!([connector(1, "a.example"), disabled(2, "b.example")]),
+            )],
+        )
+        .run()
+        .expect(0);
+    let page = second.text("report.html");
+    let at = |what: &str| page.find(what).unwrap_or_else(|| panic!("{what}"));
+    assert!(at("<h2>What changed</h2>") < at("<section id=\"unverified\""));
+    assert!(at("<h2>What changed</h2>") < at("<section id=\"findings\""));
+    let changed = &page[at("<section id=\"changes\"")..at("<section id=\"unverified\"")];
+    for told in [
+        "Compared with run <code>20261121T101500Z</code>: 1 account compared",
+        "<td>finding-new<",
+        "<td>connector-added<",
+        "b.example",
+        "<b>1</b> new finding",
+        "<b>1</b> connector",
+    ] {
+        assert!(changed.contains(told), "{told} in {changed}");
+    }
+}
+
+#[test]
+fn the_demo_is_compared_with_demos_only() {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let demo = |day: i64| {
+        program_in(&dir, "audit")
+            .arg("--demo")
+            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .run()
+            .expect(0)
+    };
+    assert_eq!(baseline(&demo(0)), Value::Null);
+    let real = audit_in(&dir, &server)
+        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .arg(id(1))
+        .run()
+        .expect(0);
+    assert_eq!(baseline(&real), Value::Null);
+    assert_eq!(baseline(&demo(2)), "20261121T101500Z");
+}

@@ -1,0 +1,388 @@
+//! `render`: the report again from evidence alone, byte for byte, and with templates of one's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde_json::json;
+
+use crate::audit::{FILES, check_sums};
+use crate::harness::*;
+use crate::server::*;
+
+const POLICY: &str = "[defaults]\nfedramp = \"required\"\n\
+    [[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-12-01\n";
+
+fn server() -> Server {
+    Server::of(vec![
+        (
+            id(1),
+            json!([
+                connector(1, "a.example"),
+                connector_with(2, "b.example", json!({"enabled": false})),
+            ]),
+        ),
+        (
+            id(2),
+            json!([connector_with(
+                3,
+                "A.example",
+                json!({"verification": {"status": "pending", "code": "x"}})
+            )]),
+        ),
+    ])
+}
+
+/// `render` where neither token nor network can be had, in the folder of an outcome.
+fn render(dir: &Rc<tempfile::TempDir>, run: &Path) -> Program {
+    program_in(dir, "render")
+        .arg(run)
+        .env("CLOUDFLARE_BASE_URL", "https://127.0.0.1:1/client/v4")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    assert_eq!(names(one), names(other));
+    for name in FILES {
+        assert!(
+            fs::read(one.join(name)).unwrap() == fs::read(other.join(name)).unwrap(),
+            "{name} differs"
+        );
+    }
+}
+
+/// A run with policy, baseline and an unread account; its folder.
+fn judged(clock: Option<&str>) -> (Rc<tempfile::TempDir>, Server, PathBuf) {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let first = audit_in(&dir, &server).arg(id(1)).run().expect(0);
+    let program = audit_in(&dir, &server)
+        .policy(POLICY)
+        .args([id(2), id(1), id(3)]);
+    let program = match clock {
+        Some(at) => program.env("SOURCE_DATE_EPOCH", at),
+        // The real clock is at least as late as the moment at which these tests take place.
+        None => program.without_env("SOURCE_DATE_EPOCH"),
+    };
+    let second = program.run().expect(3);
+    let run = second.run_dir();
+    assert_eq!(
+        (
+            &second.json()["run"]["baseline"],
+            first.run_dir().ends_with(RUN_ID)
+        ),
+        (&json!(RUN_ID), true),
+        "there is something to compare with"
+    );
+    (dir, server, run)
+}
+
+#[test]
+fn the_report_again_is_the_same_byte_for_byte() {
+    for clock in [Some(days_later(1)), None] {
+        let (dir, server, run) = judged(clock.as_deref());
+        let asked = server.requests().len();
+        let again = |program: Program| {
+            let program = program.args(["--policy", "policy.toml"]);
+            match &clock {
+                Some(at) => program.env("SOURCE_DATE_EPOCH", at),
+                None => program.without_env("SOURCE_DATE_EPOCH"),
+            }
+        };
+        // Into a folder of its own, which is made; the baseline is found as the audit found it.
+        let elsewhere = dir.path().join("some/where/else");
+        let outcome = again(render(&dir, &run).arg("-o").arg(&elsewhere))
+            .run()
+            .expect(3);
+        assert_eq!(outcome.run_dir(), elsewhere);
+        same(&run, &elsewhere);
+        check_sums(&elsewhere);
+        // From there again, where no earlier run stands beside it, and in place.
+        let again = |program: Program| {
+            let baseline = dir.path().join("reports").join(RUN_ID);
+            again(program.arg("--baseline").arg(baseline))
+        };
+        let copy = dir.path().join("copy");
+        again(render(&dir, &elsewhere).arg("-o").arg(&copy))
+            .run()
+            .expect(3);
+        same(&run, &copy);
+        again(render(&dir, &copy)).run().expect(3);
+        same(&run, &copy);
+        assert_eq!(server.requests().len(), asked, "nothing was asked");
+    }
+}
+
+#[test]
+fn what_audit_and_render_say_is_the_same() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let rendered = render(&dir, &audited.run_dir()).run().expect(0);
+    assert_eq!(rendered.stdout, audited.stdout);
+    assert_eq!(rendered.stderr, "");
+    let latest = render(&dir, &audited.reports().join("latest"))
+        .run()
+        .expect(0);
+    assert_eq!(latest.run_dir(), audited.run_dir());
+    let quiet = render(&dir, &audited.run_dir()).arg("-q").run().expect(0);
+    assert_eq!(quiet.stdout.lines().count(), 1);
+}
+
+#[test]
+fn another_policy_judges_the_same_evidence_anew() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let evidence = audited.text("evidence.jsonl");
+    let before: Vec<_> = audited.column("findings.csv", "rule");
+    assert!(before.contains(&"disabled-connector".to_owned()));
+    let anew = render(&dir, &audited.run_dir())
+        .policy(
+            "[rules.disabled-connector]\nseverity = \"off\"\n[defaults]\nfedramp = \"required\"\n",
+        )
+        .args(["--fail-on", "high"])
+        .run()
+        .expect(10);
+    let after = anew.column("findings.csv", "rule");
+    assert!(!after.contains(&"disabled-connector".to_owned()));
+    assert!(after.contains(&"fedramp-language".to_owned()));
+    assert_eq!(anew.text("evidence.jsonl"), evidence);
+    check_sums(&anew.run_dir());
+    // A later clock ends waivers.
+    for (at, status) in [
+        ("2026-12-01T12:00:00Z", "waived"),
+        ("2026-12-02T00:00:00Z", "open"),
+    ] {
+        let later = render(&dir, &audited.run_dir())
+            .policy(POLICY)
+            .env("SOURCE_DATE_EPOCH", epoch(at))
+            .run()
+            .expect(0);
+        let rows = later.csv("findings.csv");
+        let row = rows.iter().find(|row| row["rule"] == "disabled-connector");
+        assert_eq!(row.unwrap()["status"], status, "{at}");
+    }
+}
+
+#[test]
+fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let good = audited.text("evidence.jsonl");
+    let lines: Vec<_> = good.lines().collect();
+    let old_report = audited.read("report.html");
+    let with_line = |number: usize, line: &str| {
+        let mut all = lines.clone();
+        all[number - 1] = line;
+        all.join("\n") + "\n"
+    };
+    let other_account = lines[1]
+        .replacen(&id(1), &id(2), 1)
+        .replacen(&id(2), &id(1), 1);
+    for (damaged, told) in [
+        (String::new(), "line 1"),
+        ("PK\u{3}\u{4}\n".to_owned(), "line 1"),
+        (with_line(1, "{}"), "line 1"),
+        (
+            with_line(1, &lines[0].replace("evidence/v1", "evidence/v2")),
+            "\"cf-sso-audit/evidence/v2\", and this version of the program reads \"cf-sso-audit/evidence/v1\"",
+        ),
+        (with_line(2, ""), "line 2"),
+        (with_line(2, "{\"account\":0}"), "line 2"),
+        (with_line(3, &lines[2][..lines[2].len() / 2]), "line 3"),
+        (
+            with_line(3, &lines[2].replace("\"account\":", "\"account\":9")),
+            "line 3",
+        ),
+        (good[..good.len() - 20].to_owned(), "line 3"),
+        (with_line(2, &other_account.replace("ac0", "ad0")), "line 2"),
+    ] {
+        fs::write(run.join("evidence.jsonl"), &damaged).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        for program in [
+            render(&dir, &run),
+            render(&dir, &run).arg("-o").arg(&elsewhere),
+        ] {
+            let outcome = program.run().expect(2).says(&[
+                "the evidence cannot be read",
+                "evidence.jsonl",
+                told,
+            ]);
+            assert_eq!(outcome.stdout, "");
+        }
+        assert!(!elsewhere.exists());
+        assert_eq!(fs::read(run.join("report.html")).unwrap(), old_report);
+        assert_eq!(names(&run), FILES);
+    }
+    render(&dir, &dir.path().join("nowhere"))
+        .run()
+        .expect(2)
+        .says(&["nowhere", "hint: give the directory of a run"]);
+}
+
+#[test]
+fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
+    let list = success(json!([connector(1, "a.example")]));
+    let server = Server::start(move |request| {
+        if request.account() == id(2) {
+            Reply::Hang
+        } else {
+            list.clone()
+        }
+    });
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let running = audit_in(&dir, &server)
+        .args(["--concurrency", "1"])
+        .args(ids(3))
+        .spawn();
+    let partial = running.partial();
+    running.wait_for_evidence(1);
+    running.signal("INT");
+    running.wait().expect(130);
+    let shown = render(&dir, &partial)
+        .arg("-o")
+        .arg(dir.path().join("shown"))
+        .run()
+        .expect(3);
+    let outcomes: Vec<_> = shown
+        .csv("accounts.csv")
+        .iter()
+        .map(|row| format!("{} {}", row["outcome"], row["error_kind"]))
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["read ", "unread interrupted", "unread interrupted"]
+    );
+    assert_eq!(shown.json()["coverage"]["unread"], 2);
+    // In place too, and then the run can still be gone on with.
+    render(&dir, &partial).run().expect(3);
+    server.now(|_| success(json!([])));
+    let resumed = audit_in(&dir, &server).arg("--resume").run().expect(0);
+    assert_eq!(server.asked(), [id(2), id(3)]);
+    assert_eq!(names(&resumed.run_dir()), FILES);
+    check_sums(&resumed.run_dir());
+}
+
+#[test]
+fn files_of_formats_not_asked_for_are_removed_and_the_users_own_stay() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    fs::write(run.join("notes.txt"), "mine").unwrap();
+    render(&dir, &run)
+        .args(["--format", "html"])
+        .run()
+        .expect(0);
+    assert_eq!(
+        names(&run),
+        [
+            "SHA256SUMS",
+            "evidence.jsonl",
+            "ledger.jsonl",
+            "notes.txt",
+            "report.html"
+        ]
+    );
+    fs::remove_file(run.join("notes.txt")).unwrap();
+    check_sums(&run);
+    render(&dir, &run).run().expect(0);
+    assert_eq!(names(&run), FILES);
+}
+
+/// A folder with a template's files.
+fn template(dir: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = dir.join("brand").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn a_template_of_ones_own_replaces_what_it_has_and_leaves_the_rest() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let built_in = audited.text("report.html");
+    let marker = "<h2>What changed</h2>";
+    assert!(built_in.contains(marker));
+    template(
+        dir.path(),
+        &[
+            ("theme.css", ":root { --brand-of-mine: #123456 }\n"),
+            (
+                "partials/changes.hbs",
+                "<section id=\"changes\"><h2>Since {{run.id}} & <b>ours</b></h2></section>\n",
+            ),
+            ("notes.txt", "left alone"),
+        ],
+    );
+    let page = render(&dir, &audited.run_dir())
+        .args(["--template", "brand"])
+        .run()
+        .expect(0)
+        .text("report.html");
+    assert!(page.contains("--brand-of-mine"));
+    assert!(page.contains(&format!("<h2>Since {RUN_ID} & <b>ours</b></h2>")));
+    assert!(!page.contains(marker) && page.contains("<section id=\"unverified\""));
+    // `audit` takes it too.
+    let page = audit_in(&dir, &server)
+        .args(["--template", "brand", &id(1)])
+        .run()
+        .expect(0)
+        .text("report.html");
+    assert!(page.contains("--brand-of-mine"));
+}
+
+#[test]
+fn a_broken_template_is_told_with_file_and_line_before_anything_is_asked() {
+    for (file, text, told) in [
+        (
+            "partials/changes.hbs",
+            "<p>\n{{#if run.id}}\n",
+            "changes.hbs:",
+        ),
+        (
+            "partials/changes.hbs",
+            "<p>\n<p>{{run.nonsense}}\n",
+            "changes.hbs:2:",
+        ),
+        (
+            "report.html.hbs",
+            "one\ntwo {{nothing.here}}",
+            "report.html.hbs:2:",
+        ),
+        (
+            "report.html.hbs",
+            "one\n\n{{include \"no-such-part\"}}",
+            "no-such-part",
+        ),
+        ("theme.css", "a{}\n</style><b>", "theme.css:2:"),
+    ] {
+        let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+        template(dir.path(), &[(file, text)]);
+        let outcome = audit_in(&dir, &server)
+            .args(["--template", "brand", &id(1)])
+            .run()
+            .expect(2)
+            .says(&["--template brand", told, "hint: templates/README.md"]);
+        assert_eq!(outcome.stdout, "");
+        assert_eq!(server.requests().len(), 0, "{file}");
+        assert!(!outcome.reports().exists());
+    }
+    let server = server();
+    audit(&server)
+        .args(["--template", "nowhere", &id(1)])
+        .run()
+        .expect(2)
+        .says(&["nowhere"]);
+    assert_eq!(server.requests().len(), 0);
+}

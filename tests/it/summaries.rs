@@ -1,0 +1,155 @@
+//! What a run says of itself on standard output.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+use crate::server::*;
+
+fn disabled(number: usize, domain: &str) -> Value {
+    connector_with(number, domain, json!({"enabled": false}))
+}
+
+#[test]
+fn the_summary_tells_coverage_the_three_reports_the_findings_and_where_to_look() {
+    let server = Server::of(vec![
+        (
+            id(1),
+            json!([
+                connector(1, "a.example"),
+                disabled(2, "b.example"),
+                connector_with(
+                    3,
+                    "c.example",
+                    json!({"verification": {"status": "failed"}, "use_fedramp_language": true})
+                ),
+                connector_with(4, "d.example", json!({"use_fedramp_language": null})),
+            ]),
+        ),
+        (id(2), json!([])),
+    ]);
+    let outcome = audit(&server).args([id(1), id(2), id(3)]).run().expect(3);
+    let run = outcome.run_dir();
+    let run = run.display();
+    let expected = format!(
+        "\
+2 of 3 accounts read; 1 unread, so this report is incomplete.
+
+  Connectors           4
+  Unverified domains   1
+  Disabled connectors  1
+  FedRAMP text         on 1, off 2, unknown 1
+
+  Findings critical    1
+  Findings high        2
+  Findings medium      2
+  Findings low         2
+
+Open report.html, or the CSV files, in
+{run}
+"
+    );
+    assert_eq!(outcome.stdout, expected);
+}
+
+#[test]
+fn what_is_new_stands_in_brackets_and_what_is_waived_beside_it() {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let server = Server::of(vec![(
+        id(1),
+        json!([disabled(1, "a.example"), disabled(2, "b.example")]),
+    )]);
+    let first = audit_in(&dir, &server).arg(id(1)).run().expect(0);
+    assert!(first.stdout.contains("  Findings medium      2\n"));
+    assert!(
+        !first.stdout.contains("new") && !first.stdout.contains("Since"),
+        "there is nothing to compare with"
+    );
+    server.now(|_| {
+        success(json!([
+            disabled(2, "b.example"),
+            disabled(3, "c.example"),
+            connector(4, "d.example"),
+        ]))
+    });
+    let waiver = "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\ndomain = \"b.example\"\nexpires = 2027-01-31\n";
+    audit_in(&dir, &server)
+        .policy(waiver)
+        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .arg(id(1))
+        .run()
+        .expect(0)
+        .prints(&[
+            "1 of 1 account read.\n",
+            "  Findings critical    0\n",
+            "  Findings medium      1 (1 new), 1 waived\n",
+            "\nSince 20261121T101500Z: 1 new and 1 resolved findings, 2 connectors added, 1 removed, 0 changes of a field.\n",
+        ]);
+}
+
+#[test]
+fn gaps_of_the_list_are_told_first() {
+    let server = Server::start(|request| {
+        if request.path.starts_with("/client/v4/accounts?") {
+            let page = if request.parameter("page") == Some("1") {
+                json!([{"id": id(1), "name": "One"}])
+            } else {
+                json!([])
+            };
+            return enveloped(page, json!({"total_count": 3}));
+        }
+        success(json!([]))
+    });
+    let outcome = audit(&server).arg("--all-accounts").run().expect(3);
+    let mut lines = outcome.stdout.lines();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "1 of 1 account read; the list of accounts is not whole, so this report is incomplete."
+        )
+    );
+    assert_eq!(
+        lines.next(),
+        Some("  the token's list of accounts says there are 3 accounts, and brought 1")
+    );
+}
+
+/// A run of the program on a terminal of its own.
+fn on_a_terminal(program: Program) -> Outcome {
+    program
+        .env("TERM", "xterm")
+        .through("exec script -qefc \"$*\" /dev/null")
+        .run()
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let server = Server::of(vec![(id(1), json!([disabled(1, "a.example")]))]);
+    let piped = audit(&server).arg(id(1)).run().expect(0);
+    assert!(!piped.stdout.contains('\u{1b}') && !piped.stderr.contains('\u{1b}'));
+    let terminal = || audit(&server).args(["--progress", "never", &id(1)]);
+    let coloured = on_a_terminal(terminal()).expect(0);
+    assert!(
+        coloured
+            .stdout
+            .contains("\u{1b}[1;32m1 of 1 account read.\u{1b}[0m"),
+        "{:?}",
+        coloured.stdout
+    );
+    let plain = on_a_terminal(terminal().env("NO_COLOR", "1")).expect(0);
+    assert!(!plain.stdout.contains('\u{1b}'), "{:?}", plain.stdout);
+    assert!(plain.stdout.contains("1 of 1 account read."));
+}
+
+#[test]
+fn quiet_leaves_the_path_alone() {
+    let server = Server::of(vec![(id(1), json!([disabled(1, "a.example")]))]);
+    for flags in [&["-q"][..], &["--quiet", "--fail-on", "low"]] {
+        let code = if flags.len() > 1 { 10 } else { 0 };
+        let outcome = audit(&server).args(flags).arg(id(1)).run().expect(code);
+        let path = format!("{}\n", outcome.reports().join(RUN_ID).display());
+        assert_eq!(outcome.stdout, path);
+        assert_eq!(outcome.stderr, "");
+    }
+}
