@@ -772,6 +772,27 @@ fn a_plan_that_is_carried_out_can_still_be_read_by_a_program() {
 }
 
 #[test]
+fn what_the_api_says_does_nothing_to_a_terminal() {
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![
+            state(1, "a\u{1b}[31m.example", false, "awaiting"),
+            state(2, "b.example", false, "awaiting"),
+        ],
+    )]);
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        if request.method == "POST" && request.path.contains(&connector_id(2)) {
+            return failure(400, 12006, "not\u{1b}[2J now");
+        }
+        world.answer(request)
+    });
+    let outcome = audited.fix().arg("--apply").run().expect(1);
+    assert!(!outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'));
+    outcome.prints(&["1 done, 0 skipped, 1 failed"]);
+}
+
+#[test]
 fn nothing_to_mend_is_said_and_damaged_evidence_refused() {
     let audited = Audited::new(vec![(id(1), vec![connector(1, "a.example")])]);
     audited
