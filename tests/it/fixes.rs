@@ -811,6 +811,22 @@ fn nothing_to_mend_is_said_and_damaged_evidence_refused() {
 }
 
 #[test]
+fn it_is_paced_as_the_audit() {
+    let audited = Audited::new(waiting(3));
+    audited
+        .fix()
+        .args(["--apply", "--rate", "2/150ms"])
+        .run()
+        .expect(0);
+    let at: Vec<_> = audited.server.requests().iter().map(|r| r.at).collect();
+    assert_eq!(at.len(), 6);
+    for (earlier, later) in at.iter().zip(&at[2..]) {
+        let apart = *later - *earlier;
+        assert!(apart.as_millis() >= 149, "a third request after {apart:?}");
+    }
+}
+
+#[test]
 fn throttling_pauses_it_and_each_change_is_done_once() {
     let audited = Audited::new(waiting(4));
     let world = audited.world.clone();

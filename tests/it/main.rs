@@ -19,6 +19,7 @@ mod policies;
 mod rendering;
 mod retries;
 mod server;
+mod simulated;
 mod spec;
 mod summaries;
 mod tokens;
