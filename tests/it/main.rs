@@ -29,6 +29,7 @@ mod rendering;
 mod retries;
 mod schemas;
 mod server;
+mod simulated;
 mod spec;
 mod summaries;
 mod tokens;
