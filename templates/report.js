@@ -302,7 +302,9 @@
       const cell = (text, isOurs) => {
         const flat = text.replace(/[\t\r\n]+/g, " ");
         // As in the CSV files: a spreadsheet would take these for a formula, a number or a date.
-        if (!isOurs && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$|\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$)/i.test(flat)) return "'" + flat;
+        // A time that is none came from outside too.
+        const trusted = isOurs && /^(\d[\d:. -]*)?$/.test(flat);
+        if (!trusted && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$|\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$)/i.test(flat)) return "'" + flat;
         // It would take this for the beginning of a quoted cell.
         return flat.startsWith('"') ? '"' + flat.replaceAll('"', '""') + '"' : flat;
       };
