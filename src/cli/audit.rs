@@ -157,6 +157,10 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     })?;
     let whole = destination.publish()?;
     if !quiet {
+        // Once for each token, however many of its accounts are unread for it.
+        for stopped in tokens.lanes().iter().filter_map(|lane| lane.stopped()) {
+            print(&format!("{}\n", stopped.message))?;
+        }
         print(&text)?;
     }
     print(&format!("{}\n", whole.display()))?;

@@ -49,9 +49,11 @@ impl Failure {
         } else {
             ("", "", "")
         };
-        let mut text = format!("{red}error:{end} {}\n", self.message);
+        // What the API or a file said may stand in it: that does nothing to a terminal.
+        let harmless = |text: &str| text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        let mut text = format!("{red}error:{end} {}\n", harmless(&self.message));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{cyan}hint:{end} {hint}");
+            let _ = writeln!(text, "{cyan}hint:{end} {}", harmless(hint));
         }
         eprint!("{text}");
     }

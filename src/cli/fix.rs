@@ -327,12 +327,7 @@ async fn apply(
         } else {
             format!(": {}", done.reason)
         };
-        print(&format!(
-            "{}  {} {}{reason}\n",
-            done.result,
-            step.action.as_str(),
-            step.email_domain
-        ))?;
+        say(args, &progress_line(done.result, step, &reason))?;
         match done.result {
             "done" => {
                 changed += 1;
@@ -356,11 +351,29 @@ async fn apply(
             )));
         }
     }
-    print(&format!(
-        "{changed} done, {skipped} skipped, {failed} failed; see {}\n",
-        path.display()
-    ))?;
+    let log = path.display();
+    say(
+        args,
+        &format!("{changed} done, {skipped} skipped, {failed} failed; see {log}\n"),
+    )?;
     Ok(if failed > 0 { exit::FAILED } else { exit::DONE })
+}
+
+/// What became of a step, for people. Domains and reasons come from outside: they do nothing to a terminal.
+fn progress_line(result: &str, step: &Step, reason: &str) -> String {
+    let action = step.action.as_str();
+    let line = format!("{result}  {action} {}{reason}", step.email_domain);
+    line.replace(char::is_control, "\u{fffd}") + "\n"
+}
+
+/// Says how it goes on: on standard output, unless that is the plan's, for a program to read.
+fn say(args: &FixArgs, text: &str) -> Result<(), Failure> {
+    if args.json || args.csv {
+        // That nobody reads it must not stop what is under way: the log has it all.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        return Ok(());
+    }
+    print(text)
 }
 
 /// Reads the connector again, and does the step where it is still as in the evidence.

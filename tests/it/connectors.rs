@@ -593,6 +593,22 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
 }
 
 #[test]
+fn a_refusal_does_nothing_to_a_terminal() {
+    let server = Server::start(|_| failure(400, 12002, "wrong\u{1b}[2J\u{7}\ndomain"));
+    connector_command(&server, "create")
+        .args(["--email-domain", "corp.example"])
+        .run()
+        .expect(1)
+        .says(&["wrong\u{fffd}[2J\u{fffd}\ndomain"]);
+    let server = api(vec![]);
+    let outcome = connector_command(&server, "get")
+        .arg("a\u{1b}[31m.example")
+        .run()
+        .expect(1);
+    assert!(!outcome.stderr.contains('\u{1b}'));
+}
+
+#[test]
 fn a_list_that_is_not_whole_is_told() {
     let server = Server::start(|_| {
         enveloped(

@@ -1,1 +1,315 @@
-//!
+//! `doctor`: what is in place for an audit, and what to do about what is not.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+use crate::server::*;
+
+/// A moment from now as the API writes it.
+fn in_days(days: i64) -> String {
+    (chrono::Utc::now() + chrono::TimeDelta::days(days))
+        .format("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+fn date(off: i64) -> String {
+    let now = SystemTime::now();
+    let shift = Duration::from_secs(off.unsigned_abs());
+    httpdate::fmt_http_date(if off < 0 { now - shift } else { now + shift })
+}
+
+fn state(status: &str, expires: Option<String>) -> Reply {
+    let mut result = json!({"id": "ed17574386854bf78a67040be0a770b0", "status": status});
+    if let Some(expires) = expires {
+        result["expires_on"] = expires.into();
+    }
+    success(result)
+        .with("date", date(0))
+        .with("ratelimit", "\"default\";r=1199;t=300")
+        .with("ratelimit-policy", "\"default\";q=1200;w=300")
+}
+
+/// A server where all is well: the token as given, and account 1 can be read.
+fn well(token: Reply) -> Server {
+    Server::start(move |request| match request.path.as_str() {
+        path if path.contains("/tokens/verify") => token.clone(),
+        _ if request.account() == id(1) => success(json!([connector(1, "a.example")])),
+        _ => failure(403, 9109, "Unauthorized to access requested resource"),
+    })
+}
+
+fn doctor(server: &Server) -> Program {
+    program("doctor")
+        .at(server)
+        .args(["--retries", "0", "--retry-delay", "0s"])
+}
+
+/// The line of a check in `--json`.
+#[track_caller]
+fn line(outcome: &Outcome, check: &str) -> Value {
+    let lines = outcome.stdout_json();
+    let mut found = lines.as_array().unwrap().clone();
+    // What is reached stands in the check's name.
+    found.retain(|line| {
+        let name = line["check"].as_str().unwrap();
+        name == check || (check == "reach" && name.starts_with("reach "))
+    });
+    assert_eq!(found.len(), 1, "{check} in {lines:#}");
+    found.remove(0)
+}
+
+#[test]
+fn where_all_is_well_every_line_passes() {
+    let server = well(state("active", Some(in_days(90))));
+    let outcome = doctor(&server).arg(id(1)).run().expect(0);
+    let words: Vec<_> = outcome
+        .stdout
+        .lines()
+        .map(|line| line.split_once(':').unwrap().0)
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "pass  output",
+            "pass  token",
+            "pass  reach",
+            "pass  clock",
+            "pass  rate limit",
+            "pass  token valid",
+            &format!("pass  read {}", id(1)),
+        ]
+    );
+    outcome.prints(&[
+        "CLOUDFLARE_API_TOKEN holds a user's token",
+        "1 connector can be read",
+        "ratelimit: \"default\";r=1199;t=300",
+    ]);
+    let asked: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|r| format!("{} {}", r.method, r.path))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "GET /client/v4/user/tokens/verify".to_owned(),
+            format!("GET /client/v4/accounts/{}/sso_connectors", id(1))
+        ]
+    );
+}
+
+#[test]
+fn no_line_passes_that_tells_the_token() {
+    let server = Server::start(|_| failure(401, 1000, &format!("Invalid API Token {TOKEN}")));
+    let outcome = doctor(&server).arg("-vvv").arg(id(1)).run().expect(1);
+    assert!(!outcome.stdout.contains(TOKEN) && !outcome.stderr.contains(TOKEN));
+}
+
+#[test]
+fn the_token_is_judged() {
+    for (reply, result, told, remedy, code) in [
+        (state("active", None), "pass", "active", "", 0),
+        (
+            state("active", Some(in_days(3))),
+            "warn",
+            "active until ",
+            "before this one expires",
+            0,
+        ),
+        (
+            state("disabled", None),
+            "fail",
+            "\"disabled\"",
+            "enable this one again",
+            1,
+        ),
+        (
+            state("expired", Some(in_days(-3))),
+            "fail",
+            "\"expired\"",
+            "make a new token",
+            1,
+        ),
+        (
+            failure(401, 1000, "Invalid API Token"),
+            "fail",
+            "auth 1000: Invalid API Token",
+            "must be active",
+            1,
+        ),
+        (
+            failure(
+                403,
+                9109,
+                "Cannot use the access token from location: 192.0.2.1",
+            ),
+            "fail",
+            "9109: Cannot use the access token from location",
+            "not bound to another address",
+            1,
+        ),
+    ] {
+        let server = well(reply);
+        let outcome = doctor(&server).args(["--json", &id(1)]).run().expect(code);
+        let line = line(&outcome, "token valid");
+        assert_eq!(line["result"], result, "{line}");
+        assert!(line["finding"].as_str().unwrap().contains(told), "{line}");
+        let said = line["remedy"].as_str().unwrap_or_default();
+        assert!(said.contains(remedy), "{line}");
+        assert_eq!(said.is_empty(), result == "pass", "{line}");
+    }
+}
+
+#[test]
+fn a_missing_or_foreign_token_is_told_without_asking() {
+    let server = well(state("active", None));
+    program("doctor")
+        .env("CLOUDFLARE_BASE_URL", server.base_url())
+        .run()
+        .expect(1)
+        .prints(&[
+            "fail  token: ",
+            "CLOUDFLARE_API_TOKEN",
+            "SSO Connector Read",
+        ]);
+    assert_eq!(server.requests().len(), 0);
+    let key = doctor(&server)
+        .env("CLOUDFLARE_API_TOKEN", "cfk_0123456789")
+        .arg("--json")
+        .run()
+        .expect(1);
+    assert_eq!(line(&key, "token")["result"], "fail");
+}
+
+#[test]
+fn an_accounts_own_token_is_verified_at_its_account() {
+    let server = well(state("active", None));
+    let own = || doctor(&server).env("CLOUDFLARE_API_TOKEN", "cfat_0123456789");
+    own().arg(id(1)).run().expect(0);
+    assert_eq!(
+        server.requests()[0].path,
+        format!("/client/v4/accounts/{}/tokens/verify", id(1))
+    );
+    server.now(|_| failure(401, 1000, "Invalid API Token").with("date", date(0)));
+    let outcome = own().arg("--json").run().expect(0);
+    let line = line(&outcome, "token valid");
+    assert_eq!(line["result"], "warn");
+    assert_eq!(
+        line["remedy"],
+        "name the account: cf-sso-audit doctor ACCOUNT_ID"
+    );
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_by_the_date_of_the_answer() {
+    for (off, result, code) in [
+        (0, "pass", 0),
+        (20, "pass", 0),
+        (-120, "warn", 0),
+        (120, "warn", 0),
+        (-3600, "fail", 1),
+        (86_400, "fail", 1),
+    ] {
+        let server = Server::start(move |_| {
+            success(json!({"id": "x", "status": "active"})).with("date", date(off))
+        });
+        let outcome = doctor(&server).arg("--json").run().expect(code);
+        let line = line(&outcome, "clock");
+        assert_eq!(line["result"], result, "{off}: {line}");
+        if result != "pass" {
+            // The answer's date is later where this machine's clock is behind.
+            let word = if off > 0 { "behind" } else { "ahead" };
+            assert!(line["finding"].as_str().unwrap().contains(word), "{line}");
+            assert!(line["remedy"].as_str().unwrap().contains("NTP"));
+        }
+    }
+    let server = Server::start(|_| success(json!({"status": "active"})));
+    let outcome = doctor(&server).arg("--json").run().expect(0);
+    assert_eq!(line(&outcome, "clock")["result"], "warn");
+    assert_eq!(line(&outcome, "rate limit")["result"], "warn");
+}
+
+#[test]
+fn an_api_that_cannot_be_reached_is_told_and_nothing_more_is_tried() {
+    let outcome = program("doctor")
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .args([
+            "--base-url",
+            "http://127.0.0.1:1/client/v4",
+            "--retries",
+            "0",
+            "--json",
+            &id(1),
+        ])
+        .env("NO_PROXY", "*")
+        .run()
+        .expect(1);
+    let reach = line(&outcome, "reach");
+    assert_eq!(reach["result"], "fail");
+    assert!(
+        reach["finding"]
+            .as_str()
+            .unwrap()
+            .contains("cannot connect")
+    );
+    assert!(
+        reach["check"].as_str().unwrap().contains("NO_PROXY"),
+        "the proxy settings are told: {reach}"
+    );
+    assert_eq!(outcome.stdout_json().as_array().unwrap().len(), 3);
+    let silent = Server::start(|_| Reply::Hang);
+    doctor(&silent)
+        .args(["--timeout", "100ms"])
+        .run()
+        .expect(1)
+        .prints(&["fail  reach ", "timeout"]);
+}
+
+#[test]
+fn each_account_is_told_and_which_permission_it_lacks() {
+    let server = well(state("active", None));
+    let outcome = doctor(&server)
+        .args([&id(1), &id(2), "no-id", "--json"])
+        .run()
+        .expect(1);
+    assert_eq!(line(&outcome, &format!("read {}", id(1)))["result"], "pass");
+    let forbidden = line(&outcome, &format!("read {}", id(2)));
+    assert_eq!(forbidden["result"], "fail");
+    assert!(
+        forbidden["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("SSO Connector Read")
+    );
+    let odd = line(&outcome, "account no-id");
+    assert_eq!(odd["result"], "fail");
+    assert!(odd["remedy"].as_str().unwrap().contains("32 hex digits"));
+    doctor(&server).args([&id(2)]).run().expect(1).prints(&[
+        &format!("fail  read {}: forbidden 9109: ", id(2)),
+        "\n      Give the token the permission SSO Connector Read",
+    ]);
+}
+
+#[test]
+fn the_output_folder_is_tried_and_nothing_is_left_in_it() {
+    let server = well(state("active", None));
+    let fine = doctor(&server).args(["-o", "a/b/c", "--json"]);
+    let dir = fine.dir().to_owned();
+    let outcome = fine.run().expect(0);
+    assert_eq!(line(&outcome, "output")["result"], "pass");
+    assert_eq!(
+        std::fs::read_dir(&dir).unwrap().count(),
+        0,
+        "nothing was made, not even the folder"
+    );
+    // Nobody may make a file there, not even root.
+    let blocked = doctor(&server)
+        .args(["-o", "/proc/nowhere", "--json"])
+        .run()
+        .expect(1);
+    let output = line(&blocked, "output");
+    assert_eq!(output["result"], "fail");
+    assert!(output["remedy"].as_str().unwrap().contains("--output"));
+}

@@ -1,1 +1,847 @@
-//!
+//! `fix`: the plan that would mend a run's findings, and carrying it out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::*;
+use crate::server::*;
+
+/// Accounts whose connectors can be read and changed, as at the API.
+#[derive(Clone)]
+struct World(Arc<Mutex<BTreeMap<String, Vec<Value>>>>);
+
+impl World {
+    fn of(accounts: Vec<(String, Vec<Value>)>) -> Self {
+        Self(Arc::new(Mutex::new(accounts.into_iter().collect())))
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        let not_found = || failure(404, 12003, "connector not found");
+        let mut accounts = self.0.lock().unwrap();
+        let rest = request.path.strip_prefix("/client/v4/accounts/").unwrap();
+        let mut parts = rest.split('/');
+        let (account, list) = (parts.next().unwrap(), parts.next());
+        assert_eq!(list, Some("sso_connectors"));
+        let Some(connectors) = accounts.get_mut(account) else {
+            return failure(403, 9109, "Unauthorized to access requested resource");
+        };
+        let Some(id) = parts.next() else {
+            assert_eq!(request.method, "GET");
+            return success(json!(connectors));
+        };
+        let Some(connector) = connectors.iter_mut().find(|c| c["id"] == id) else {
+            return not_found();
+        };
+        match (request.method.as_str(), parts.next()) {
+            ("GET", None) => success(connector.clone()),
+            ("POST", Some("begin_verification")) => {
+                connector["verification"]["status"] = "pending".into();
+                answer(200, r#"{"success":true,"errors":[],"messages":[]}"#)
+            }
+            ("PATCH", None) => {
+                let change: Value = serde_json::from_slice(&request.body).unwrap();
+                for (key, value) in change.as_object().unwrap() {
+                    connector[key] = value.clone();
+                }
+                success(connector.clone())
+            }
+            other => panic!("{other:?} is no request of a plan"),
+        }
+    }
+
+    fn serve(&self) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+        let world = self.clone();
+        move |request| world.answer(request)
+    }
+
+    fn change(&self, account: usize, number: usize, fields: Value) {
+        let mut accounts = self.0.lock().unwrap();
+        let connectors = accounts.get_mut(&id(account)).unwrap();
+        let connector = connectors
+            .iter_mut()
+            .find(|c| c["id"] == connector_id(number))
+            .unwrap();
+        for (key, value) in fields.as_object().unwrap() {
+            connector[key] = value.clone();
+        }
+    }
+}
+
+fn state(number: usize, domain: &str, enabled: bool, status: &str) -> Value {
+    connector_with(
+        number,
+        domain,
+        json!({"enabled": enabled, "verification": {"status": status, "code": format!("code-{number}")}}),
+    )
+}
+
+/// One connector of each kind that a plan may mend, in two accounts.
+fn all_kinds() -> Vec<(String, Vec<Value>)> {
+    vec![
+        (
+            id(1),
+            vec![
+                state(1, "awaiting.example", false, "awaiting"),
+                state(2, "failed.example", false, "failed"),
+                state(3, "off.example", false, "verified"),
+                state(4, "open.example", true, "failed"),
+                state(5, "fine.example", true, "verified"),
+            ],
+        ),
+        (
+            id(2),
+            vec![connector_with(
+                6,
+                "gov.example",
+                json!({"use_fedramp_language": false}),
+            )],
+        ),
+    ]
+}
+
+fn policy() -> String {
+    format!("[[accounts]]\nid = \"{}\"\nfedramp = \"required\"\n", id(2))
+}
+
+/// An audited world, at a server.
+struct Audited {
+    dir: Rc<TempDir>,
+    server: Server,
+    world: World,
+    run: PathBuf,
+}
+
+impl Audited {
+    fn new(accounts: Vec<(String, Vec<Value>)>) -> Self {
+        let asked: Vec<_> = accounts.iter().map(|(id, _)| id.clone()).collect();
+        let world = World::of(accounts);
+        let server = Server::start(world.serve());
+        let dir = Rc::new(tempfile::tempdir().unwrap());
+        let run = audit_in(&dir, &server)
+            .args(asked)
+            .run()
+            .expect(0)
+            .run_dir();
+        server.now(world.serve());
+        Self {
+            dir,
+            server,
+            world,
+            run,
+        }
+    }
+
+    fn fix(&self) -> Program {
+        program_in(&self.dir, "fix")
+            .at(&self.server)
+            .arg(&self.run)
+            .args(["--retry-delay", "0s"])
+    }
+
+    /// Method and the end of the path of each request so far.
+    fn requests(&self) -> Vec<String> {
+        let of = |request: Request| {
+            let (_, end) = request.path.split_once("/sso_connectors").unwrap();
+            format!(
+                "{} {} {}",
+                request.method,
+                end.trim_start_matches('/')
+                    .replace("c0000000000000000000000000000", ""),
+                String::from_utf8_lossy(&request.body)
+            )
+            .trim_end()
+            .to_owned()
+        };
+        self.server.requests().into_iter().map(of).collect()
+    }
+
+    fn changes(&self) -> usize {
+        let requests = self.server.requests();
+        requests.iter().filter(|r| r.method != "GET").count()
+    }
+
+    fn log(&self) -> Vec<Value> {
+        fs::read_to_string(self.run.join("fix-log.jsonl"))
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn results(&self) -> Vec<String> {
+        let of = |line: Value| {
+            format!(
+                "{} {}",
+                line["result"].as_str().unwrap(),
+                line["action"].as_str().unwrap()
+            )
+        };
+        self.log().into_iter().map(of).collect()
+    }
+}
+
+fn actions(plan: &Value) -> Vec<String> {
+    let steps = plan["steps"].as_array().unwrap();
+    let of = |step: &Value| {
+        format!(
+            "{} {}",
+            step["action"].as_str().unwrap(),
+            step["email_domain"].as_str().unwrap()
+        )
+    };
+    steps.iter().map(of).collect()
+}
+
+#[test]
+fn without_apply_nothing_is_sent_and_no_token_is_needed() {
+    let audited = Audited::new(all_kinds());
+    for flags in [
+        &[][..],
+        &["--json"],
+        &["--csv"],
+        &["--enable", "--disable"],
+        &["--enable", "--disable", "--json"],
+    ] {
+        audited.fix().policy(&policy()).args(flags).run().expect(0);
+        program_in(&audited.dir, "fix")
+            .arg(&audited.run)
+            .policy(&policy())
+            .args(flags)
+            .run()
+            .expect(0);
+    }
+    assert_eq!(audited.requests(), [""; 0]);
+    assert!(!audited.run.join("fix-log.jsonl").exists());
+}
+
+#[test]
+fn the_plan_holds_what_is_harmless_and_what_is_not_with_its_flag() {
+    let audited = Audited::new(all_kinds());
+    let plan = |flags: &[&str]| {
+        audited
+            .fix()
+            .policy(&policy())
+            .arg("--json")
+            .args(flags)
+            .run()
+            .expect(0)
+            .stdout_json()
+    };
+    let harmless = [
+        "begin-verification failed.example",
+        "begin-verification open.example",
+        "begin-verification awaiting.example",
+        "fedramp-on gov.example",
+    ];
+    assert_eq!(actions(&plan(&[])), harmless);
+    let mut with_enable = harmless.to_vec();
+    with_enable.insert(3, "enable off.example");
+    assert_eq!(actions(&plan(&["--enable"])), with_enable);
+    let mut with_disable = harmless.to_vec();
+    with_disable.insert(0, "disable open.example");
+    assert_eq!(actions(&plan(&["--disable"])), with_disable);
+    let mut with_both = with_enable;
+    with_both.insert(0, "disable open.example");
+    assert_eq!(actions(&plan(&["--enable", "--disable"])), with_both);
+
+    let bare = plan(&[]);
+    let step = &bare["steps"][0];
+    for (key, value) in [
+        ("account_id", json!(id(1))),
+        ("connector_id", json!(connector_id(2))),
+        ("rule", json!("unverified-domain")),
+        ("evidence", state(2, "failed.example", false, "failed")),
+    ] {
+        assert_eq!(step[key], value, "{key}");
+    }
+    let reasons: Vec<_> = bare["unmended"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|left| {
+            format!(
+                "{} {}",
+                left["rule"].as_str().unwrap(),
+                left["reason"].as_str().unwrap()
+            )
+        })
+        .collect();
+    for reason in [
+        "enabled-unverified disabling it needs --disable",
+        "disabled-connector enabling it needs --enable",
+        "disabled-connector it can be enabled once its domain is verified",
+    ] {
+        assert!(
+            reasons.iter().any(|told| told.starts_with(reason)),
+            "{reason} in {reasons:?}"
+        );
+    }
+    assert_eq!(
+        bare["records"],
+        json!([
+            {"name": "awaiting.example", "value": "code-1"},
+            {"name": "failed.example", "value": "code-2"},
+            {"name": "open.example", "value": "code-4"},
+        ])
+    );
+}
+
+#[test]
+fn the_fedramp_text_follows_the_policy() {
+    for (expected, actual, action) in [
+        ("required", false, Some("fedramp-on gov.example")),
+        ("required", true, None),
+        ("forbidden", true, Some("fedramp-off gov.example")),
+        ("forbidden", false, None),
+        ("any", true, None),
+    ] {
+        let audited = Audited::new(vec![(
+            id(1),
+            vec![connector_with(
+                1,
+                "gov.example",
+                json!({"use_fedramp_language": actual}),
+            )],
+        )]);
+        let plan = audited
+            .fix()
+            .policy(&format!("[defaults]\nfedramp = \"{expected}\"\n"))
+            .arg("--json")
+            .run()
+            .expect(0)
+            .stdout_json();
+        let planned: Vec<_> = action.into_iter().collect();
+        assert_eq!(actions(&plan), planned, "{expected} {actual}");
+    }
+}
+
+#[test]
+fn people_get_the_plan_with_the_records_as_zone_file_and_csv() {
+    let long = "x".repeat(300);
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![
+            state(1, "Awaiting.Example.", false, "awaiting"),
+            connector_with(
+                2,
+                "b.example",
+                json!({"enabled": false, "verification": {"status": "failed", "code": "say \"yes\"\\\u{1b}é"}}),
+            ),
+            connector_with(
+                3,
+                "c.example",
+                json!({"enabled": false, "verification": {"status": "failed", "code": long}}),
+            ),
+        ],
+    )]);
+    let text = audited.fix().run().expect(0).prints(&[
+        "3 steps to carry out\n",
+        "  begin-verification ",
+        "findings that no step mends\n",
+        "awaiting.example. 300 IN TXT \"code-1\"\n",
+        "b.example. 300 IN TXT \"say \\\"yes\\\"\\\\\\027\\195\\169\"\n",
+        &format!(
+            "c.example. 300 IN TXT \"{}\" \"{}\"\n",
+            "x".repeat(255),
+            "x".repeat(45)
+        ),
+        "name,type,value\nawaiting.example,TXT,\"code-1\"\n",
+    ]);
+    assert!(!text.stdout.contains('\u{1b}'));
+    let csv = audited.fix().arg("--csv").run().expect(0).stdout;
+    let found: Vec<_> = rows(csv.as_bytes(), b',')
+        .into_iter()
+        .map(|row| {
+            (
+                row["action"].clone(),
+                row["connector_id"].clone(),
+                row["txt_value"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(found.len(), 3);
+    let awaiting = (
+        "begin-verification".to_owned(),
+        connector_id(1),
+        "code-1".to_owned(),
+    );
+    assert!(found.contains(&awaiting), "{found:?}");
+    assert!(!csv.contains('\u{1b}'));
+    audited
+        .fix()
+        .args(["--csv", "--json"])
+        .run()
+        .expect(2)
+        .says(&["--csv"]);
+}
+
+#[test]
+fn each_connector_is_read_again_before_it_is_changed() {
+    let audited = Audited::new(all_kinds());
+    audited
+        .fix()
+        .policy(&policy())
+        .args(["--apply", "--enable", "--disable"])
+        .run()
+        .expect(0)
+        .prints(&[
+            "done  disable open.example\n",
+            "done  enable off.example\n",
+            "done  fedramp-on gov.example\n",
+            "6 done, 0 skipped, 0 failed; see ",
+        ]);
+    assert_eq!(
+        audited.requests(),
+        [
+            "GET 004",
+            "PATCH 004 {\"enabled\":false}",
+            "GET 002",
+            "POST 002/begin_verification",
+            "GET 004",
+            "POST 004/begin_verification",
+            "GET 001",
+            "POST 001/begin_verification",
+            "GET 003",
+            "PATCH 003 {\"enabled\":true}",
+            "GET 006",
+            "PATCH 006 {\"use_fedramp_language\":true}",
+        ]
+    );
+    let log = audited.log();
+    assert_eq!(log.len(), 6);
+    for line in &log {
+        assert_eq!(line["result"], "done");
+        assert_eq!(line["http_status"], 200);
+        assert!(line["cf_ray"].as_str().unwrap().ends_with("-SYD"));
+        assert_eq!(line["at"], "2026-11-21T10:15:00Z");
+    }
+    assert_eq!(
+        (&log[0]["action"], &log[0]["connector_id"]),
+        (&json!("disable"), &json!(connector_id(4)))
+    );
+}
+
+#[test]
+fn twice_does_nothing_the_second_time() {
+    let audited = Audited::new(all_kinds());
+    let apply = || {
+        audited
+            .fix()
+            .policy(&policy())
+            .args(["--apply", "--enable", "--disable"])
+            .run()
+            .expect(0)
+    };
+    apply();
+    assert_eq!(audited.changes(), 6);
+    apply().prints(&["0 done, 6 skipped, 0 failed", "done before"]);
+    assert_eq!(audited.changes(), 6);
+    // Without the log, what the connectors are like now tells.
+    fs::remove_file(audited.run.join("fix-log.jsonl")).unwrap();
+    apply().prints(&["0 done, 6 skipped, 0 failed", "and is"]);
+    assert_eq!(audited.changes(), 6);
+}
+
+#[test]
+fn what_changed_meanwhile_is_left_alone_with_the_reason() {
+    let audited = Audited::new(all_kinds());
+    audited
+        .world
+        .change(1, 1, json!({"verification": {"status": "verified"}}));
+    audited
+        .world
+        .change(1, 2, json!({"email_domain": "else.example"}));
+    audited.world.change(1, 3, json!({"enabled": true}));
+    audited.world.change(1, 4, json!({"enabled": false}));
+    audited
+        .world
+        .change(2, 6, json!({"use_fedramp_language": true}));
+    audited
+        .fix()
+        .policy(&policy())
+        .args(["--apply", "--enable", "--disable"])
+        .run()
+        .expect(0)
+        .prints(&[
+            "1 done, 5 skipped, 0 failed",
+            "skipped  disable open.example: enabled was true, and is false now\n",
+            "skipped  begin-verification failed.example: its domain was failed.example, and is else.example now\n",
+            "skipped  begin-verification awaiting.example: its status was awaiting, and is verified now\n",
+            "skipped  enable off.example: enabled was false, and is true now\n",
+            "skipped  fedramp-on gov.example: the FedRAMP text was false, and is true now\n",
+        ]);
+    // What has nothing to do with the step does not stand in its way.
+    assert_eq!(audited.changes(), 1);
+    assert_eq!(audited.log().len(), 6);
+    assert!(
+        audited.log()[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("enabled was true")
+    );
+}
+
+#[test]
+fn a_verified_connector_is_not_enabled_where_it_no_longer_is_verified() {
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![state(3, "off.example", false, "verified")],
+    )]);
+    audited
+        .world
+        .change(1, 3, json!({"verification": {"status": "failed"}}));
+    audited
+        .fix()
+        .args(["--apply", "--enable"])
+        .run()
+        .expect(0)
+        .prints(&["its status was verified, and is failed now"]);
+    assert_eq!(audited.changes(), 0);
+}
+
+/// So many connectors that wait to be verified.
+fn waiting(count: usize) -> Vec<(String, Vec<Value>)> {
+    let connectors = (1..=count)
+        .map(|n| state(n, &format!("d{n}.example"), false, "awaiting"))
+        .collect();
+    vec![(id(1), connectors)]
+}
+
+#[test]
+fn it_stops_after_three_failures_in_a_row() {
+    let audited = Audited::new(waiting(9));
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        // The second and fourth go well; from the fifth on none does.
+        let number = |n: usize| request.path.contains(&connector_id(n));
+        if request.method == "GET" || number(2) || number(4) {
+            world.answer(request)
+        } else {
+            failure(400, 12006, "not now")
+        }
+    });
+    let outcome = audited.fix().arg("--apply").run().expect(1).says(&[
+        "stopped after 3 failures in a row, with 2 steps left",
+        "fix-log.jsonl",
+    ]);
+    outcome.prints(&["failed  begin-verification d1.example: the API refused: 12006 not now\n"]);
+    let results: Vec<_> = audited
+        .log()
+        .iter()
+        .map(|line| line["result"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        results,
+        [
+            "failed", "done", "failed", "done", "failed", "failed", "failed"
+        ]
+    );
+    assert_eq!(audited.log()[0]["http_status"], 400);
+    assert_eq!(audited.changes(), 7);
+    // When the cause is mended, the rest is done, and what was done is not done again.
+    audited.server.now(audited.world.serve());
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["7 done, 2 skipped, 0 failed"]);
+    assert_eq!(audited.changes(), 7);
+}
+
+#[test]
+fn failures_that_do_not_stop_it_still_fail_the_command() {
+    let audited = Audited::new(waiting(4));
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        if request.path.ends_with(&connector_id(2)) {
+            return failure(404, 12003, "connector not found");
+        }
+        world.answer(request)
+    });
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(1)
+        .prints(&[
+            "failed  begin-verification d2.example: it could not be read again: 12003 connector not found",
+            "3 done, 0 skipped, 1 failed",
+        ]);
+}
+
+#[test]
+fn each_line_of_the_log_is_there_before_the_next_step_begins() {
+    let audited = Audited::new(waiting(4));
+    let (world, log) = (audited.world.clone(), audited.run.join("fix-log.jsonl"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    audited.server.now(move |request| {
+        let lines = fs::read_to_string(&log).map_or(0, |text| text.matches('\n').count());
+        noted.lock().unwrap().push(lines);
+        world.answer(request)
+    });
+    audited.fix().arg("--apply").run().expect(0);
+    assert_eq!(*seen.lock().unwrap(), [0, 0, 1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn interrupted_and_applied_again_each_step_is_done_once() {
+    for (signal, code) in [("TERM", Some(130)), ("INT", Some(130)), ("KILL", None)] {
+        let audited = Audited::new(waiting(5));
+        let world = audited.world.clone();
+        // The third change is carried out, and its answer never comes.
+        audited.server.now(move |request| {
+            let reply = world.answer(request);
+            if request.method == "POST" && request.path.contains(&connector_id(3)) {
+                return Reply::Hang;
+            }
+            reply
+        });
+        let running = audited.fix().arg("--apply").spawn();
+        wait_until("the third change is under way", || audited.changes() == 3);
+        running.signal(signal);
+        let outcome = running.wait();
+        assert_eq!(outcome.code(), code, "{}", outcome.stderr);
+        if code.is_some() {
+            outcome.says(&["interrupted with 3 steps left", "hint: run it again"]);
+        }
+        assert_eq!(audited.log().len(), 2);
+        audited.server.now(audited.world.serve());
+        audited.fix().arg("--apply").run().expect(0).prints(&[
+            "2 done, 3 skipped, 0 failed",
+            "its status was awaiting, and is pending now",
+        ]);
+        assert_eq!(audited.changes(), 2, "the two that were left");
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_off_is_gone_on_with() {
+    let audited = Audited::new(waiting(2));
+    audited.fix().arg("--apply").run().expect(0);
+    let path = audited.run.join("fix-log.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 30]).unwrap();
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["0 done, 2 skipped"]);
+    assert_eq!(audited.changes(), 2);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    let whole = text
+        .lines()
+        .filter(|line| serde_json::from_str::<Value>(line).is_ok());
+    assert_eq!(
+        whole.count(),
+        3,
+        "only the one that was cut off is not whole"
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_means_that_nothing_is_changed() {
+    let audited = Audited::new(waiting(2));
+    fs::create_dir(audited.run.join("fix-log.jsonl")).unwrap();
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(1)
+        .says(&["fix-log.jsonl", "nothing more is changed without a log"]);
+    assert_eq!(audited.changes(), 0);
+}
+
+#[test]
+fn waived_findings_are_left_out() {
+    let audited = Audited::new(waiting(2));
+    let waiver = |expires: &str| {
+        format!(
+            "[[waivers]]\nrule = \"unverified-domain\"\naccount = \"*\"\ndomain = \"d1.example\"\nexpires = {expires}\n"
+        )
+    };
+    for (expires, planned) in [
+        ("2026-11-21", &["begin-verification d2.example"][..]),
+        (
+            "2026-11-20",
+            &[
+                "begin-verification d1.example",
+                "begin-verification d2.example",
+            ],
+        ),
+    ] {
+        let plan = audited
+            .fix()
+            .policy(&waiver(expires))
+            .arg("--json")
+            .run()
+            .expect(0);
+        assert_eq!(actions(&plan.stdout_json()), planned, "{expires}");
+    }
+}
+
+#[test]
+fn another_api_than_the_audits_is_refused() {
+    let audited = Audited::new(waiting(1));
+    let other = Server::start(audited.world.serve());
+    audited
+        .fix()
+        .at(&other)
+        .arg("--apply")
+        .run()
+        .expect(2)
+        .says(&[&audited.server.base_url(), &other.base_url(), "--base-url"]);
+    assert_eq!(other.requests().len(), 0);
+    assert_eq!(audited.requests(), [""; 0]);
+}
+
+#[test]
+fn each_account_is_mended_with_its_own_token() {
+    let world = World::of(vec![
+        (id(1), vec![state(1, "a.example", false, "awaiting")]),
+        (id(2), vec![state(2, "b.example", false, "awaiting")]),
+    ]);
+    let server = Server::start(world.serve());
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let tokens = |program: Program| {
+        program
+            .without_env("CLOUDFLARE_API_TOKEN")
+            .env("TOKEN_A", "cfut_aaa")
+            .env("TOKEN_B", "cfut_bbb")
+    };
+    let run = tokens(audit_in(&dir, &server))
+        .accounts_file(
+            "accounts.csv",
+            format!(
+                "account_id,token_env\n{},TOKEN_A\n{},TOKEN_B\n",
+                id(1),
+                id(2)
+            ),
+        )
+        .run()
+        .expect(0)
+        .run_dir();
+    let fix = || program_in(&dir, "fix").at(&server).arg(&run).arg("--apply");
+    server.now(world.serve());
+    // One that is missing is told before anything is asked.
+    tokens(fix())
+        .without_env("TOKEN_B")
+        .run()
+        .expect(2)
+        .says(&["TOKEN_B"]);
+    assert_eq!(server.requests().len(), 0);
+    tokens(fix()).run().expect(0);
+    let used: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|r| r.header("authorization").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        used,
+        [
+            "Bearer cfut_aaa",
+            "Bearer cfut_aaa",
+            "Bearer cfut_bbb",
+            "Bearer cfut_bbb"
+        ]
+    );
+}
+
+#[test]
+fn a_plan_that_is_carried_out_can_still_be_read_by_a_program() {
+    let audited = Audited::new(waiting(2));
+    let json = audited.fix().args(["--apply", "--json"]).run().expect(0);
+    assert_eq!(actions(&json.stdout_json()).len(), 2);
+    assert!(
+        json.stderr.contains("2 done, 0 skipped, 0 failed"),
+        "{}",
+        json.stderr
+    );
+    let audited = Audited::new(waiting(2));
+    let csv = audited.fix().args(["--apply", "--csv"]).run().expect(0);
+    assert_eq!(rows(csv.stdout.as_bytes(), b',').len(), 2);
+}
+
+#[test]
+fn what_the_api_says_does_nothing_to_a_terminal() {
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![
+            state(1, "a\u{1b}[31m.example", false, "awaiting"),
+            state(2, "b.example", false, "awaiting"),
+        ],
+    )]);
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        if request.method == "POST" && request.path.contains(&connector_id(2)) {
+            return failure(400, 12006, "not\u{1b}[2J now");
+        }
+        world.answer(request)
+    });
+    let outcome = audited.fix().arg("--apply").run().expect(1);
+    assert!(!outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'));
+    outcome.prints(&["1 done, 0 skipped, 1 failed"]);
+}
+
+#[test]
+fn nothing_to_mend_is_said_and_damaged_evidence_refused() {
+    let audited = Audited::new(vec![(id(1), vec![connector(1, "a.example")])]);
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["0 steps to carry out"]);
+    assert_eq!(audited.requests(), [""; 0]);
+    fs::write(audited.run.join("evidence.jsonl"), "nonsense\n").unwrap();
+    audited
+        .fix()
+        .run()
+        .expect(2)
+        .says(&["evidence.jsonl line 1", "hint: "]);
+}
+
+#[test]
+fn it_is_paced_as_the_audit() {
+    let audited = Audited::new(waiting(3));
+    audited
+        .fix()
+        .args(["--apply", "--rate", "2/150ms"])
+        .run()
+        .expect(0);
+    let at: Vec<_> = audited.server.requests().iter().map(|r| r.at).collect();
+    assert_eq!(at.len(), 6);
+    for (earlier, later) in at.iter().zip(&at[2..]) {
+        let apart = *later - *earlier;
+        assert!(apart.as_millis() >= 149, "a third request after {apart:?}");
+    }
+}
+
+#[test]
+fn throttling_pauses_it_and_each_change_is_done_once() {
+    let audited = Audited::new(waiting(4));
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        if request.earlier == 0 && request.method == "POST" {
+            return throttled().with("retry-after", "0");
+        }
+        world.answer(request)
+    });
+    audited
+        .fix()
+        .args(["--apply", "--rate", "100/50ms"])
+        .run()
+        .expect(0)
+        .prints(&["4 done, 0 skipped, 0 failed"]);
+    assert_eq!(audited.results(), ["done begin-verification"; 4]);
+    assert_eq!(audited.changes(), 8, "each was throttled once");
+}

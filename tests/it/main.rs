@@ -31,6 +31,7 @@ mod rendering;
 mod retries;
 mod schemas;
 mod server;
+mod simulated;
 mod spec;
 mod summaries;
 mod tokens;
