@@ -239,6 +239,8 @@ pub struct Session {
     pub(super) exchange: Arc<Mutex<Exchange>>,
     /// Whether requests are only shown and not sent.
     pub(super) rehearsal: bool,
+    /// The proxy on the way, for messages.
+    pub(super) proxy: Option<Arc<str>>,
 }
 
 /// A whole answer.
@@ -361,7 +363,7 @@ impl Session {
                 ))
             }
             Err(Broken::Transport(error)) => {
-                let failure = transport_failure(&error, self.gate.options.timeout);
+                let failure = self.transport_failure(&error);
                 tracing::debug!(operation, milliseconds, "not answered: {}", failure.message);
                 // A change that may have been carried out is not sent twice.
                 if (is_read || error.is_connect()) && retries < self.gate.options.retries {
@@ -516,6 +518,38 @@ impl Session {
         self.give_up(ReadError::new(ErrorKind::Api, "nothing was sent"))
     }
 
+    fn transport_failure(&self, error: &reqwest::Error) -> ReadError {
+        let way = match &self.proxy {
+            Some(proxy) => format!(" by way of the proxy {proxy}"),
+            None => String::new(),
+        };
+        if error.is_timeout() {
+            let seconds = self.gate.options.timeout.as_secs_f64();
+            let message = format!("no whole answer within {seconds} s{way}");
+            return ReadError::new(ErrorKind::Timeout, message);
+        }
+        let what = if error.is_connect() {
+            "cannot connect"
+        } else {
+            "the connection broke"
+        };
+        // The address would stand in the message a second time.
+        let mut causes = vec![format!("{what}{way}")];
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if causes.last().is_none_or(|last| !last.contains(&text)) {
+                causes.push(text);
+            }
+            source = cause.source();
+        }
+        let mut message = causes.join(": ");
+        if message.contains("UnknownIssuer") {
+            message += ", which is not trusted here; if a proxy looks inside, give its root certificate with --ca-file";
+        }
+        ReadError::new(ErrorKind::Connect, message)
+    }
+
     fn note(&self, write: impl FnOnce(&mut Exchange)) {
         write(&mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -532,29 +566,4 @@ impl From<Answer> for reqwest::Response {
 
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-fn transport_failure(error: &reqwest::Error, timeout: Duration) -> ReadError {
-    if error.is_timeout() {
-        let message = format!("no whole answer within {} s", timeout.as_secs_f64());
-        return ReadError::new(ErrorKind::Timeout, message);
-    }
-    // The address would stand in the message a second time.
-    let mut causes = vec![
-        if error.is_connect() {
-            "cannot connect"
-        } else {
-            "the connection broke"
-        }
-        .to_owned(),
-    ];
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if causes.last().is_none_or(|last| !last.contains(&text)) {
-            causes.push(text);
-        }
-        source = cause.source();
-    }
-    ReadError::new(ErrorKind::Connect, causes.join(": "))
 }

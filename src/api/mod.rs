@@ -16,6 +16,7 @@ use crate::model::{ApiAccount, Connector, Field};
 mod classify;
 mod gate;
 mod pace;
+mod proxy;
 mod retry;
 mod token;
 
@@ -108,6 +109,21 @@ pub struct Api {
     http: reqwest::Client,
     gate: Arc<Gate>,
     rehearsal: bool,
+    proxy: Option<Arc<str>>,
+}
+
+/// Why the API cannot be asked, before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The further root certificate cannot be used; in words.
+    #[error("{0}")]
+    ExtraRoot(String),
+    /// The variable that names the proxy holds none that can be used; in words.
+    #[error("{0}")]
+    Proxy(String),
+    /// TLS cannot be had, or no further root certificate was of use; in words.
+    #[error("cannot prepare TLS: {0}")]
+    Tls(String),
 }
 
 /// An answer of use, or why there is none; with how it came about.
@@ -141,36 +157,42 @@ impl Api {
     /// The API at an address; nothing is sent yet. `extra_root` is a further root certificate in PEM.
     ///
     /// # Errors
-    /// The certificate or the system's TLS settings cannot be used; in words.
+    /// The certificate, the proxy's variable or the system's TLS settings cannot be used.
     pub fn new(
         base_url: BaseUrl,
         gate: Arc<Gate>,
         extra_root: Option<&[u8]>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SetupError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("cf-sso-audit/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(gate.options().concurrency);
-        if base_url.is_on_this_machine() {
+        let proxy = if base_url.is_on_this_machine() {
             // A proxy would be handed the token unencrypted.
             builder = builder.no_proxy();
-        }
+            None
+        } else {
+            proxy::on_the_way_to(&base_url.0).map_err(SetupError::Proxy)?
+        };
         if let Some(pem) = extra_root {
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
+            let certificates = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|error| unusable_root(&error))?;
             if certificates.is_empty() {
-                return Err(
-                    "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned(),
-                );
+                let message = "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
+                return Err(SetupError::ExtraRoot(message.to_owned()));
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let http = builder.build().map_err(|error| described(&error))?;
+        let http = builder.build().map_err(|error| match extra_root {
+            Some(_) => unusable_root(&error),
+            None => SetupError::Tls(described(&error)),
+        })?;
         Ok(Self {
             base_url,
             http,
             gate,
             rehearsal: false,
+            proxy,
         })
     }
 
@@ -193,6 +215,11 @@ impl Api {
         &self.gate
     }
 
+    /// The proxy on the way to it, without user and password.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
+    }
+
     /// A client for one call with a token, which notes how the call comes about.
     fn client(&self, lane: &Arc<Lane>) -> generated::Client {
         let session = Session {
@@ -200,6 +227,7 @@ impl Api {
             lane: Arc::clone(lane),
             exchange: Arc::new(Mutex::new(Exchange::default())),
             rehearsal: self.rehearsal,
+            proxy: self.proxy.clone(),
         };
         generated::Client::new_with_client(self.base_url.as_str(), self.http.clone(), session)
     }
@@ -556,6 +584,12 @@ fn described(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+fn unusable_root(error: &reqwest::Error) -> SetupError {
+    let causes = described(error);
+    let cause = causes.trim_start_matches("builder error: ");
+    SetupError::ExtraRoot(format!("holds a certificate that cannot be used: {cause}"))
 }
 
 fn not_sent<T>(kind: ErrorKind, message: String) -> Answered<T> {

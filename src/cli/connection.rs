@@ -9,8 +9,8 @@ use clap::Args;
 use super::Failure;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
-    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, TOKEN_VARIABLE, Token,
-    TokenError,
+    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, TOKEN_VARIABLE,
+    Token, TokenError,
 };
 use crate::clock::Clock;
 
@@ -87,24 +87,21 @@ impl ConnectionArgs {
             rate: self.rate,
             clock,
         });
-        let extra_root = match &self.ca_file {
-            None => None,
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(|error| {
-                    Failure::usage(format!(
-                        "cannot read the certificate {}: {error}",
-                        path.display()
-                    ))
-                })?;
-                Some((path, pem))
-            }
-        };
-        let pem = extra_root.as_ref().map(|(_, pem)| pem.as_slice());
-        Api::new(base_url, Arc::new(gate), pem).map_err(|cause| match &extra_root {
-            Some((path, _)) => Failure::usage(format!("--ca-file {}: {cause}", path.display())),
-            None => Failure::failed(format!("cannot prepare TLS: {cause}"))
-                .hint("the system's root certificates may be missing: on Debian, install the package ca-certificates"),
-        })
+        let ca_file = self.ca_file.as_deref().map(|path| path.display());
+        let extra_root = self.ca_file.as_ref().map(std::fs::read).transpose();
+        let extra_root =
+            extra_root.map_err(|error| SetupError::ExtraRoot(format!("cannot be read: {error}")));
+        extra_root
+            .and_then(|pem| Api::new(base_url, Arc::new(gate), pem.as_deref()))
+            .map_err(|error| match (&error, ca_file) {
+                (SetupError::ExtraRoot(cause), Some(path)) => {
+                    Failure::usage(format!("--ca-file {path}: {cause}"))
+                        .hint("give a file of root certificates in PEM form, as the one who runs the proxy hands out")
+                }
+                (SetupError::Tls(_), _) => Failure::failed(error.to_string())
+                    .hint("the system's root certificates may be missing: on Debian, install the package ca-certificates"),
+                _ => Failure::usage(error.to_string()),
+            })
     }
 
     /// A lane for a token.

@@ -151,21 +151,9 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
     }
     let api = args.connection.api(base_url, Clock::default())?;
     let lane = args.connection.lane(&name, token);
-    let proxies: Vec<_> = [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ]
-    .into_iter()
-    .filter(|name| std::env::var_os(name).is_some())
-    .collect();
-    let by_way_of = if proxies.is_empty() {
-        String::new()
-    } else {
-        format!(" (proxy settings: {})", proxies.join(", "))
+    let by_way_of = match api.proxy() {
+        Some(proxy) => format!(" by way of the proxy {proxy}"),
+        None => String::new(),
     };
 
     let accounts: Vec<_> = args
@@ -190,7 +178,7 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
     let address = api.base_url().as_str();
     match &verified.result {
         Err(error) if !reached => {
-            examination.fail_by(&format!("reach {address}{by_way_of}"), error);
+            examination.fail_by(&format!("reach {address}"), error);
             return Ok(());
         }
         _ => examination.pass("reach", format!("{address} answers{by_way_of}")),

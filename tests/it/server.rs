@@ -191,6 +191,11 @@ impl Server {
         Self::start(move |request| connectors_of(&accounts, request))
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The API's address here.
     pub fn base_url(&self) -> String {
         format!("http://{}/client/v4", self.address)

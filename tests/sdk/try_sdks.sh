@@ -21,8 +21,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check cloudflare
-(cd "$folder" && npm install --silent --no-audit --no-fund --prefix "$folder" cloudflare)
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check cloudflare==5.9.0
+(cd "$folder" && npm install --silent --no-audit --no-fund --prefix "$folder" cloudflare@7.3.0)
 # Node looks for packages beside the program.
 cp "$here/try_node.mjs" "$folder/"
 
