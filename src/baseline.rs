@@ -258,7 +258,8 @@ fn read_ledger(
 /// The directory cannot be read.
 pub fn complete_before(output: &Path, run_id: &str) -> io::Result<Vec<PathBuf>> {
     let runs = runs_under(output)?.into_iter().rev();
-    let earlier = runs.filter(|name| !name.ends_with(PARTIAL) && name.as_str() < run_id);
+    let earlier =
+        runs.filter(|name| !name.ends_with(PARTIAL) && run_order(name) < run_order(run_id));
     Ok(earlier.map(|name| output.join(name)).collect())
 }
 
@@ -303,8 +304,15 @@ fn runs_under(output: &Path) -> io::Result<Vec<String>> {
             names.push(name);
         }
     }
-    names.sort();
+    names.sort_by(|a, b| run_order(a).cmp(&run_order(b)));
     Ok(names)
+}
+
+/// What orders runs by their names: the start, then the number among those of the same second.
+pub fn run_order(name: &str) -> (&str, u32) {
+    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
+    let (start, number) = name.split_once('-').unwrap_or((name, "1"));
+    (start, number.parse().unwrap_or(1))
 }
 
 /// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
@@ -336,6 +344,17 @@ mod tests {
         ] {
             assert!(!is_run_id(name), "{name}");
         }
+    }
+
+    #[test]
+    fn runs_of_one_second_are_in_the_order_of_their_numbers() {
+        let names = [
+            "20261121T101500Z",
+            "20261121T101500Z-2",
+            "20261121T101500Z-10.partial",
+            "20261121T101501Z",
+        ];
+        assert!(names.is_sorted_by_key(|name| run_order(name)));
     }
 
     #[test]

@@ -192,6 +192,9 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
     };
     match result {
         Err(error) => {
+            if lane.is_doubtful() {
+                verify(&api, &lane).await;
+            }
             evidence.error = Some(error);
             Collected {
                 evidence,
@@ -211,6 +214,14 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
                 body: Some(exchange.body),
             }
         }
+    }
+}
+
+/// Asks what a token is worth that was refused again and again, so that a bad one is not tried on thousands of accounts.
+async fn verify(api: &Api, lane: &Arc<Lane>) {
+    match api.verify_user_token(lane).await.result {
+        Err(error) if error.kind == ErrorKind::Auth => lane.give_up(&error),
+        Ok(_) | Err(_) => {}
     }
 }
 

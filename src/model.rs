@@ -157,7 +157,7 @@ impl Wire for Timestamp {
         })
     }
     fn text(&self) -> Cow<'_, str> {
-        Cow::Owned(self.at.format("%Y-%m-%d %H:%M:%S").to_string())
+        Cow::Owned(crate::text::utc(self.at))
     }
     fn wire(&self) -> Value {
         Value::String(self.spelling.clone())

@@ -4,7 +4,7 @@
 //! The order is fixed: the token's lane says whether and when, then the limit over all tokens, then a place
 //! among those under way; send; read; learn from the answer; back off and begin again, or hand it on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::classify::{Meaning, meaning};
 use super::pace::{MAX_PAUSES, Pacer, Rate, UnderWay};
 use super::retry::{LONGEST_RETRY_AFTER, backoff, retry_after};
-use super::token::Token;
+use super::token::{Token, TokenKind};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
 use crate::text::sha256_hex;
@@ -98,6 +98,9 @@ pub struct Lane {
     token: Token,
     pacer: Pacer,
     refusals: AtomicU64,
+    /// Refusals that a bad token and one without the permission get alike.
+    doubts: AtomicU64,
+    verified: AtomicBool,
     accepted: AtomicU64,
     stopped: OnceLock<ReadError>,
 }
@@ -110,6 +113,8 @@ impl Lane {
             token,
             pacer: Pacer::new(rate),
             refusals: AtomicU64::new(0),
+            doubts: AtomicU64::new(0),
+            verified: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             stopped: OnceLock::new(),
         }
@@ -133,6 +138,25 @@ impl Lane {
     /// Until when requests with this token wait, where they do.
     pub fn waits_until(&self) -> Option<Instant> {
         self.pacer.waits_until()
+    }
+
+    /// Whether it is time to ask what the token is worth: it was refused several times in the words that a bad token
+    /// and one without the permission get alike, and never accepted. True once at most. Only a user's token can be
+    /// asked about without knowing its account.
+    pub fn is_doubtful(&self) -> bool {
+        self.token.kind() == TokenKind::User
+            && self.accepted.load(Ordering::Relaxed) == 0
+            && self.doubts.load(Ordering::Relaxed) >= REFUSALS
+            && !self.verified.swap(true, Ordering::Relaxed)
+    }
+
+    /// Nothing more is sent with the token: the API says that it is worth nothing.
+    pub fn give_up(&self, error: &ReadError) {
+        let message = format!(
+            "the token of {} is not valid and is not tried again: {}",
+            self.name, error.message
+        );
+        self.stop(ErrorKind::Auth, error.code.clone(), message);
     }
 
     fn stop(&self, kind: ErrorKind, code: Option<String>, message: String) {
@@ -164,6 +188,9 @@ impl Lane {
                     );
                     self.stop(ErrorKind::Auth, error.code.clone(), message);
                 }
+            }
+            Meaning::Failure { error, .. } if error.kind == ErrorKind::Auth => {
+                self.doubts.fetch_add(1, Ordering::Relaxed);
             }
             Meaning::Failure { .. } | Meaning::Throttled(_) => {}
         }

@@ -27,6 +27,8 @@ pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
 
 #[allow(
     dead_code,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
     clippy::unwrap_used,
     reason = "generated from the specification: it has all operations, and a constructor that we do not use"
 )]

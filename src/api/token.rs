@@ -8,6 +8,9 @@ use http::HeaderValue;
 /// The environment variable that Cloudflare's own clients read.
 pub const TOKEN_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
 
+/// Texts shorter than this, in bytes, are not looked for in answers.
+const SHORTEST_SECRET: usize = 16;
+
 /// An API token. Its Debug shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(String);
@@ -133,6 +136,10 @@ impl Token {
     /// The bytes with every occurrence of the token replaced, or `None` where there is none.
     pub(super) fn redact(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let token = self.0.as_bytes();
+        // So short a text is no secret of Cloudflare's, whose tokens have 40 characters, and may stand anywhere.
+        if token.len() < SHORTEST_SECRET {
+            return None;
+        }
         let mut clean = Vec::new();
         let mut rest = bytes;
         while let Some(at) = memchr::memmem::find(rest, token) {
@@ -182,11 +189,15 @@ mod tests {
 
     #[test]
     fn an_answer_that_repeats_the_token_is_redacted() {
-        let token = Token::parse("T", "s3cret").unwrap();
+        let token = Token::parse("T", "s3cret-of-16-chr").unwrap();
         assert_eq!(
-            token.redact(b"a s3cret b s3crets3cret").unwrap(),
+            token
+                .redact(b"a s3cret-of-16-chr b s3cret-of-16-chrs3cret-of-16-chr")
+                .unwrap(),
             b"a [token] b [token][token]"
         );
         assert_eq!(token.redact(b"nothing"), None);
+        let short = Token::parse("T", "x").unwrap();
+        assert_eq!(short.redact(b"extra"), None);
     }
 }

@@ -10,6 +10,7 @@ use super::connection::ConnectionArgs;
 use super::destination::Destination;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
+use super::stop::Stop;
 use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
@@ -94,6 +95,7 @@ struct ReportArgs {
 
 /// Runs the command.
 pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
+    let stop = Stop::listen();
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let template = args.report.files.template()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
@@ -120,10 +122,10 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     run.check_tokens(&mut tokens, &args.accounts)?;
     let api = args.connection.api(base_url, clock)?;
     if run.writer.is_none() {
-        run.begin(&args, &api, &mut tokens, clock, demo.is_some())
+        run.begin(&args, &api, &mut tokens, &stop, demo.is_some())
             .await?;
     }
-    let outcome = run.collect(&args, &api, &mut tokens, quiet).await?;
+    let outcome = run.collect(&args, &api, &mut tokens, &stop, quiet).await?;
     let (destination, evidence) = match outcome {
         Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
         Collected::Whole(destination, evidence) => (destination, evidence),
@@ -141,7 +143,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     };
     let written = tokio::select! {
         written = judged.write(&args.judgement, &args.report.files) => written,
-        () = asked_to_stop() => {
+        () = stop.requested() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
             std::process::exit(i32::from(interrupted(&args, &destination)));
         }
@@ -155,6 +157,10 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     })?;
     let whole = destination.publish()?;
     if !quiet {
+        // Once for each token, however many of its accounts are unread for it.
+        for stopped in tokens.lanes().iter().filter_map(|lane| lane.stopped()) {
+            print(&format!("{}\n", stopped.message))?;
+        }
         print(&text)?;
     }
     print(&format!("{}\n", whole.display()))?;
@@ -171,28 +177,6 @@ fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
         destination.partial().display()
     );
     exit::INTERRUPTED
-}
-
-/// Waits until the program is asked to stop: Ctrl-C, or SIGTERM.
-pub async fn asked_to_stop() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
 }
 
 async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
@@ -405,13 +389,13 @@ impl Run {
         args: &AuditArgs,
         api: &Api,
         tokens: &mut Tokens<'_>,
-        clock: Clock,
+        stop: &Stop,
         demo: bool,
     ) -> Result<(), Failure> {
         let mode = FileMode(args.report.files.output_mode);
-        let started = clock.now();
+        let started = api.gate().options().clock.now();
         let destination = Destination::create(&args.report.output, started, mode)?;
-        let gaps = match self.list(args, api, tokens).await {
+        let gaps = match self.list(args, api, tokens, stop).await {
             Ok(gaps) => gaps,
             Err(failure) => {
                 destination.discard();
@@ -453,6 +437,7 @@ impl Run {
         args: &AuditArgs,
         api: &Api,
         tokens: &mut Tokens<'_>,
+        stop: &Stop,
     ) -> Result<Vec<String>, Failure> {
         let mut gaps = Vec::new();
         let mut add = |run: &mut Self, source: String, listed: ListedAccounts| {
@@ -471,7 +456,7 @@ impl Run {
         };
         if args.accounts.all_accounts || args.accounts.demo {
             let lane = tokens.lane("")?;
-            let listed = until_stopped(api.list_accounts(&lane))
+            let listed = until_stopped(stop, api.list_accounts(&lane))
                 .await?
                 .map_err(|error| listing_failure("the token's accounts", &error))?;
             let source = if args.accounts.demo {
@@ -484,7 +469,7 @@ impl Run {
         for organization in &args.accounts.organization {
             let lane = tokens.lane("")?;
             let what = format!("the accounts of organization {organization}");
-            let listed = until_stopped(api.list_organization(&lane, organization))
+            let listed = until_stopped(stop, api.list_organization(&lane, organization))
                 .await?
                 .map_err(|error| listing_failure(&what, &error))?;
             add(self, what, listed);
@@ -499,6 +484,7 @@ impl Run {
         args: &AuditArgs,
         api: &Api,
         tokens: &mut Tokens<'_>,
+        stop: &Stop,
         quiet: bool,
     ) -> Result<Collected, Failure> {
         let (Some(mut writer), Some(destination)) = (self.writer, self.destination) else {
@@ -534,8 +520,11 @@ impl Run {
             total,
             done,
         );
-        let end = collect(api, &lanes, &mut writer, &mut progress, asked_to_stop()).await;
+        let began = std::time::Instant::now();
+        let end = collect(api, &lanes, &mut writer, &mut progress, stop.requested()).await;
         progress.finish();
+        let (seconds, requests) = (began.elapsed().as_secs_f64(), api.gate().sent());
+        tracing::info!(seconds, requests, "collected");
         match end.map_err(|error| evidence_failure(&error, &destination))? {
             End::Interrupted => Ok(Collected::Interrupted(destination)),
             End::Done => {
@@ -549,10 +538,10 @@ impl Run {
 }
 
 /// A listing that ends early when the program is asked to stop; nothing has been read by then.
-async fn until_stopped<T>(listing: impl Future<Output = T>) -> Result<T, Failure> {
+async fn until_stopped<T>(stop: &Stop, listing: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::select! {
         done = listing => Ok(done),
-        () = asked_to_stop() => Err(Failure::new(exit::INTERRUPTED, "interrupted before any account was read")),
+        () = stop.requested() => Err(Failure::new(exit::INTERRUPTED, "interrupted before any account was read")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Failure;
-use crate::baseline::{PARTIAL, is_run_id};
+use crate::baseline::{PARTIAL, is_run_id, run_order};
 use crate::file_mode::{FileMode, sync_dir};
 
 /// The link to the newest run that is whole.
@@ -144,7 +144,7 @@ fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
     let latest = output.join(LATEST);
     if let Ok(target) = std::fs::read_link(&latest) {
         let name = target.to_string_lossy().into_owned();
-        if is_run_id(&name) && name.as_str() > run_id && output.join(&name).is_dir() {
+        if is_run_id(&name) && run_order(&name) > run_order(run_id) && output.join(&name).is_dir() {
             return Ok(());
         }
     }

@@ -81,7 +81,13 @@ impl Examination {
             Verdict::Fail,
             check,
             format!("{}{code}: {}", error.kind.as_str(), error.message),
-            error.kind.remedy(),
+            match error.kind {
+                // The general remedy is to ask this command.
+                ErrorKind::Auth => {
+                    "make a new token with the permission SSO Connector Read on the account, not bound to another address"
+                }
+                kind => kind.remedy(),
+            },
         );
     }
 }

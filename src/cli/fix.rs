@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::connection::ConnectionArgs;
 use super::judgement::policy_of;
+use super::stop::Stop;
 use super::tokens::Tokens;
 use super::{Failure, exit, print};
 use crate::api::{Api, Lane};
@@ -264,6 +265,7 @@ async fn apply(
     plan: &Plan,
     clock: Clock,
 ) -> Result<u8, Failure> {
+    let stop = Stop::listen();
     let header = evidence.header();
     let base_url = args.connection.base_url()?;
     if base_url.as_str() != header.base_url {
@@ -299,7 +301,7 @@ async fn apply(
         } else {
             tokio::select! {
                 done = carry_out(&api, lane, step) => done,
-                () = super::audit::asked_to_stop() => {
+                () = stop.requested() => {
                     let left = count(plan.steps.len() - number, "step");
                     // A change may be under way: its answer is not known, and reading the connector again will tell.
                     return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left"))

@@ -253,6 +253,7 @@ impl Judged {
                 template: &self.template,
                 mode,
             };
+            let began = std::time::Instant::now();
             let summary = report::write(
                 &self.directory,
                 &mut self.evidence,
@@ -260,6 +261,8 @@ impl Judged {
                 self.baseline.as_mut(),
                 &settings,
             )?;
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(seconds, "judged and written");
             let reached = |severity: Option<Severity>, new| {
                 severity.is_some_and(|severity| summary.reaches(severity, new))
             };

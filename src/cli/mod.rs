@@ -16,11 +16,13 @@ mod failure;
 mod fix;
 mod judgement;
 mod logging;
+mod manual;
 mod progress;
 mod render;
 mod rules;
 mod schema;
 mod simulate;
+mod stop;
 mod summary;
 mod tokens;
 mod values;
@@ -102,6 +104,8 @@ enum Command {
     Rules(rules::RulesArgs),
     Schema(schema::SchemaArgs),
     Simulate(simulate::SimulateArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Runs the program.
@@ -133,6 +137,8 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Doctor(args) => runtime()?.block_on(doctor::run(*args)),
         Command::Rules(args) => rules::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
 }

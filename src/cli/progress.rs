@@ -147,7 +147,7 @@ impl Progress {
         }
         let at = chrono::Utc::now() + left;
         Some(format!(
-            "the rate limit lets it go on at {} UTC, in {} s",
+            "rate limit until {} UTC, {} s left",
             at.format("%H:%M:%S"),
             left.as_secs()
         ))
@@ -174,7 +174,7 @@ impl Progress {
 
 fn bar(total: u64) -> ProgressBar {
     // A template of our own making: what is wrong with it would be seen at once, and the default one serves.
-    let style = ProgressStyle::with_template("{bar:28} {pos}/{len} accounts  {wide_msg}")
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} accounts  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
 }

@@ -1,4 +1,4 @@
-//! `cf-sso-audit schema policy`: the JSON Schema of a file.
+//! `cf-sso-audit schema policy|report`: the JSON Schema of a file.
 
 use clap::{Args, ValueEnum};
 
@@ -17,11 +17,16 @@ pub struct SchemaArgs {
 enum File {
     /// The policy that `--policy` takes.
     Policy,
+    /// report.json.
+    Report,
 }
 
 /// Runs the command.
 pub fn run(args: &SchemaArgs) -> Result<u8, Failure> {
-    let File::Policy = args.file;
-    print(&format!("{:#}\n", written::schema().to_value()))?;
+    let schema = match args.file {
+        File::Policy => written::schema().to_value(),
+        File::Report => crate::report::schema(),
+    };
+    print(&format!("{schema:#}\n"))?;
     Ok(exit::DONE)
 }

@@ -76,6 +76,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         Failure::failed(format!("cannot serve on {}: {error}", args.listen))
             .hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
+    let stop = super::stop::Stop::listen();
     print(&format!(
         "export CLOUDFLARE_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n",
         running.base_url(),
@@ -87,7 +88,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         connectors = totals.connectors,
         "serving until Ctrl-C"
     );
-    super::audit::asked_to_stop().await;
+    stop.requested().await;
     running.stop().await;
     Ok(exit::DONE)
 }

@@ -179,7 +179,8 @@ impl Format for CsvFiles<'_> {
 
 /// Text in which no line break and no control character is left: they become spaces and replacement characters.
 fn on_one_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_control) {
+    let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if plain || !text.chars().any(is_control) {
         return Cow::Borrowed(text);
     }
     let harmless = |c: char| match c {
@@ -226,31 +227,32 @@ fn is_number(text: &str) -> bool {
 
 /// Whether a spreadsheet may take the text for a date or a time: `2025-01-01`, `1/2`, `3 mar`, `12:30 pm`.
 fn is_date(text: &str) -> bool {
-    /// The longest that a date with a time gets, in characters; anything longer is text.
+    /// The longest that a date with a time gets, in bytes; anything longer is text.
     const LONGEST: usize = 40;
     let text = text.trim();
-    let separator = |c: char| " -/.:,+".contains(c);
-    if text.len() > LONGEST
-        || !text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || separator(c))
-    {
+    if text.len() > LONGEST {
         return false;
     }
-    let letters = text
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .filter(|word| !word.is_empty());
-    let digits = text
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|number| !number.is_empty());
-    let (mut words, numbers) = (0, digits.count());
-    for word in letters {
-        if !DATE_WORDS.contains(&word.to_ascii_lowercase().as_str()) {
+    // Most texts are told from a date by their first word.
+    let letters = text.split(|c: char| !c.is_ascii_alphabetic());
+    let mut words = 0;
+    for word in letters.filter(|word| !word.is_empty()) {
+        if !DATE_WORDS
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+        {
             return false;
         }
         words += 1;
     }
-    numbers > 0 && numbers + words > 1
+    let separator = |c: char| " -/.:,+".contains(c);
+    let digits = text.split(|c: char| !c.is_ascii_digit());
+    let numbers = digits.filter(|number| !number.is_empty()).count();
+    numbers > 0
+        && numbers + words > 1
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || separator(c))
 }
 
 /// The words that dates and times hold.

@@ -18,6 +18,143 @@ use crate::text::utc;
 
 /// The name and version of the report's shape.
 pub const SCHEMA: &str = "cf-sso-audit/report/v1";
+/// The JSON Schema of the report.
+pub fn schema() -> Value {
+    let number = json!({"type": "integer", "minimum": 0});
+    let numbers =
+        json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}});
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+    let time = json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"});
+    let or_null = |schema: &Value| json!({"anyOf": [schema, {"type": "null"}]});
+    let count = object(&[
+        ("open", number.clone()),
+        ("waived", number.clone()),
+        ("new", number.clone()),
+    ]);
+    let counts = |names: Vec<&str>| {
+        object(
+            &names
+                .into_iter()
+                .map(|name| (name, count.clone()))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let limits = object(&[
+        ("concurrency", number.clone()),
+        ("rate", text.clone()),
+        ("timeout_seconds", json!({"type": "number"})),
+        ("retries", number.clone()),
+    ]);
+    let run = object(&[
+        ("id", text.clone()),
+        ("version", text.clone()),
+        ("started_utc", time.clone()),
+        ("finished_utc", time.clone()),
+        ("judged_at_utc", time.clone()),
+        ("base_url", text.clone()),
+        ("demo", json!({"type": "boolean"})),
+        ("sources", texts.clone()),
+        ("limits", limits),
+        (
+            "policy",
+            or_null(&object(&[("path", text.clone()), ("sha256", text.clone())])),
+        ),
+        ("baseline", or_null(&text)),
+        ("evidence_sha256", text.clone()),
+    ]);
+    let coverage = object(&[
+        ("asked", number.clone()),
+        ("read", number.clone()),
+        ("incomplete", number.clone()),
+        ("unread", number.clone()),
+        ("whole", json!({"type": "boolean"})),
+        ("gaps", texts.clone()),
+        ("sentence", text.clone()),
+    ]);
+    let mut totals: Vec<_> = [
+        "connectors",
+        "enabled",
+        "disabled",
+        "enabled_unknown",
+        "unverified",
+        "fedramp_on",
+        "fedramp_off",
+        "fedramp_unknown",
+    ]
+    .map(|name| (name, number.clone()))
+    .to_vec();
+    totals.extend([
+        ("statuses", numbers.clone()),
+        ("fedramp_judged", json!({"type": "boolean"})),
+        ("fedramp_compliance", numbers.clone()),
+        ("findings", count.clone()),
+        (
+            "findings_by_severity",
+            counts(
+                Severity::ALL
+                    .iter()
+                    .map(|severity| severity.as_str())
+                    .collect(),
+            ),
+        ),
+        (
+            "findings_by_rule",
+            counts(crate::rules::RULES.iter().map(|rule| rule.id).collect()),
+        ),
+        ("changes", or_null(&numbers)),
+        ("accounts_compared", or_null(&number)),
+    ]);
+    let waiver = object(&[
+        ("rule", text.clone()),
+        ("account", text.clone()),
+        ("domain", or_null(&text)),
+        ("reason", text.clone()),
+        ("owner", text.clone()),
+        ("expires", json!({"type": "string", "format": "date"})),
+        ("expired", json!({"type": "boolean"})),
+        ("expiring", json!({"type": "boolean"})),
+        ("waived", number.clone()),
+        ("matched", number.clone()),
+    ]);
+    let mut point: Vec<_> = vec![("run_id", text.clone()), ("started_utc", time)];
+    point.extend(
+        ["connectors", "unverified", "disabled", "open"].map(|name| (name, number.clone())),
+    );
+    let list = |item: Value| json!({"type": "array", "items": item});
+    let mut schema = object(&[
+        ("schema", json!({"const": SCHEMA})),
+        ("run", run),
+        ("coverage", coverage),
+        ("totals", object(&totals)),
+        ("waivers", list(waiver)),
+        ("policy_accounts_absent", texts),
+        ("trend", list(object(&point))),
+        ("accounts", list(rows(&ACCOUNTS))),
+        ("findings", list(rows(&FINDINGS))),
+        ("changes", list(rows(&CHANGES))),
+    ]);
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "Report of cf-sso-audit".into();
+    schema
+}
+
+/// The shape of an object that has all of these keys. Others may come in later versions.
+fn object(properties: &[(&str, Value)]) -> Value {
+    let required: Vec<_> = properties.iter().map(|(name, _)| *name).collect();
+    let properties: serde_json::Map<_, _> = properties
+        .iter()
+        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .collect();
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// The shape of a table's rows: counts are numbers or null, everything else is text.
+fn rows(table: &Table) -> Value {
+    let cell = |column: &&'static str| (*column, json!({"type": ["string", "integer", "null"]}));
+    object(&table.columns.iter().map(cell).collect::<Vec<_>>())
+}
+
 /// Up to this many bytes of a list wait in memory, more in a file.
 const SPOOL: usize = 1024 * 1024;
 

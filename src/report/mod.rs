@@ -27,7 +27,7 @@ mod ledger;
 pub mod tables;
 
 pub use csv::Dialect;
-pub use json::SCHEMA;
+pub use json::{SCHEMA, schema};
 
 use crate::file_mode::FileMode;
 use files::{SUMS, Staging};

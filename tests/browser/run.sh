@@ -18,7 +18,7 @@ if [ -n "${SCREENSHOTS:-}" ]; then
   SCREENSHOTS=$(realpath -m "$SCREENSHOTS")
 fi
 cd "$(dirname "$0")"
-for program in node npm pdftotext pdfinfo; do
+for program in node npm pdftotext; do
   command -v "$program" >/dev/null || { echo "$program is not installed" >&2; exit 2; }
 done
 [ -x "${CHROMIUM:=/usr/bin/chromium}" ] || { echo "no browser at $CHROMIUM; set CHROMIUM" >&2; exit 2; }

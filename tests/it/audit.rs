@@ -478,3 +478,48 @@ fn the_requests_are_those_of_the_api() {
     assert_eq!(request.header("api-version"), None);
     assert!(request.body.is_empty());
 }
+
+#[test]
+fn the_evidence_says_what_came_when_and_with_which_checksum() {
+    let body = json!({"success": true, "result": [connector(1, "a.example")], "extra": {"x": 1}});
+    // With line breaks, which no line of evidence may hold.
+    let body = serde_json::to_string_pretty(&body).unwrap();
+    let sent = body.clone();
+    let server = Server::start(move |request| {
+        if request.account() == id(1) {
+            answer(200, sent.clone())
+        } else {
+            failure(404, 7003, "Could not route to it")
+        }
+    });
+    let outcome = audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(2))
+        .run()
+        .expect(3);
+    let evidence = outcome.text("evidence.jsonl");
+    let lines: Vec<Value> = evidence
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["schema"], "cf-sso-audit/evidence/v1");
+    assert_eq!(lines[0]["base_url"], server.base_url());
+    let expected: String = Sha256::digest(&body)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    assert_eq!(lines[1]["body_sha256"], expected);
+    assert_eq!(
+        lines[1]["body"],
+        serde_json::from_str::<Value>(&body).unwrap()
+    );
+    assert_eq!(lines[1]["cf_ray"], "8a1b2c3d4e5f6200-SYD");
+    assert_eq!(lines[1]["attempts"], 1);
+    assert_eq!(lines[1]["read_at"], "2026-11-21T10:15:00Z");
+    assert_eq!(lines[2]["outcome"], "unread");
+    assert_eq!(
+        lines[2]["error"],
+        json!({"kind": "not-found", "code": "7003", "message": "Could not route to it"})
+    );
+}

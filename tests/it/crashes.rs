@@ -301,10 +301,51 @@ fn what_a_killed_rendering_left_does_not_reach_the_report() {
     check_sums(&resumed.run_dir());
 }
 
+#[test]
+fn a_run_stopped_while_it_writes_the_report_has_all_its_evidence() {
+    for (signal, code) in [("KILL", None), ("TERM", Some(130))] {
+        let dir = shared_dir();
+        let many: Vec<_> = (0..4000)
+            .map(|n| connector(n, &format!("d{n}.example")))
+            .collect();
+        let server = Server::of(vec![(id(1), many.into())]);
+        let running = audit_in(&dir, &server).arg(id(1)).spawn();
+        let partial = running.partial();
+        wait_until("the report is being written", || {
+            partial.join(".staging").is_dir()
+        });
+        let asked_to_stop = Instant::now();
+        running.signal(signal);
+        let stopped = running.wait();
+        assert_eq!(stopped.code(), code, "{}", stopped.stderr);
+        assert!(asked_to_stop.elapsed() < Duration::from_secs(2));
+        let mut names: Vec<_> = fs::read_dir(&partial)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [".staging", "evidence.jsonl"],
+            "nothing is half there"
+        );
+        server.now(good_answer);
+        let resumed = resume(&dir, &server)
+            .args(["--format", "csv"])
+            .run()
+            .expect(0);
+        assert_eq!(server.requests().len(), 0, "everything was read");
+        assert_eq!(resumed.csv("connectors.csv").len(), 4000);
+        check_sums(&resumed.run_dir());
+    }
+}
+
 /// Runs as if the disk had room for files of so many bytes only.
 fn with_room_for(program: Program, bytes: u64) -> Program {
+    // `ulimit -f` counts in blocks of 512 bytes.
+    let blocks = bytes / 512;
     program.through(&format!(
-        "trap '' XFSZ && exec prlimit --fsize={bytes} \"$@\""
+        "trap '' XFSZ && ulimit -f {blocks} && exec \"$@\""
     ))
 }
 
@@ -542,6 +583,43 @@ fn resuming_with_the_accounts_file_that_it_was_begun_with() {
         .expect(0);
     assert_eq!(resumed.column("accounts.csv", "owner"), ["a", "b"]);
     assert_eq!(server.asked(), [id(2)]);
+}
+
+#[test]
+fn a_run_over_listed_accounts_is_resumed_without_listing_them_again() {
+    let dir = shared_dir();
+    let lists = |connectors: fn(&Request) -> Reply| {
+        move |request: &Request| match (request.account(), request.parameter("page")) {
+            ("", Some("1")) => {
+                success(json!([{"id": id(1), "name": "One"}, {"id": id(2), "name": "Two"}]))
+            }
+            ("", _) => success(json!([])),
+            _ => connectors(request),
+        }
+    };
+    let first_only: fn(&Request) -> Reply = |request| {
+        if request.account() == id(1) {
+            good_answer(request)
+        } else {
+            Reply::Hang
+        }
+    };
+    let server = Server::start(lists(first_only));
+    let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    running.wait();
+    server.now(lists(good_answer));
+    let resumed = resume(&dir, &server).arg("--all-accounts").run().expect(0);
+    assert_eq!(
+        resumed.column("accounts.csv", "account_name"),
+        ["One", "Two"]
+    );
+    assert_eq!(
+        server.asked(),
+        [id(2)],
+        "neither the list nor what was read is asked for"
+    );
 }
 
 #[test]

@@ -1,5 +1,13 @@
 //! The program as people run it: the real binary against servers on loopback, some of which misbehave.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test fails by panicking; clippy.toml allows it in the tests themselves, not in what they share"
+)]
+
 mod accounts;
 mod accounts_cmd;
 mod answers;
@@ -9,6 +17,7 @@ mod connectors;
 mod crashes;
 mod csv_files;
 mod determinism;
+mod docs;
 mod doctor;
 mod faults;
 mod fixes;
@@ -18,6 +27,7 @@ mod pacing;
 mod policies;
 mod rendering;
 mod retries;
+mod schemas;
 mod server;
 mod simulated;
 mod spec;

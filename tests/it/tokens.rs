@@ -67,7 +67,7 @@ fn tokens_have_lanes_of_their_own() {
             success(json!([]))
         }
     });
-    let csv: String = (1..=20)
+    let csv: String = (1..=10)
         .map(|n| format!("{},{}\n", id(n), if n == 1 { "TOKEN_A" } else { "TOKEN_B" }))
         .collect();
     audit(&server)
@@ -241,6 +241,42 @@ fn a_refused_token_is_not_tried_thousands_of_times() {
             .collect();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].contains(said), "{errors:?}");
+        assert_eq!(
+            outcome.stdout.matches(said).count(),
+            1,
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn a_token_whose_refusals_may_mean_two_things_is_asked_about_once() {
+    for (valid, tried) in [(false, 3..=8), (true, 60..=60)] {
+        let server = Server::start(move |request| match (request.path.as_str(), valid) {
+            ("/client/v4/user/tokens/verify", true) => {
+                success(json!({"id": id(1), "status": "active"}))
+            }
+            ("/client/v4/user/tokens/verify", false) => failure(401, 1000, "Invalid API Token"),
+            _ => failure(403, 10000, "Authentication error"),
+        });
+        let outcome = audit(&server)
+            .args(["--concurrency", "2"])
+            .env("CLOUDFLARE_API_TOKEN", TOKEN_A)
+            .args(ids(60))
+            .run()
+            .expect(3);
+        for row in outcome.csv("accounts.csv") {
+            assert_eq!(row["error_kind"], "auth");
+        }
+        let requests = server.requests();
+        let (asked, read): (Vec<_>, Vec<_>) = requests
+            .iter()
+            .partition(|r| r.path.ends_with("/tokens/verify"));
+        assert_eq!(asked.len(), 1);
+        assert!(tried.contains(&read.len()), "{valid}: {}", read.len());
+        let said = "is not valid and is not tried again";
+        assert_eq!(outcome.stdout.matches(said).count(), usize::from(!valid));
     }
 }
 

@@ -58,6 +58,14 @@ fn bad_values_are_refused_with_an_example_of_a_good_one() {
         .run()
         .expect(2)
         .says(&["/none.pem"]);
+    let program = audit(&server).arg(id(1));
+    let no_certificate = program.file("ca.pem", "nonsense");
+    program
+        .arg("--ca-file")
+        .arg(no_certificate)
+        .run()
+        .expect(2)
+        .says(&["ca.pem", "holds no certificate", "BEGIN CERTIFICATE"]);
     assert_eq!(server.requests().len(), 0);
 }
 

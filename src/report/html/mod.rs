@@ -30,7 +30,7 @@ mod helpers;
 pub mod template;
 
 /// Rows a table of the page has room for.
-pub const ROW_LIMIT: usize = 1000;
+pub const ROW_LIMIT: usize = 500;
 /// Accounts that the matrix of accounts and rules has room for.
 const MATRIX_LIMIT: usize = 200;
 
@@ -493,7 +493,7 @@ fn waivers(summary: &Summary<'_>) -> Value {
         (0..=EXPIRING_DAYS).contains(&left)
     };
     json!({
-        "active": list(&|usage| !expired(usage)),
+        "active": list(&|usage| !expired(usage) && !soon(usage)),
         "expiring": list(&soon),
         "expired": list(&expired),
         "unused": list(&|usage| usage.matched == 0),

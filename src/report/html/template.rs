@@ -63,14 +63,22 @@ const SAMPLE_VIEW: &str = include_str!("../../../templates/sample-view.json");
 pub enum TemplateError {
     /// A file or directory of the user's template is there and cannot be read.
     #[error("cannot read the template {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The directory holds nothing that would change the page.
     #[error(
         "no template in {}: it has none of report.html.hbs, theme.css, report.css, report.js and \
          partials/*.hbs; copy the ones to change from the program's templates directory",
         dir.display()
     )]
-    Nothing { dir: PathBuf },
+    Nothing {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A file does not parse, names what is not there, or must not be embedded as it is.
     #[error("{file}:{line}:{column}: {message}")]
     Bad {
@@ -80,6 +88,7 @@ pub enum TemplateError {
         line: usize,
         /// Counted from 1.
         column: usize,
+        /// What is wrong, and what would be right.
         message: String,
     },
     /// The view cannot be turned into what a template reads.
@@ -393,8 +402,8 @@ mod tests {
             sections,
             [
                 "verdict",
-                "numbers",
                 "changes",
+                "numbers",
                 "unverified",
                 "disabled",
                 "fedramp",
