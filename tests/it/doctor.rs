@@ -136,7 +136,7 @@ fn the_token_is_judged() {
             failure(401, 1000, "Invalid API Token"),
             "fail",
             "auth 1000: Invalid API Token",
-            "must be active",
+            "make a new token",
             1,
         ),
         (
