@@ -1,13 +1,13 @@
 //! `cf-sso-audit render RUN_DIR`: judge and report again, from evidence alone.
 
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::{Failure, print};
-use crate::evidence::{Evidence, FILE_NAME};
+use crate::evidence::{Evidence, FILE_NAME, parse_header};
 use crate::file_mode::FileMode;
 
 /// Judge and report again from a run's evidence: no network, no token
@@ -51,6 +51,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let runs = run_dir.parent().unwrap_or(Path::new("."));
     let baseline = args.judgement.baseline(header, runs)?;
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
+    other_run(&directory, &header.run_id)?;
     bring_evidence(&source, &directory, FileMode(args.files.output_mode)).map_err(|error| {
         Failure::failed(format!("cannot write to {}: {error}", directory.display()))
             .hint("choose another folder with --output")
@@ -68,6 +69,25 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     }
     print(&format!("{}\n", directory.display()))?;
     Ok(code)
+}
+
+/// Refuses a folder that holds the evidence of another run, which would be lost.
+fn other_run(directory: &Path, run_id: &str) -> Result<(), Failure> {
+    let place = directory.join(FILE_NAME);
+    let mut line = Vec::new();
+    match std::fs::File::open(&place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file.and_then(|file| BufReader::new(file).read_until(b'\n', &mut line)),
+    }
+    .map_err(|error| Failure::failed(format!("cannot read {}: {error}", place.display())))?;
+    if parse_header(&line).is_ok_and(|header| header.run_id == run_id) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} is of another run than {run_id}, and would be overwritten",
+        place.display()
+    ))
+    .hint("choose another folder with --output"))
 }
 
 /// Puts the evidence beside a report that goes elsewhere, so that the report can be checked and made again there.

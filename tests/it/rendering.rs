@@ -230,6 +230,42 @@ fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
 }
 
 #[test]
+fn the_evidence_of_another_run_is_not_overwritten() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = |day| {
+        audit_in(&dir, &server)
+            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .arg(id(1))
+            .run()
+            .expect(0)
+    };
+    let (first, second) = (audited(0), audited(1));
+    let before = second.everything();
+    render(&dir, &first.run_dir())
+        .arg("-o")
+        .arg(second.run_dir())
+        .run()
+        .expect(2)
+        .says(&[
+            "evidence.jsonl is of another run",
+            "hint: choose another folder",
+        ]);
+    assert_eq!(second.everything(), before);
+    // The same run's may be, and a folder with anything else in it.
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("notes.txt"), "mine").unwrap();
+    for _ in 0..2 {
+        render(&dir, &first.run_dir())
+            .arg("-o")
+            .arg(&elsewhere)
+            .run()
+            .expect(0);
+    }
+    assert!(elsewhere.join("notes.txt").exists());
+}
+
+#[test]
 fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
     let list = success(json!([connector(1, "a.example")]));
     let server = Server::start(move |request| {
