@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::assess::Finding;
 use crate::compare::Side;
 use crate::evidence::{self, AccountEvidence, Evidence, EvidenceError, RunHeader};
+use crate::policy::PolicySource;
 use crate::rules::Severity;
 
 /// The name and version of the ledger's format.
@@ -31,6 +32,9 @@ pub const TREND_RUNS: usize = 30;
 pub struct LedgerHeader {
     /// [`SCHEMA`].
     pub schema: String,
+    /// What the run was judged by; absent where no policy was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicySource>,
     /// The figures of this run and of those before it, oldest first; at most [`TREND_RUNS`].
     pub trend: Vec<TrendPoint>,
 }
@@ -210,6 +214,18 @@ impl Baseline {
             findings: self.findings.get(id).cloned().unwrap_or_default(),
         }))
     }
+}
+
+/// What a run was judged by, as its ledger says; `None` where no policy was given, or the run was never judged.
+///
+/// # Errors
+/// The ledger cannot be read, or is damaged.
+pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, BaselineError> {
+    let path = run.join(FILE_NAME);
+    if !path.exists() {
+        return Ok(None);
+    }
+    read_ledger(&path).map(|(header, _)| header.policy)
 }
 
 fn read_ledger(

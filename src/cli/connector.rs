@@ -12,7 +12,7 @@ use super::{Failure, exit, print};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed};
 use crate::clock::Clock;
-use crate::evidence::ReadError;
+use crate::evidence::{ErrorKind, ReadError};
 use crate::model::{Connector, canonical_domain};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
@@ -143,7 +143,7 @@ const UNKNOWN_ID: &str = "ffffffffffffffffffffffffffffffff";
 pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
     match args.operation {
         Operation::List { target, common } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Reads)?;
             let answered = desk.api.list_connectors(&desk.lane, &target.account).await;
             let Some(list) = desk.answer(answered, "")? else {
                 return Ok(exit::DONE);
@@ -168,7 +168,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
             }
         }
         Operation::Get { target, common } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Reads)?;
             let id = desk.connector_id(&target).await?;
             let answered = desk
                 .api
@@ -183,7 +183,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
             use_fedramp_language,
             common,
         } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Changes)?;
             let new = NewConnector {
                 email_domain,
                 begin_verification: !no_begin_verification,
@@ -202,7 +202,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
             yes,
             common,
         } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Changes)?;
             if enabled == Some(true) && !desk.rehearsal {
                 confirm(
                     yes,
@@ -232,7 +232,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
             yes,
             common,
         } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Changes)?;
             if !desk.rehearsal {
                 confirm(
                     yes,
@@ -253,7 +253,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
             }
         }
         Operation::BeginVerification { target, common } => {
-            let desk = Desk::open(common)?;
+            let desk = Desk::open(common, Effect::Changes)?;
             let id = desk.connector_id(&target).await?;
             let answered = desk
                 .api
@@ -273,10 +273,18 @@ struct Desk {
     lane: Arc<Lane>,
     json: bool,
     rehearsal: bool,
+    effect: Effect,
+}
+
+/// Whether an operation changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Reads,
+    Changes,
 }
 
 impl Desk {
-    fn open(common: Common) -> Result<Self, Failure> {
+    fn open(common: Common, effect: Effect) -> Result<Self, Failure> {
         let clock = Clock::from_environment().map_err(Failure::usage)?;
         let base_url = common.connection.base_url()?;
         let (name, token) = common.connection.token()?;
@@ -286,6 +294,7 @@ impl Desk {
             api: if common.dry_run { api.rehearsal() } else { api },
             json: common.json,
             rehearsal: common.dry_run,
+            effect,
         })
     }
 
@@ -303,7 +312,7 @@ impl Desk {
             .list_connectors(&self.lane, &target.account)
             .await
             .result
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| refused(&error, Effect::Reads))?;
         let wanted = canonical_domain(named);
         let of_domain = list
             .connectors
@@ -337,7 +346,8 @@ impl Desk {
             print(&shown(rehearsed, named, self.json))?;
             return Ok(None);
         }
-        answered.result.map(Some).map_err(|error| refused(&error))
+        let refused = |error| refused(&error, self.effect);
+        answered.result.map(Some).map_err(refused)
     }
 
     fn show(&self, answered: Answered<Connector>, named: &str) -> Result<u8, Failure> {
@@ -390,15 +400,24 @@ fn shown(request: Rehearsed, named: &str, json: bool) -> String {
 }
 
 /// The API's refusal: code, message, what it means, what to do.
-fn refused(error: &ReadError) -> Failure {
+fn refused(error: &ReadError, effect: Effect) -> Failure {
+    let answer_lost = matches!(
+        error.kind,
+        ErrorKind::Timeout | ErrorKind::Connect | ErrorKind::Server | ErrorKind::Malformed
+    );
+    let hint = match effect {
+        Effect::Changes if answer_lost => {
+            "the change may have been carried out all the same: look with `cf-sso-audit connector list` before you try again"
+        }
+        _ => error.kind.remedy(),
+    };
     let code = error
         .code
         .as_ref()
         .map(|code| format!(" {code}"))
         .unwrap_or_default();
     let (kind, meaning) = (error.kind.as_str(), error.kind.meaning());
-    Failure::failed(format!("{kind}{code}: {} ({meaning})", error.message))
-        .hint(error.kind.remedy())
+    Failure::failed(format!("{kind}{code}: {} ({meaning})", error.message)).hint(hint)
 }
 
 /// Asks on a terminal; elsewhere, where nobody can answer, the flag has to say yes.

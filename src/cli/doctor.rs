@@ -142,12 +142,16 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
             "token",
             format!("{name} holds a token without a prefix, as older ones are"),
         ),
-        TokenKind::GlobalKey => examination.add(
-            Verdict::Fail,
-            "token",
-            format!("{name} holds a global API key (cfk_), which the SSO operations refuse"),
-            "make an API token with the permission SSO Connector Read",
-        ),
+        TokenKind::GlobalKey => {
+            examination.add(
+                Verdict::Fail,
+                "token",
+                format!("{name} holds a global API key (cfk_), which the SSO operations refuse"),
+                "make an API token with the permission SSO Connector Read",
+            );
+            // It opens everything: it is not sent where it is of no use.
+            return Ok(());
+        }
     }
     let api = args.connection.api(base_url, Clock::default())?;
     let lane = args.connection.lane(&name, token);

@@ -18,10 +18,12 @@ use super::tokens::Tokens;
 use super::{Failure, exit, print};
 use crate::api::{Api, Lane};
 use crate::assess::Assessor;
+use crate::baseline::policy_of_run;
 use crate::clock::Clock;
 use crate::evidence::{Evidence, FILE_NAME, ReadError};
 use crate::file_mode::FileMode;
 use crate::fix::{Allowed, Plan, Step, objection, zone_snippet};
+use crate::policy::Policy;
 use crate::text::count;
 
 /// What was carried out, in a run's directory.
@@ -76,6 +78,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
             .hint("give the directory of a run: it holds evidence.jsonl")
     })?;
     let policy = policy_of(args.policy.as_deref(), evidence.header().demo)?;
+    check_policy(&args.run_dir, &policy)?;
     let plan = make_plan(&mut evidence, &policy, &args, clock)?;
     print(&match (args.json, args.csv) {
         (true, _) => format!("{:#}\n", json!(plan)),
@@ -88,9 +91,30 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     apply(&args, &evidence, &plan, clock).await
 }
 
+/// A plan that forgot the run's policy would mend what was waived, and not what was expected.
+fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
+    let judged_by = policy_of_run(run)
+        .map_err(|error| Failure::usage(format!("the run cannot be read: {error}")))?;
+    match (judged_by, &policy.source) {
+        (Some(source), None) => Err(Failure::usage(format!(
+            "the run was judged by the policy {}, and none is given now",
+            source.path
+        ))
+        .hint("give the policy with --policy: its waivers and expectations decide what is mended")),
+        (Some(source), Some(given)) if source.sha256 != given.sha256 => {
+            tracing::warn!(
+                "the run was judged by another policy than {}, or it has changed since: the plan goes by the one given",
+                given.path
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn make_plan(
     evidence: &mut Evidence,
-    policy: &crate::policy::Policy,
+    policy: &Policy,
     args: &FixArgs,
     clock: Clock,
 ) -> Result<Plan, Failure> {

@@ -8,7 +8,7 @@ pub use read::{PolicyError, Problem};
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::canonical_domain;
 use crate::rules::{RULES, Rule, Severity};
@@ -31,7 +31,7 @@ pub struct Policy {
 }
 
 /// Where a policy came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySource {
     /// The file's path, as it was given.
     pub path: String,

@@ -58,6 +58,7 @@ impl Format for Ledger {
     fn finish(mut self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
         let header = LedgerHeader {
             schema: SCHEMA.to_owned(),
+            policy: summary.policy.source.clone(),
             trend: summary.trend.clone(),
         };
         serde_json::to_writer(&mut self.file, &header)?;

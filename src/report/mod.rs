@@ -537,7 +537,9 @@ impl<'a> Tally<'a> {
             }
             let domain = crate::model::canonical_domain(&finding.email_domain);
             let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
-            for usage in &mut self.waivers {
+            // No waiver means an account that was not read.
+            let waivable = finding.rule.id != "unread-account";
+            for usage in self.waivers.iter_mut().filter(|_| waivable) {
                 usage.matched += u64::from(usage.waiver.matches(
                     finding.rule.id,
                     &assessed.asked.id,

@@ -577,7 +577,15 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             ["malformed: ", "HTML instead of JSON", "cf-ray"],
         ),
     ] {
+        let answer_lost = told[0].starts_with("server") || told[0].starts_with("malformed");
         for case in cases() {
+            let [what, meaning, remedy] = told;
+            // What to do about a change whose answer is lost is not to send it again.
+            let remedy = match case.method {
+                "GET" => remedy,
+                _ if answer_lost => "may have been carried out all the same",
+                _ => remedy,
+            };
             let reply = reply.clone();
             let server = Server::start(move |_| reply.clone());
             let outcome = connector_command(&server, case.operation)
@@ -585,7 +593,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
                 .args(["--retries", "0"])
                 .run()
                 .expect(1)
-                .says(&told)
+                .says(&[what, meaning, remedy])
                 .says(&["error: ", "hint: "]);
             assert_eq!(outcome.stdout, "");
         }

@@ -181,6 +181,11 @@ fn a_missing_or_foreign_token_is_told_without_asking() {
         .run()
         .expect(1);
     assert_eq!(line(&key, "token")["result"], "fail");
+    assert_eq!(
+        server.requests().len(),
+        0,
+        "a key that opens everything is not sent where it is of no use"
+    );
 }
 
 #[test]

@@ -690,6 +690,36 @@ fn waived_findings_are_left_out() {
 }
 
 #[test]
+fn the_policy_that_the_run_was_judged_by_is_not_forgotten() {
+    let audited = Audited::new(waiting(1));
+    let judged = |policy: &str| {
+        program_in(&audited.dir, "render")
+            .arg(&audited.run)
+            .policy(policy)
+            .run()
+            .expect(0);
+    };
+    judged("[thresholds]\npending_days = 3\n");
+    audited.fix().run().expect(2).says(&[
+        "was judged by the policy",
+        "none is given now",
+        "hint: ",
+        "--policy",
+    ]);
+    audited
+        .fix()
+        .policy("[thresholds]\npending_days = 3\n")
+        .run()
+        .expect(0);
+    audited
+        .fix()
+        .policy("[thresholds]\npending_days = 4\n")
+        .run()
+        .expect(0)
+        .says(&["judged by another policy"]);
+}
+
+#[test]
 fn another_api_than_the_audits_is_refused() {
     let audited = Audited::new(waiting(1));
     let other = Server::start(audited.world.serve());

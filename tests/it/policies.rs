@@ -528,6 +528,20 @@ fn no_waiver_removes_a_row() {
         ["unread-account"],
         "an account that was not read is never accepted"
     );
+    let unused = |waiver: &&Value| waiver["matched"] == 0;
+    let json = waived.json();
+    let unused: Vec<_> = json["waivers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(unused)
+        .collect();
+    assert!(
+        unused
+            .iter()
+            .any(|waiver| waiver["rule"] == "unread-account"),
+        "a waiver that can do nothing is listed as such: {json:#}"
+    );
 }
 
 #[test]
