@@ -53,9 +53,36 @@ pub async fn collect(
     observer: &mut dyn Observer,
     stop: impl Future<Output = ()>,
 ) -> Result<End, EvidenceError> {
+    let options = api.gate().options();
+    let read = |lane, position, account_id| read_account(api.clone(), lane, position, account_id);
+    let bounds = Bounds {
+        clock: options.clock,
+        concurrency: options.concurrency,
+    };
+    collect_by(read, bounds, lanes, writer, observer, stop).await
+}
+
+/// What the collecting keeps to.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    clock: Clock,
+    /// Accounts under way at once, for each token.
+    concurrency: usize,
+}
+
+/// Collects by any way of reading one account.
+async fn collect_by<F>(
+    read: impl Fn(Arc<Lane>, usize, String) -> F,
+    Bounds { clock, concurrency }: Bounds,
+    lanes: &[Arc<Lane>],
+    writer: &mut EvidenceWriter,
+    observer: &mut dyn Observer,
+    stop: impl Future<Output = ()>,
+) -> Result<End, EvidenceError>
+where
+    F: Future<Output = Collected> + Send + 'static,
+{
     let accounts = writer.header().accounts.clone();
-    let clock = api.gate().options().clock;
-    let concurrency = api.gate().options().concurrency;
     let mut queues = queues(&accounts, lanes, writer);
     for (position, account) in accounts
         .iter()
@@ -84,7 +111,7 @@ pub async fn collect(
             {
                 queue.under_way += 1;
                 let account_id = accounts[position].id.clone();
-                let task = read_account(api.clone(), Arc::clone(&queue.lane), position, account_id);
+                let task = read(Arc::clone(&queue.lane), position, account_id);
                 started.insert(tasks.spawn(task).id(), (number, position));
             }
         }
@@ -232,4 +259,104 @@ fn missing(list: &ConnectorList) -> Option<ReadError> {
     let message =
         format!("{listed} of {total} connectors were answered, and the API offers no further page");
     Some(ReadError::new(ErrorKind::IncompleteList, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Rate, Token};
+    use crate::evidence::FILE_NAME;
+    use crate::file_mode::FileMode;
+
+    struct Seen(Vec<(String, Outcome)>);
+
+    impl Observer for Seen {
+        fn account(&mut self, asked: &AskedAccount, evidence: &AccountEvidence) {
+            self.0.push((asked.id.clone(), evidence.outcome));
+        }
+        fn tick(&mut self) {}
+    }
+
+    fn id(number: usize) -> String {
+        format!("{number:032x}")
+    }
+
+    /// Collects three accounts and one that is none, each read as `read` says.
+    async fn collected<F>(
+        read: impl Fn(Arc<Lane>, usize, String) -> F,
+        stop: impl Future<Output = ()>,
+    ) -> (End, Vec<AccountEvidence>, Seen)
+    where
+        F: Future<Output = Collected> + Send + 'static,
+    {
+        let ids = [id(1), id(2), "none".to_owned(), id(3)];
+        let accounts: Vec<_> = ids.iter().map(|id| AskedAccount::new(id, "test")).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let header = crate::evidence::testing::header(accounts);
+        let path = dir.path().join(FILE_NAME);
+        let mut writer = EvidenceWriter::create(&path, header, FileMode::default()).unwrap();
+        let rate = Rate {
+            requests: 10,
+            window: TICK,
+        };
+        let token = Token::parse("T", "cfut_0123456789abcdef").unwrap();
+        let lane = Arc::new(Lane::new("T", token, rate));
+        let bounds = Bounds {
+            clock: Clock::default(),
+            concurrency: 2,
+        };
+        let mut seen = Seen(Vec::new());
+        let lanes = vec![lane; 4];
+        let end = collect_by(read, bounds, &lanes, &mut writer, &mut seen, stop).await;
+        let mut evidence = writer.finish().unwrap();
+        let lines = (0..4)
+            .map(|position| evidence.account(position).unwrap())
+            .collect();
+        (end.unwrap(), lines, seen)
+    }
+
+    async fn read(position: usize) -> Collected {
+        let mut evidence = AccountEvidence::unread(position, ReadError::new(ErrorKind::Api, ""));
+        evidence.outcome = Outcome::Read;
+        evidence.error = None;
+        Collected {
+            evidence,
+            body: Some(bytes::Bytes::from_static(b"{\"result\":[]}")),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_whose_task_panics_is_unread_and_costs_no_other() {
+        let reader = |_, position, account_id| async move {
+            assert_ne!(account_id, id(2), "on purpose");
+            read(position).await
+        };
+        let (end, lines, seen) = collected(reader, std::future::pending()).await;
+        assert_eq!((end, seen.0.len()), (End::Done, 4));
+        let outcomes: Vec<_> = lines.iter().map(|line| line.outcome).collect();
+        assert_eq!(
+            outcomes,
+            [
+                Outcome::Read,
+                Outcome::Unread,
+                Outcome::Unread,
+                Outcome::Read
+            ]
+        );
+        let error = lines[1].error.as_ref().unwrap();
+        assert_eq!(error.kind, ErrorKind::Interrupted);
+        assert!(error.message.contains("on purpose"), "{}", error.message);
+        assert_eq!(lines[2].error.as_ref().unwrap().kind, ErrorKind::InvalidId);
+    }
+
+    #[tokio::test]
+    async fn asked_to_stop_it_stops_though_nothing_is_answered() {
+        let reader = |_, _, _| std::future::pending();
+        let (end, lines, seen) = collected(reader, std::future::ready(())).await;
+        assert_eq!((end, seen.0.len()), (End::Interrupted, 1));
+        assert_eq!(
+            lines[0].error.as_ref().unwrap().kind,
+            ErrorKind::Interrupted
+        );
+    }
 }
