@@ -1,11 +1,10 @@
 //! Files that are never half there: written aside, summed while they are written, and moved into place.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -17,7 +16,20 @@ pub const SUMS: &str = "SHA256SUMS";
 /// The folder in which files are written before they are moved into place.
 const ASIDE: &str = ".staging";
 
-type Sums = Rc<RefCell<BTreeMap<String, String>>>;
+/// The checksums of the files that are done, by their names; formats end theirs on threads of their own.
+#[derive(Debug, Clone, Default)]
+struct Sums(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Sums {
+    fn note(&self, name: String, sha256: String) {
+        let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.insert(name, sha256);
+    }
+
+    fn take(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// A folder beside the files' place, in which they are written.
 #[derive(Debug)]
@@ -58,13 +70,13 @@ impl Staging {
             name: name.to_owned(),
             file: BufWriter::with_capacity(128 * 1024, file),
             digest: Sha256::new(),
-            sums: Rc::clone(&self.sums),
+            sums: self.sums.clone(),
         })
     }
 
     /// Adds the checksum of a file that stands in its place already.
     pub fn add_sum(&self, name: &str, sha256: String) {
-        self.sums.borrow_mut().insert(name.to_owned(), sha256);
+        self.sums.note(name.to_owned(), sha256);
     }
 
     /// Moves every file into its place, and last the list of their checksums. Files of an earlier rendering that
@@ -132,9 +144,7 @@ impl StagedFile {
     pub fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner().map_err(|error| error.into_error())?;
         file.sync_data()?;
-        self.sums
-            .borrow_mut()
-            .insert(self.name, hex(&self.digest.finalize()));
+        self.sums.note(self.name, hex(&self.digest.finalize()));
         Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! From assessed accounts to files: what every format renders, and the one way in which a report is made.
 //!
-//! Accounts pass through one at a time: read from evidence, judged, handed to every format. What stays in memory
+//! Accounts pass through one at a time: read from evidence, judged, handed to every format, each on a thread of its own. What stays in memory
 //! are counters, the domains that several accounts claim, and the rows that the page has room for. A format is a
 //! file here and a line in [`FORMATS`].
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -25,6 +26,7 @@ pub mod html;
 mod json;
 mod ledger;
 pub mod tables;
+mod workers;
 
 pub use csv::Dialect;
 pub use json::{SCHEMA, schema};
@@ -32,9 +34,10 @@ pub use json::{SCHEMA, schema};
 use crate::file_mode::FileMode;
 use files::{SUMS, Staging};
 use tables::{Context, TABLES};
+use workers::{Parcel, Workers, finish_all};
 
 /// Takes assessed accounts one by one, and ends with what holds for all of them.
-pub trait Format {
+pub trait Format: Send {
     /// Takes the next account.
     ///
     /// # Errors
@@ -445,32 +448,62 @@ fn make<'a>(
         has_baseline: baseline.is_some(),
     };
     let mut tally = Tally::new(header, settings);
-    for position in 0..header.accounts.len() {
+    let formats = std::thread::scope(|scope| {
+        let workers = Workers::start(scope, formats);
+        let fed = feed(
+            &workers,
+            evidence,
+            &assessor,
+            baseline.as_deref_mut(),
+            &mut tally,
+        );
+        // Where a format ended early, its own error says why the feeding did.
+        let formats = workers.finish().map_err(write_error)?;
+        fed.map(|()| formats)
+    })?;
+    staging.add_sum(evidence::FILE_NAME, evidence.sha256());
+    let summary = tally.finish(header, settings, evidence.sha256(), baseline.as_deref());
+    finish_all(formats, &summary).map_err(write_error)?;
+    Ok(summary)
+}
+
+/// Reads, judges and counts every account in turn, and hands it to the formats.
+fn feed<'a>(
+    workers: &Workers<'_, 'a, '_>,
+    evidence: &mut Evidence,
+    assessor: &Assessor<'a>,
+    mut baseline: Option<&mut Baseline>,
+    tally: &mut Tally<'_>,
+) -> Result<(), ReportError> {
+    let accounts = &assessor.header.accounts;
+    for (position, account) in accounts.iter().enumerate() {
         let answered = evidence.account(position)?;
         let before = match baseline.as_deref_mut() {
-            Some(baseline) => baseline.account(&header.accounts[position].id)?,
+            Some(baseline) => baseline.account(&account.id)?,
             None => None,
         };
         let assessed = assessor.assess(answered, before.as_ref());
         tally.add(&assessed);
-        for format in &mut formats {
-            format.account(&assessed).map_err(write_error)?;
+        if workers
+            .hand_out(&Parcel::Account(Arc::new(assessed)))
+            .is_err()
+        {
+            return Ok(());
         }
     }
-    if let Some(baseline) = baseline.as_deref_mut() {
-        for change in departed(header, baseline)? {
-            *tally.totals.changes.entry(change.kind).or_default() += 1;
-            for format in &mut formats {
-                format.departed(&change).map_err(write_error)?;
-            }
+    let Some(baseline) = baseline else {
+        return Ok(());
+    };
+    for change in departed(assessor.header, baseline)? {
+        *tally.totals.changes.entry(change.kind).or_default() += 1;
+        if workers
+            .hand_out(&Parcel::Departed(Arc::new(change)))
+            .is_err()
+        {
+            return Ok(());
         }
     }
-    staging.add_sum(evidence::FILE_NAME, evidence.sha256());
-    let summary = tally.finish(header, settings, evidence.sha256(), baseline.as_deref());
-    for format in formats {
-        format.finish(&summary).map_err(write_error)?;
-    }
-    Ok(summary)
+    Ok(())
 }
 
 /// The accounts of the baseline that are no longer asked for.
