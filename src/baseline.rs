@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -160,10 +160,7 @@ impl BaselineAccount {
 pub struct Baseline {
     evidence: Evidence,
     positions: HashMap<String, usize>,
-    /// Findings by the account's id.
-    findings: HashMap<String, Vec<KnownFinding>>,
-    /// The figures up to that run.
-    pub trend: Vec<TrendPoint>,
+    ledger: Ledger,
 }
 
 impl Baseline {
@@ -173,21 +170,25 @@ impl Baseline {
     /// Its evidence or ledger is missing or damaged.
     pub fn open(run: &Path) -> Result<Self, BaselineError> {
         let evidence = Evidence::open(&run.join(evidence::FILE_NAME))?;
-        let (header, findings) = read_ledger(&run.join(FILE_NAME))?;
+        let ledger = Ledger::open(&run.join(FILE_NAME))?;
         let accounts = evidence.header().accounts.iter().enumerate();
         Ok(Self {
             positions: accounts
                 .map(|(position, account)| (account.id.clone(), position))
                 .collect(),
             evidence,
-            findings,
-            trend: header.trend,
+            ledger,
         })
     }
 
     /// The run.
     pub fn header(&self) -> &RunHeader {
         self.evidence.header()
+    }
+
+    /// The figures up to that run, oldest first.
+    pub fn trend(&self) -> &[TrendPoint] {
+        &self.ledger.header.trend
     }
 
     /// The accounts' ids, in the order in which they were asked for.
@@ -211,7 +212,7 @@ impl Baseline {
             account_id: asked.id.clone(),
             account_name: asked.name.clone(),
             evidence,
-            findings: self.findings.get(id).cloned().unwrap_or_default(),
+            findings: self.ledger.findings(id)?,
         }))
     }
 }
@@ -225,47 +226,96 @@ pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, BaselineError> 
     if !path.exists() {
         return Ok(None);
     }
-    read_ledger(&path).map(|(header, _)| header.policy)
+    Ledger::open(&path).map(|ledger| ledger.header.policy)
 }
 
-fn read_ledger(
-    path: &Path,
-) -> Result<(LedgerHeader, HashMap<String, Vec<KnownFinding>>), BaselineError> {
-    let io_error = |source| BaselineError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let damaged = |line: usize, cause: String| BaselineError::Damaged {
-        path: path.to_owned(),
-        line,
-        cause,
-    };
-    let mut lines = BufReader::new(File::open(path).map_err(io_error)?).lines();
-    let first = lines
-        .next()
-        .transpose()
-        .map_err(io_error)?
-        .unwrap_or_default();
-    let header: LedgerHeader = serde_json::from_str(&first)
-        .map_err(|error| damaged(1, format!("is not the beginning of a ledger ({error})")))?;
-    if header.schema != SCHEMA {
-        let cause = format!(
-            "the ledger has the format {:?}, and this version reads {SCHEMA:?}",
-            header.schema
-        );
-        return Err(damaged(1, cause));
+/// A ledger, read account by account: a run may have found more than fits into memory.
+#[derive(Debug)]
+struct Ledger {
+    path: PathBuf,
+    reader: BufReader<File>,
+    header: LedgerHeader,
+    /// The byte offset of each account's line.
+    offsets: HashMap<String, u64>,
+    line: Vec<u8>,
+}
+
+impl Ledger {
+    /// Opens a ledger and checks every line of it.
+    fn open(path: &Path) -> Result<Self, BaselineError> {
+        let io_error = |source| BaselineError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let damaged = |line: usize, cause: String| BaselineError::Damaged {
+            path: path.to_owned(),
+            line,
+            cause,
+        };
+        let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
+        let mut line = Vec::new();
+        let mut offset = reader.read_until(b'\n', &mut line).map_err(io_error)? as u64;
+        let header: LedgerHeader = serde_json::from_slice(&line)
+            .map_err(|error| damaged(1, format!("is not the beginning of a ledger ({error})")))?;
+        if header.schema != SCHEMA {
+            let cause = format!(
+                "the ledger has the format {:?}, and this version reads {SCHEMA:?}",
+                header.schema
+            );
+            return Err(damaged(1, cause));
+        }
+        let mut offsets = HashMap::new();
+        for number in 2.. {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line).map_err(io_error)?;
+            if length == 0 {
+                break;
+            }
+            let of_account = parse_findings(&line).map_err(|cause| damaged(number, cause))?;
+            offsets.insert(of_account.account_id, offset);
+            offset += length as u64;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            header,
+            offsets,
+            line,
+        })
     }
-    let mut findings = HashMap::new();
-    for (index, line) in lines.enumerate() {
-        let line: LedgerLine = serde_json::from_str(&line.map_err(io_error)?).map_err(|error| {
-            damaged(
-                index + 2,
-                format!("is not the findings of an account ({error})"),
-            )
+
+    /// The findings of an account; none where it has no line.
+    fn findings(&mut self, account_id: &str) -> Result<Vec<KnownFinding>, BaselineError> {
+        let Some(&offset) = self.offsets.get(account_id) else {
+            return Ok(Vec::new());
+        };
+        let path = &self.path;
+        let io_error = |source| BaselineError::Io {
+            path: path.clone(),
+            source,
+        };
+        // Accounts are mostly asked for in the order of the file: then nothing is read twice.
+        let at = self.reader.stream_position().map_err(io_error)?;
+        self.reader
+            .seek_relative(offset as i64 - at as i64)
+            .map_err(io_error)?;
+        self.line.clear();
+        self.reader
+            .read_until(b'\n', &mut self.line)
+            .map_err(io_error)?;
+        let of_account = parse_findings(&self.line).map_err(|cause| {
+            io_error(io::Error::other(format!(
+                "the file changed while it was read: a line {cause}"
+            )))
         })?;
-        findings.insert(line.account_id, line.findings);
+        Ok(of_account.findings)
     }
-    Ok((header, findings))
+}
+
+/// Reads the line of one account.
+fn parse_findings(line: &[u8]) -> Result<LedgerLine, String> {
+    serde_json::from_slice(line)
+        .map_err(|error| format!("is not the findings of an account ({error})"))
 }
 
 /// The runs under a directory that are whole and came before another, newest first.

@@ -589,7 +589,7 @@ impl<'a> Tally<'a> {
         evidence_sha256: String,
         baseline: Option<&Baseline>,
     ) -> Summary<'a> {
-        let mut trend = baseline.map_or_else(Vec::new, |baseline| baseline.trend.clone());
+        let mut trend = baseline.map_or_else(Vec::new, |baseline| baseline.trend().to_vec());
         trend.push(TrendPoint {
             run_id: header.run_id.clone(),
             started_utc: utc(header.started),
