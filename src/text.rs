@@ -1,5 +1,7 @@
 //! Small ways of writing bytes, times and numbers that several files need.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use sha2::{Digest, Sha256};
 
@@ -52,6 +54,30 @@ pub fn utc(at: DateTime<Utc>) -> String {
     text
 }
 
+/// Text from outside on one line, doing nothing to a terminal: line breaks and tabs become spaces, other control
+/// characters a sign that something was there.
+pub fn on_one_line(text: &str) -> Cow<'_, str> {
+    let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if plain || !text.chars().any(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let harmless = |c: char| match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    Cow::Owned(text.chars().map(harmless).collect())
+}
+
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// As [`on_one_line`], with its line breaks.
+pub fn printable_lines(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
 /// A number with its noun: `1 account`, `2 accounts`.
 pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -66,6 +92,23 @@ mod tests {
     fn hashes_are_those_of_sha256() {
         assert!(sha256_hex(b"abc").starts_with("ba7816bf8f01cfea"));
         assert_eq!(stable_hash(b"abc"), 0xba78_16bf_8f01_cfea);
+    }
+
+    #[test]
+    fn text_from_outside_does_nothing_to_a_terminal() {
+        assert_eq!(
+            on_one_line("a\u{1b}[2J\r\nb\u{9b}"),
+            "a\u{fffd}[2J  b\u{fffd}"
+        );
+        assert_eq!(printable_lines("a\u{7}\nb"), "a\u{fffd}\nb");
+    }
+
+    #[test]
+    fn no_line_break_or_control_character_is_left() {
+        assert_eq!(
+            on_one_line("a\r\nb\tc\u{0}\u{7f}\u{85}\u{2028}d"),
+            "a  b c\u{fffd}\u{fffd}\u{fffd} d"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use clap::Args;
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
 use crate::clock::Clock;
+use crate::text::on_one_line;
 
 /// List the accounts that the token can list, as a CSV that --accounts-file takes
 #[derive(Debug, Args)]
@@ -47,12 +48,7 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     write(["account_id", "account_name"])?;
     for account in &listed.accounts {
         // A line break in a name would still be CSV, and no longer a line for a person.
-        let on_one_line: String = account
-            .name
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        write([&account.id, &on_one_line])?;
+        write([&account.id, &on_one_line(&account.name)])?;
     }
     let bytes = csv
         .into_inner()

@@ -14,6 +14,7 @@ use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
 use crate::model::{Connector, canonical_domain};
+use crate::text::{on_one_line, printable_lines};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
 ///
@@ -370,7 +371,7 @@ impl Desk {
         print(&if self.json {
             format!("{:#}\n", json!({"id": id}))
         } else {
-            format!("{what}: {}\n", printable(id))
+            format!("{what}: {}\n", on_one_line(id))
         })?;
         Ok(exit::DONE)
     }
@@ -442,13 +443,6 @@ fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// Text that does nothing to a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
 fn colour(status: &str) -> &'static str {
     match status {
         "verified" | "true" => "32",
@@ -465,11 +459,11 @@ fn table(connectors: &[Connector]) -> String {
     let heads = ["ID", "DOMAIN", "STATUS", "ENABLED", "FEDRAMP"].map(str::to_owned);
     let row = |c: &Connector| {
         [
-            printable(&c.id.shown("unknown")),
-            printable(&c.email_domain.shown("unknown")),
-            printable(&c.verification.status.shown("unknown")),
-            printable(&c.enabled.shown("unknown")),
-            printable(&c.use_fedramp_language.shown("unknown")),
+            on_one_line(&c.id.shown("unknown")).into_owned(),
+            on_one_line(&c.email_domain.shown("unknown")).into_owned(),
+            on_one_line(&c.verification.status.shown("unknown")).into_owned(),
+            on_one_line(&c.enabled.shown("unknown")).into_owned(),
+            on_one_line(&c.use_fedramp_language.shown("unknown")).into_owned(),
         ]
     };
     let rows: Vec<_> = std::iter::once(heads)
@@ -513,7 +507,7 @@ fn details(connector: &Connector) -> String {
         ("created (UTC)", connector.created_on.shown("")),
         ("updated (UTC)", connector.updated_on.shown("")),
     ] {
-        let _ = writeln!(text, "{name:14} {}", printable(&value));
+        let _ = writeln!(text, "{name:14} {}", on_one_line(&value));
     }
     if let (Some(domain), Some(code), false) = (
         connector.email_domain.known(),
@@ -531,8 +525,4 @@ fn details(connector: &Connector) -> String {
         );
     }
     text
-}
-
-fn printable_lines(text: &str) -> String {
-    text.lines().map(|line| printable(line) + "\n").collect()
 }

@@ -11,7 +11,7 @@ use super::{Failure, exit, print};
 use crate::baseline::{Baseline, BaselineAccount};
 use crate::compare::{Change, ChangeKind, compare_accounts};
 use crate::evidence::Outcome;
-use crate::text::count;
+use crate::text::{count, on_one_line};
 
 /// Say what changed between two runs; exit with 0 where nothing did, with 10 where something did
 ///
@@ -144,7 +144,11 @@ fn text(difference: &Difference) -> String {
             } else {
                 format!("  {}", change.account_name)
             };
-            let _ = writeln!(text, "\n{}{name}", printable(&change.account_id));
+            let _ = writeln!(
+                text,
+                "\n{}",
+                on_one_line(&format!("{}{name}", change.account_id))
+            );
         }
         let subject = if change.email_domain.is_empty() {
             &change.connector_id
@@ -162,16 +166,9 @@ fn text(difference: &Difference) -> String {
             change.kind.as_str(),
             change.what
         );
-        let _ = writeln!(text, "{}", printable(&line));
+        let _ = writeln!(text, "{}", on_one_line(&line));
     }
     text
-}
-
-/// Text that does nothing to a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 fn json_text(difference: &Difference) -> String {

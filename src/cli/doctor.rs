@@ -14,7 +14,7 @@ use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
-use crate::text::count;
+use crate::text::{count, on_one_line};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, output folder
 #[derive(Debug, Args)]
@@ -363,18 +363,11 @@ fn written(lines: &[Line]) -> String {
         } else {
             word.to_owned()
         };
-        text.push_str(&format!("{word}  {check}: {finding}\n"));
+        let said = format!("{check}: {finding}");
+        text.push_str(&format!("{word}  {}\n", on_one_line(&said)));
         if !remedy.is_empty() && *result != Verdict::Pass {
-            text.push_str(&format!("      {remedy}\n"));
+            text.push_str(&format!("      {}\n", on_one_line(remedy)));
         }
     }
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' && c != '\u{1b}' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    text
 }

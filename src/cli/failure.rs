@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::exit;
+use crate::text::printable_lines;
 
 /// Why the program ends without having done its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +51,9 @@ impl Failure {
             ("", "", "")
         };
         // What the API or a file said may stand in it: that does nothing to a terminal.
-        let harmless = |text: &str| text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
-        let mut text = format!("{red}error:{end} {}\n", harmless(&self.message));
+        let mut text = format!("{red}error:{end} {}\n", printable_lines(&self.message));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{cyan}hint:{end} {}", harmless(hint));
+            let _ = writeln!(text, "{cyan}hint:{end} {}", printable_lines(hint));
         }
         eprint!("{text}");
     }

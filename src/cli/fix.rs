@@ -24,7 +24,7 @@ use crate::evidence::{Evidence, FILE_NAME, ReadError};
 use crate::file_mode::FileMode;
 use crate::fix::{Allowed, Plan, Step, objection, zone_snippet};
 use crate::policy::Policy;
-use crate::text::count;
+use crate::text::{count, on_one_line, printable_lines};
 
 /// What was carried out, in a run's directory.
 const LOG_NAME: &str = "fix-log.jsonl";
@@ -183,15 +183,7 @@ fn text(plan: &Plan) -> String {
             let _ = writeln!(text, "{},TXT,{}", record.name, quoted(&record.value));
         }
     }
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    printable_lines(&text)
 }
 
 fn quoted(value: &str) -> String {
@@ -231,12 +223,7 @@ fn csv_text(plan: &Plan) -> Result<String, Failure> {
             name,
             value,
         ];
-        let clean = fields.map(|field| {
-            field
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect::<String>()
-        });
+        let clean = fields.map(|field| on_one_line(field).into_owned());
         csv.write_record(&clean).map_err(failed)?;
     }
     let bytes = csv

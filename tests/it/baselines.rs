@@ -377,6 +377,33 @@ fn diff_tells_people_what_changed() {
 }
 
 #[test]
+fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let run = |moment: &str, enabled: bool| {
+        let mut one = connector(1, "a.example");
+        one["enabled"] = enabled.into();
+        let server = Server::start(move |_| success(json!([one])));
+        audit_in(&dir, &server)
+            .env("SOURCE_DATE_EPOCH", epoch(moment))
+            .args(["--baseline", "none"])
+            .accounts_file(
+                "accounts.csv",
+                format!("account_id,account_name\n{},evil\u{1b}[2J\n", id(1)),
+            )
+            .run()
+            .expect(0)
+            .run_dir()
+    };
+    let (old, new) = (
+        run("2026-11-21T10:15:00Z", true),
+        run("2026-11-22T10:15:00Z", false),
+    );
+    let text = program("diff").arg(&old).arg(&new).run().expect(10).stdout;
+    assert!(text.contains("evil\u{fffd}[2J"), "{text}");
+    assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
 fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
     let history = History::new();
     let accounts = || vec![(id(1), json!([disabled(1, "a.example")]))];

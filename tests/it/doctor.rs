@@ -313,3 +313,15 @@ fn the_output_folder_is_tried_and_nothing_is_left_in_it() {
     assert_eq!(output["result"], "fail");
     assert!(output["remedy"].as_str().unwrap().contains("--output"));
 }
+
+#[test]
+fn what_the_api_says_does_nothing_to_a_terminal() {
+    let server = well(failure(401, 1000, "Invalid\u{1b}[2J\u{7}\nAPI Token"));
+    let outcome = doctor(&server).run().expect(1);
+    assert!(
+        outcome
+            .stdout
+            .contains("1000: Invalid\u{fffd}[2J\u{fffd} API Token")
+    );
+    assert!(!outcome.stdout.contains('\u{1b}'));
+}
