@@ -197,6 +197,11 @@ impl Baseline {
         accounts.map(|account| account.id.clone()).collect()
     }
 
+    /// Whether the run was asked for an account.
+    pub fn asked_for(&self, id: &str) -> bool {
+        self.positions.contains_key(id)
+    }
+
     /// An account of the run, where it was asked for.
     ///
     /// # Errors

@@ -285,8 +285,6 @@ pub struct Index {
     outcomes: Vec<Option<Outcome>>,
     /// (hash of a canonical domain, account's position), one for each connector of each line that holds.
     claims: Vec<(u64, u32)>,
-    /// Whether an account has several lines, so that claims of a line which no longer holds must be left out.
-    asked_again: bool,
 }
 
 impl Index {
@@ -300,14 +298,13 @@ impl Index {
 
     fn observe(&mut self, evidence: &AccountEvidence, offset: u64) {
         let position = evidence.position;
-        if self.offsets[position].replace(offset).is_some() {
-            self.asked_again = true;
-        }
-        if self.asked_again {
+        self.offsets[position] = Some(offset);
+        // Only a line with connectors can have claimed a domain, and that one no longer holds.
+        let before = self.outcomes[position].replace(evidence.outcome);
+        if before.is_some_and(|before| before != Outcome::Unread) {
             self.claims
                 .retain(|&(_, claimant)| claimant as usize != position);
         }
-        self.outcomes[position] = Some(evidence.outcome);
         for domain in evidence
             .connectors
             .iter()

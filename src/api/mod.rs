@@ -238,9 +238,9 @@ impl Api {
         lane: &Arc<Lane>,
         account_id: &str,
     ) -> Answered<ConnectorList> {
-        let id = match types::AccountId::try_from(account_id) {
+        let id = match account_path(account_id) {
             Ok(id) => id,
-            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client.get_all_sso_connectors(&id).await;
@@ -264,7 +264,7 @@ impl Api {
     ) -> Answered<Connector> {
         let (account, connector) = match ids(account_id, connector_id) {
             Ok(ids) => ids,
-            Err(error) => return not_sent(error.kind, error.message),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client.get_sso_connector(&account, &connector).await;
@@ -278,9 +278,9 @@ impl Api {
         account_id: &str,
         new: &NewConnector,
     ) -> Answered<Connector> {
-        let account = match types::AccountId::try_from(account_id) {
+        let account = match account_path(account_id) {
             Ok(id) => id,
-            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+            Err(error) => return not_sent(error),
         };
         let body = types::SsoConnectorCreate {
             email_domain: new.email_domain.clone(),
@@ -303,7 +303,7 @@ impl Api {
     ) -> Answered<Option<Connector>> {
         let (account, connector) = match ids(account_id, connector_id) {
             Ok(ids) => ids,
-            Err(error) => return not_sent(error.kind, error.message),
+            Err(error) => return not_sent(error),
         };
         let body = types::SsoConnectorUpdate {
             enabled: change.enabled,
@@ -326,7 +326,7 @@ impl Api {
     ) -> Answered<()> {
         let (account, connector) = match ids(account_id, connector_id) {
             Ok(ids) => ids,
-            Err(error) => return not_sent(error.kind, error.message),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client.delete_sso_connector(&account, &connector).await;
@@ -342,7 +342,7 @@ impl Api {
     ) -> Answered<()> {
         let (account, connector) = match ids(account_id, connector_id) {
             Ok(ids) => ids,
-            Err(error) => return not_sent(error.kind, error.message),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client
@@ -364,9 +364,9 @@ impl Api {
         lane: &Arc<Lane>,
         account_id: &str,
     ) -> Answered<TokenState> {
-        let account = match types::AccountId::try_from(account_id) {
+        let account = match account_path(account_id) {
             Ok(id) => id,
-            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client.account_api_tokens_verify_token(&account).await;
@@ -375,9 +375,9 @@ impl Api {
 
     /// Reads an account's name and id.
     pub async fn get_account(&self, lane: &Arc<Lane>, account_id: &str) -> Answered<ApiAccount> {
-        let account = match types::AccountId::try_from(account_id) {
+        let account = match account_path(account_id) {
             Ok(id) => id,
-            Err(error) => return not_sent(ErrorKind::InvalidId, error.to_string()),
+            Err(error) => return not_sent(error),
         };
         let client = self.client(lane);
         let answer = client.accounts_account_details(&account).await;
@@ -486,21 +486,25 @@ fn token_state(result: Option<types::TokenStatus>) -> Result<TokenState, ReadErr
     })
 }
 
+/// An account's id, as the generated client puts it into a path.
+fn account_path(account_id: &str) -> Result<types::AccountId, ReadError> {
+    types::AccountId::try_from(account_id).map_err(|error| no_id("an account id", &error))
+}
+
 fn ids(
     account_id: &str,
     connector_id: &str,
 ) -> Result<(types::AccountId, types::SsoConnectorId), ReadError> {
-    let invalid = |error: types::error::ConversionError, what: &str| {
-        ReadError::new(
-            ErrorKind::InvalidId,
-            format!("{what} has 32 characters: {error}"),
-        )
-    };
-    let account =
-        types::AccountId::try_from(account_id).map_err(|error| invalid(error, "an account id"))?;
     let connector = types::SsoConnectorId::try_from(connector_id)
-        .map_err(|error| invalid(error, "a connector id"))?;
-    Ok((account, connector))
+        .map_err(|error| no_id("a connector id", &error))?;
+    Ok((account_path(account_id)?, connector))
+}
+
+fn no_id(what: &str, error: &types::error::ConversionError) -> ReadError {
+    ReadError::new(
+        ErrorKind::InvalidId,
+        format!("{what} has 32 characters: {error}"),
+    )
 }
 
 /// The connector in a result that is one, or a list that holds it.
@@ -592,9 +596,9 @@ fn unusable_root(error: &reqwest::Error) -> SetupError {
     SetupError::ExtraRoot(format!("holds a certificate that cannot be used: {cause}"))
 }
 
-fn not_sent<T>(kind: ErrorKind, message: String) -> Answered<T> {
+fn not_sent<T>(error: ReadError) -> Answered<T> {
     Answered {
-        result: Err(ReadError::new(kind, message)),
+        result: Err(error),
         exchange: Exchange::default(),
     }
 }

@@ -74,12 +74,11 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         changes: Vec::new(),
     };
     let mut ids = new.account_ids();
-    let gone = old
-        .account_ids()
-        .into_iter()
-        .filter(|id| !ids.contains(id))
-        .collect::<Vec<_>>();
-    ids.extend(gone);
+    ids.extend(
+        old.account_ids()
+            .into_iter()
+            .filter(|id| !new.asked_for(id)),
+    );
     for id in ids {
         let (before, now) = (
             old.account(&id).map_err(unreadable)?,

@@ -143,6 +143,9 @@ pub struct Waiver {
     pub expires: NaiveDate,
 }
 
+/// A waiver that runs out within so many days is listed as expiring.
+pub const EXPIRING_DAYS: i64 = 30;
+
 impl Waiver {
     /// Whether it means a finding, be it expired or not.
     pub fn matches(&self, rule: &str, account: &str, canonical_domain: Option<&str>) -> bool {
@@ -155,6 +158,12 @@ impl Waiver {
                 .domain
                 .as_deref()
                 .is_none_or(|wanted| Some(wanted) == canonical_domain)
+    }
+
+    /// Whether it still holds and runs out within [`EXPIRING_DAYS`].
+    pub fn is_expiring(&self, now: DateTime<Utc>) -> bool {
+        let left = (self.expires - now.date_naive()).num_days();
+        (0..=EXPIRING_DAYS).contains(&left)
     }
 
     /// Whether it no longer holds: from the day after its last.

@@ -9,7 +9,7 @@ use tempfile::SpooledTempFile;
 
 use super::files::{StagedFile, Staging, append};
 use super::tables::{ACCOUNTS, CHANGES, Cell, Context, FINDINGS, Row, Table, emit_change};
-use super::{EXPIRING_DAYS, Format, Summary, judges_fedramp, rule_counts};
+use super::{Format, Summary, judges_fedramp, rule_counts};
 use crate::assess::Assessed;
 use crate::compare::Change;
 use crate::policy::Waiver;
@@ -371,7 +371,6 @@ fn totals(summary: &Summary<'_>) -> Value {
 fn waivers(summary: &Summary<'_>) -> Value {
     let one = |usage: &super::WaiverUse<'_>| {
         let waiver: &Waiver = usage.waiver;
-        let left = (waiver.expires - summary.now.date_naive()).num_days();
         json!({
             "rule": waiver.rule,
             "account": waiver.account.as_deref().unwrap_or("*"),
@@ -380,7 +379,7 @@ fn waivers(summary: &Summary<'_>) -> Value {
             "owner": waiver.owner,
             "expires": waiver.expires,
             "expired": waiver.is_expired(summary.now),
-            "expiring": (0..=EXPIRING_DAYS).contains(&left),
+            "expiring": waiver.is_expiring(summary.now),
             "waived": usage.waived,
             "matched": usage.matched,
         })

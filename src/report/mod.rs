@@ -313,9 +313,6 @@ pub struct WaiverUse<'a> {
     pub matched: u64,
 }
 
-/// A waiver that runs out within so many days is listed as expiring.
-pub const EXPIRING_DAYS: i64 = 30;
-
 /// What holds for all accounts of a run.
 #[derive(Debug)]
 pub struct Summary<'a> {

@@ -15,9 +15,7 @@ use super::tables::{
     ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table,
     UNVERIFIED, emit_change,
 };
-use super::{
-    EXPIRING_DAYS, Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts,
-};
+use super::{Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts};
 use crate::assess::Assessed;
 use crate::compare::{Change, ChangeKind};
 use crate::evidence::Outcome;
@@ -466,7 +464,7 @@ fn matrix(rows: &WorstFirst<MatrixRow>, policy: &Policy) -> Value {
 }
 
 fn waivers(summary: &Summary<'_>) -> Value {
-    let one = |usage: &&WaiverUse<'_>| {
+    let one = |usage: &WaiverUse<'_>| {
         let waiver = usage.waiver;
         json!({
             "rule": waiver.rule,
@@ -482,16 +480,11 @@ fn waivers(summary: &Summary<'_>) -> Value {
             .waivers
             .iter()
             .filter(|usage| wanted(usage))
-            .collect::<Vec<_>>()
-            .iter()
             .map(one)
             .collect()
     };
     let expired = |usage: &WaiverUse<'_>| usage.waiver.is_expired(summary.now);
-    let soon = |usage: &WaiverUse<'_>| {
-        let left = (usage.waiver.expires - summary.now.date_naive()).num_days();
-        (0..=EXPIRING_DAYS).contains(&left)
-    };
+    let soon = |usage: &WaiverUse<'_>| usage.waiver.is_expiring(summary.now);
     json!({
         "active": list(&|usage| !expired(usage) && !soon(usage)),
         "expiring": list(&soon),
