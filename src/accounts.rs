@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::count;
 
 /// One account that a run was asked to read, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +25,73 @@ pub struct AskedAccount {
     /// Why the account cannot be asked for, where its id is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
+    /// What named it: positions in the run's list of sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<u32>,
+}
+
+/// Something that named accounts: the command line, a file, a list that the API answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// What it is, in words.
+    pub name: String,
+    /// How many accounts it named.
+    pub accounts: usize,
+    /// By what it is recognised in later runs; absent where it cannot be, as with the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether it named all that it has: a list of the API's may have come short.
+    pub whole: bool,
+}
+
+/// What the key of a list that the API answers to a token begins with.
+const LIST: &str = "list:";
+
+impl Source {
+    /// The command line, or standard input: what is named there today says nothing of what is not.
+    pub fn unrecognisable(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            accounts: 0,
+            key: None,
+            whole: true,
+        }
+    }
+
+    /// A file, recognised by its full path.
+    pub fn file(path: &Path) -> Self {
+        let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Self {
+            key: Some(format!("file:{}", full.display())),
+            ..Self::unrecognisable(&path.display().to_string())
+        }
+    }
+
+    /// All accounts that a token can list; another token has another list.
+    pub fn list(name: &str, token_fingerprint: &str) -> Self {
+        Self {
+            key: Some(format!("{LIST}{token_fingerprint}")),
+            ..Self::unrecognisable(name)
+        }
+    }
+
+    /// The accounts of an organization.
+    pub fn organization(id: &str) -> Self {
+        Self {
+            key: Some(format!("organization:{id}")),
+            ..Self::unrecognisable(&format!("the accounts of organization {id}"))
+        }
+    }
+
+    /// What it is and how many accounts it named, in words.
+    pub fn words(&self) -> String {
+        format!("{} ({})", self.name, count(self.accounts, "account"))
+    }
+}
+
+/// Whether a key is that of a list that the API answers to a token.
+pub fn is_list(key: &str) -> bool {
+    key.starts_with(LIST)
 }
 
 impl AskedAccount {
@@ -88,6 +158,11 @@ impl AccountList {
             ] {
                 if field.is_empty() {
                     *field = more;
+                }
+            }
+            for source in account.sources {
+                if !known.sources.contains(&source) {
+                    known.sources.push(source);
                 }
             }
             self.duplicates.push(account.id);

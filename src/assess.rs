@@ -1,80 +1,18 @@
 //! Evidence, policy and clock give findings: one account at a time, nothing read and nothing written.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
-use crate::baseline::BaselineAccount;
-use crate::compare::{Change, Side, compare_accounts};
+use crate::compare::{Cause, Change, ChangeKind, Known, changes};
 use crate::evidence::{AccountEvidence, Outcome, RunHeader, SharedDomains};
-use crate::model::{Connector, Field};
+use crate::finding::{Age, Finding, KnownFinding, Status};
+use crate::ledger::{AccountMemory, LastRead};
+use crate::model::{Connector, canonical_domain, sort_connectors};
 use crate::policy::{Policy, Waiver};
-use crate::rules::{Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::text::sha256_hex;
-
-/// Whether a finding calls for action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It does.
-    Open,
-    /// It is accepted until a date: the position of the waiver in the policy.
-    Waived(usize),
-}
-
-/// Whether a finding was there in the run that this one is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
-    /// There is nothing to compare with.
-    NotCompared,
-    /// It was not there.
-    New,
-    /// It was.
-    Existing,
-}
-
-impl Age {
-    /// The word in files; empty where nothing was compared.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotCompared => "",
-            Self::New => "new",
-            Self::Existing => "existing",
-        }
-    }
-}
-
-/// What a rule found in an account.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// The same from run to run: the first 16 hex digits of the SHA-256 of rule, account and connector or domain.
-    pub id: String,
-    /// The rule that fired.
-    pub rule: &'static Rule,
-    /// The rule's, the finding's or the policy's.
-    pub severity: Severity,
-    /// Whether it calls for action.
-    pub status: Status,
-    /// Whether it is new.
-    pub age: Age,
-    /// The position of the connector it is about, in [`Assessed::evidence`]; `None` for the account as a whole.
-    pub connector: Option<usize>,
-    /// The connector's id, or empty.
-    pub connector_id: String,
-    /// The domain it is about, or empty.
-    pub email_domain: String,
-    /// What is wrong.
-    pub message: String,
-    /// How to mend it.
-    pub remediation: String,
-    /// The start of the first run that found it, as far as baselines reach.
-    pub first_seen: DateTime<Utc>,
-}
-
-impl Finding {
-    /// Whether it calls for action.
-    pub fn is_open(&self) -> bool {
-        self.status == Status::Open
-    }
-}
+use crate::rules::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::text::{sha256_hex, stable_hash};
 
 /// An account with everything that was found in it.
 #[derive(Debug)]
@@ -87,20 +25,21 @@ pub struct Assessed<'a> {
     pub evidence: AccountEvidence,
     /// Worst first, then in the order of the connectors and rules.
     pub findings: Vec<Finding>,
-    /// What changed since the baseline.
+    /// The positions of each connector's findings in [`Self::findings`].
+    of_connector: Vec<Vec<u32>>,
+    /// What changed since it was last read whole.
     pub changes: Vec<Change>,
-    /// Whether it was read whole in this run and in the baseline.
+    /// Whether it was read whole in this run, and ever before.
     pub compared: bool,
-    /// Findings of the baseline that were not looked for, because the account was not read whole this time.
-    pub carried: Vec<crate::baseline::KnownFinding>,
+    /// What later runs will know of it.
+    pub memory: AccountMemory,
 }
 
 impl Assessed<'_> {
     /// The findings about one connector.
     pub fn findings_of(&self, connector: usize) -> impl Iterator<Item = &Finding> {
-        self.findings
-            .iter()
-            .filter(move |finding| finding.connector == Some(connector))
+        let positions = self.of_connector.get(connector).into_iter().flatten();
+        positions.map(|&position| &self.findings[position as usize])
     }
 
     /// The worst severity of what one of the three reports shows of a connector, and whether all of it is
@@ -124,6 +63,53 @@ impl Assessed<'_> {
     }
 }
 
+/// What is known of an account from earlier runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Earlier<'a> {
+    /// By the run that this one is compared with.
+    pub compared: Option<&'a AccountMemory>,
+    /// By the run whose memory this one carries on: mostly the same.
+    pub remembered: Option<&'a AccountMemory>,
+}
+
+impl<'a> Earlier<'a> {
+    /// The run that is compared with is the one whose memory is carried on.
+    pub fn of(memory: Option<&'a AccountMemory>) -> Self {
+        Self {
+            compared: memory,
+            remembered: memory,
+        }
+    }
+}
+
+/// The domains that accounts claimed when they were last read whole: an index by hash.
+#[derive(Debug, Default)]
+pub struct Claims(HashSet<u64>);
+
+impl Claims {
+    /// Adds the domains of an account's connectors.
+    pub fn add(&mut self, connectors: &[Connector]) {
+        let domains = connectors.iter().filter_map(Connector::canonical_domain);
+        self.0
+            .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
+    }
+
+    fn hold(&self, canonical_domain: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(&stable_hash(canonical_domain.as_bytes()))
+    }
+}
+
+/// What earlier runs know of the accounts as a whole, for findings that depend on several of them.
+#[derive(Debug, Default)]
+pub struct KnownElsewhere {
+    /// The domains of accounts that this run did not read whole: what is shared with them may be shared still.
+    pub unread: Claims,
+    /// The domains of accounts that are removed.
+    pub removed: Claims,
+    /// Whether each account of this run was ever read whole before, by position.
+    pub read_before: Vec<bool>,
+}
+
 /// What all accounts of a run are judged by.
 #[derive(Debug)]
 pub struct Assessor<'a> {
@@ -133,22 +119,28 @@ pub struct Assessor<'a> {
     pub policy: &'a Policy,
     /// The domains that several connectors claim.
     pub shared_domains: &'a SharedDomains,
+    /// What earlier runs know of the accounts as a whole.
+    pub elsewhere: &'a KnownElsewhere,
     /// The moment up to which ages count, and on which waivers hold or do not.
     pub now: DateTime<Utc>,
     /// Whether there is a run to compare with.
-    pub has_baseline: bool,
+    pub compares: bool,
 }
 
 impl<'a> Assessor<'a> {
-    /// Judges one account, and compares it with the same account in the baseline.
-    pub fn assess(
-        &self,
-        mut evidence: AccountEvidence,
-        baseline: Option<&BaselineAccount>,
-    ) -> Assessed<'a> {
+    /// Judges one account, and compares it with the last time it was read whole.
+    pub fn assess(&self, mut evidence: AccountEvidence, earlier: Earlier<'_>) -> Assessed<'a> {
         sort_connectors(&mut evidence.connectors);
         let asked = &self.header.accounts[evidence.position];
-        let findings = self.judge(asked, &evidence, baseline);
+        let mut findings = self.judge(asked, &evidence, self.now);
+        self.date(&mut findings, earlier);
+        let memory = self.remember(asked, &evidence, &findings, earlier.remembered);
+        let mut of_connector = vec![Vec::new(); evidence.connectors.len()];
+        for (position, finding) in findings.iter().enumerate() {
+            if let Some(connector) = finding.connector {
+                of_connector[connector].push(position as u32);
+            }
+        }
         let named = self
             .policy
             .account(&asked.id)
@@ -158,66 +150,154 @@ impl<'a> Assessor<'a> {
         } else {
             named
         };
+        let is_read = evidence.outcome == Outcome::Read;
         let mut assessed = Assessed {
             asked,
             owner,
-            evidence,
             findings,
+            of_connector,
             changes: Vec::new(),
-            compared: false,
-            carried: Vec::new(),
+            compared: is_read && earlier.compared.is_some_and(|known| known.read.is_some()),
+            memory,
+            evidence,
         };
-        if self.has_baseline {
-            self.compare(&mut assessed, baseline);
+        if self.compares {
+            self.compare(&mut assessed, earlier.compared);
         }
         assessed
     }
 
-    fn compare(&self, assessed: &mut Assessed<'_>, baseline: Option<&BaselineAccount>) {
-        let known: Vec<_> = assessed
-            .findings
-            .iter()
-            .map(|finding| finding.known())
-            .collect();
-        let new = Side {
-            account_id: &assessed.asked.id,
-            account_name: &assessed.asked.name,
-            evidence: &assessed.evidence,
-            findings: &known,
-        };
-        assessed.changes = compare_accounts(baseline.map(BaselineAccount::side), Some(new));
-        let was_read = baseline.is_some_and(|old| old.evidence.outcome == Outcome::Read);
-        let is_read = assessed.evidence.outcome == Outcome::Read;
-        assessed.compared = was_read && is_read;
-        if let Some(old) = baseline.filter(|_| !is_read) {
-            let still_here = |id: &str| assessed.findings.iter().any(|finding| finding.id == id);
-            let unseen = old
-                .findings
-                .iter()
-                .filter(|finding| finding.rule != "unread-account" && !still_here(&finding.id));
-            assessed.carried = unseen.cloned().collect();
+    /// Says of each finding since when it is known, and whether it is new.
+    fn date(&self, findings: &mut [Finding], earlier: Earlier<'_>) {
+        let remembered = first_seen(earlier.remembered);
+        let compared = first_seen(earlier.compared);
+        for finding in findings {
+            if let Some(first_seen) = remembered.get(finding.id.as_str()) {
+                finding.first_seen = *first_seen;
+            }
+            if self.compares {
+                finding.age = if compared.contains_key(finding.id.as_str()) {
+                    Age::Existing
+                } else {
+                    Age::New
+                };
+            }
         }
     }
 
+    /// What later runs will know of an account.
+    fn remember(
+        &self,
+        asked: &AskedAccount,
+        evidence: &AccountEvidence,
+        findings: &[Finding],
+        before: Option<&AccountMemory>,
+    ) -> AccountMemory {
+        let is_read = evidence.outcome == Outcome::Read;
+        let mut known: Vec<_> = findings.iter().map(Finding::known).collect();
+        if let Some(before) = before {
+            let found: HashSet<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+            let mut here = ConnectorsHere::of(evidence);
+            let still_unjudged = before.findings.iter().filter(|finding| {
+                !found.contains(finding.id.as_str())
+                    && (!is_read || self.cannot_judge(finding, &mut here))
+            });
+            known.extend(still_unjudged.map(KnownFinding::carried_on));
+        }
+        AccountMemory {
+            account_id: asked.id.clone(),
+            account_name: asked.name.clone(),
+            sources: sources(self.header, asked, before),
+            removed: false,
+            outcome: evidence.outcome,
+            read: if is_read {
+                Some(LastRead {
+                    run_id: self.header.run_id.clone(),
+                    at: evidence.read_at.unwrap_or(self.header.started),
+                    judged_at: self.now,
+                    policy: self.policy_sha256().map(str::to_owned),
+                })
+            } else {
+                before.and_then(|before| before.read.clone())
+            },
+            unread_since: (!is_read).then(|| {
+                let since = before.and_then(|before| before.unread_since);
+                since.unwrap_or(self.header.started)
+            }),
+            findings: known,
+            connectors: if is_read {
+                None
+            } else {
+                before.and_then(|before| before.connectors.clone())
+            },
+        }
+    }
+
+    /// Whether a finding that was not found in an account that was read whole may be there all the same: its rule is
+    /// off, or it is about a domain shared with an account that was not read.
+    fn cannot_judge(&self, known: &KnownFinding, here: &mut ConnectorsHere<'_>) -> bool {
+        let Some(rule) = crate::rules::rule(&known.rule) else {
+            return false;
+        };
+        if !self.policy.is_in_force(rule) {
+            return true;
+        }
+        let domain = canonical_domain(&known.email_domain);
+        rule.basis == Basis::Run
+            && self.elsewhere.unread.hold(&domain)
+            && here.claim(&known.connector_id, &domain)
+    }
+
+    fn policy_sha256(&self) -> Option<&str> {
+        let source = self.policy.source.as_ref();
+        source.map(|source| source.sha256.as_str())
+    }
+
+    fn compare(&self, assessed: &mut Assessed<'_>, before: Option<&AccountMemory>) {
+        let is_read = assessed.evidence.outcome == Outcome::Read;
+        let now = Known {
+            memory: &assessed.memory,
+            connectors: if is_read {
+                Some(&assessed.evidence.connectors)
+            } else {
+                assessed.memory.connectors.as_deref()
+            },
+        };
+        let mut changes = changes(before.map(Known::of), Some(now));
+        let mut causes = Causes {
+            assessor: self,
+            asked: assessed.asked,
+            evidence: &assessed.evidence,
+            before,
+            had_it_not_changed: None,
+            had_no_time_passed: None,
+        };
+        for change in &mut changes {
+            change.cause = Some(causes.of(change));
+        }
+        assessed.changes = changes;
+    }
+
+    /// What the rules find in an account, worst first.
     fn judge(
         &self,
         asked: &AskedAccount,
         evidence: &AccountEvidence,
-        baseline: Option<&BaselineAccount>,
+        now: DateTime<Utc>,
     ) -> Vec<Finding> {
         let subject = Subject {
             account: asked,
             evidence,
             policy: self.policy,
-            now: self.now,
+            now,
             shared_domains: self.shared_domains,
             accounts: &self.header.accounts,
         };
         let mut findings = Vec::new();
         for rule in self.policy.rules_in_force() {
+            let mut twins = Twins::default();
             let mut add = |hit: Hit, connector: Option<usize>| {
-                let finding = self.finding(rule, hit, connector, &subject, baseline, &findings);
-                findings.extend(finding);
+                findings.extend(self.finding(rule, hit, connector, &subject, &mut twins));
             };
             match rule.judge {
                 Judge::Account(judge) => judge(&subject).into_iter().for_each(|hit| add(hit, None)),
@@ -240,8 +320,7 @@ impl<'a> Assessor<'a> {
         hit: Hit,
         index: Option<usize>,
         subject: &Subject<'_>,
-        baseline: Option<&BaselineAccount>,
-        earlier: &[Finding],
+        twins: &mut Twins,
     ) -> Option<Finding> {
         let severity = self
             .policy
@@ -255,31 +334,18 @@ impl<'a> Assessor<'a> {
             (None, Some(connector)) => connector.email_domain.shown("").into_owned(),
             (None, None) => String::new(),
         };
-        let id = unique_id(
-            rule,
-            &subject.account.id,
-            &connector_id,
-            &email_domain,
-            earlier,
-        );
         let canonical = hit
             .domain
             .as_deref()
             .map(Into::into)
             .or_else(|| connector.and_then(Connector::canonical_domain));
-        let before = baseline.and_then(|old| old.findings.iter().find(|known| known.id == id));
-        let age = match before {
-            _ if !self.has_baseline => Age::NotCompared,
-            Some(_) => Age::Existing,
-            None => Age::New,
-        };
         Some(Finding {
+            id: twins.id(rule, &subject.account.id, &connector_id, &email_domain),
             status: self.status(rule, &subject.account.id, canonical.as_deref()),
-            first_seen: before.map_or(self.header.started, |known| known.first_seen),
-            id,
+            first_seen: self.header.started,
+            age: Age::NotCompared,
             rule,
             severity,
-            age,
             connector: index,
             connector_id,
             email_domain,
@@ -304,51 +370,227 @@ impl<'a> Assessor<'a> {
     }
 }
 
-/// The id of a finding. Connectors without id and domain would share one within their account, so each after
-/// the first is numbered; `earlier` are the account's findings so far.
-fn unique_id(
-    rule: &Rule,
-    account: &str,
-    connector_id: &str,
-    domain: &str,
-    earlier: &[Finding],
-) -> String {
-    let subject = if connector_id.is_empty() {
-        domain
-    } else {
-        connector_id
-    };
-    let of_same = |finding: &&Finding| {
-        finding.rule.id == rule.id
-            && finding.connector_id == connector_id
-            && (!connector_id.is_empty() || finding.email_domain == domain)
-    };
-    // Findings of one rule are added one after the other, so the twins are the last ones.
-    let twins = earlier
-        .iter()
-        .rev()
-        .take_while(|finding| finding.rule.id == rule.id)
-        .filter(of_same)
-        .count();
-    let suffix = if twins == 0 {
-        String::new()
-    } else {
-        format!("|{}", twins + 1)
-    };
-    let mut id = sha256_hex(format!("{}|{account}|{subject}{suffix}", rule.id).as_bytes());
-    id.truncate(16);
-    id
+/// When each finding of a memory was seen first.
+fn first_seen(memory: Option<&AccountMemory>) -> HashMap<&str, DateTime<Utc>> {
+    let known = memory.into_iter().flat_map(|memory| &memory.findings);
+    known
+        .map(|finding| (finding.id.as_str(), finding.first_seen))
+        .collect()
 }
 
-/// Sorts connectors by domain, then by id, each as it is shown; what is absent stands first.
-pub fn sort_connectors(connectors: &mut [Connector]) {
-    fn text(field: &Field<String>) -> &str {
-        field.known().map_or("", String::as_str)
+/// The ids of one rule's findings in an account. Connectors without id and domain would share one, so each after the
+/// first is numbered.
+#[derive(Debug, Default)]
+struct Twins {
+    seen: HashMap<String, usize>,
+    taken: HashSet<String>,
+}
+
+impl Twins {
+    fn id(&mut self, rule: &Rule, account: &str, connector_id: &str, domain: &str) -> String {
+        let subject = if connector_id.is_empty() {
+            domain
+        } else {
+            connector_id
+        };
+        let seen = self.seen.entry(subject.to_owned()).or_insert(0);
+        loop {
+            *seen += 1;
+            let mut name = format!("{}|{account}|{subject}", rule.id);
+            if *seen > 1 {
+                name.push_str(&format!("|{seen}"));
+            }
+            let mut id = sha256_hex(name.as_bytes());
+            id.truncate(16);
+            // A connector may have been given the very id that a numbered one got.
+            if self.taken.insert(id.clone()) {
+                return id;
+            }
+        }
     }
-    connectors.sort_by(|a, b| {
-        let by_domain = text(&a.email_domain).cmp(text(&b.email_domain));
-        by_domain.then_with(|| text(&a.id).cmp(text(&b.id)))
+}
+
+/// The connectors of an account by id and by domain, put in order only where somebody asks.
+struct ConnectorsHere<'a> {
+    evidence: &'a AccountEvidence,
+    claims: Option<HashSet<(String, String)>>,
+}
+
+impl<'a> ConnectorsHere<'a> {
+    fn of(evidence: &'a AccountEvidence) -> Self {
+        Self {
+            evidence,
+            claims: None,
+        }
+    }
+
+    /// Whether the connector with an id, or without one, claims a domain.
+    fn claim(&mut self, connector_id: &str, canonical_domain: &str) -> bool {
+        let claims = self.claims.get_or_insert_with(|| {
+            let claim = |connector: &Connector| {
+                let domain = connector.canonical_domain()?;
+                Some((connector.id.shown("").into_owned(), domain.into_owned()))
+            };
+            self.evidence.connectors.iter().filter_map(claim).collect()
+        });
+        claims.contains(&(connector_id.to_owned(), canonical_domain.to_owned()))
+    }
+}
+
+/// What the sources are by which an account is known: those that name it now, and those of before that may still do so.
+fn sources(
+    header: &RunHeader,
+    asked: &AskedAccount,
+    before: Option<&AccountMemory>,
+) -> Vec<String> {
+    let named_by = asked.sources.iter().filter_map(|&source| {
+        let source = header.sources.get(source as usize)?;
+        source.key.clone()
     });
+    let mut sources: Vec<_> = named_by.collect();
+    let lists = sources.iter().any(|key| crate::accounts::is_list(key));
+    for key in before.into_iter().flat_map(|before| &before.sources) {
+        // A list that another token brought takes the place of the one before.
+        let replaced = lists && crate::accounts::is_list(key);
+        if !replaced && !sources.contains(key) && !header.asked_whole(key) {
+            sources.push(key.clone());
+        }
+    }
+    sources
+}
+
+/// What is known of an account that this run was not asked for: what it was, but for the sources that no longer name it.
+pub fn carry_on(header: &RunHeader, before: &AccountMemory) -> AccountMemory {
+    let sources: Vec<_> = before
+        .sources
+        .iter()
+        .filter(|key| !header.asked_whole(key))
+        .cloned()
+        .collect();
+    let dropped = sources.is_empty() && !before.sources.is_empty();
+    AccountMemory {
+        removed: before.removed || dropped,
+        sources,
+        findings: before
+            .findings
+            .iter()
+            .map(KnownFinding::carried_on)
+            .collect(),
+        ..before.clone()
+    }
+}
+
+/// Tells why something changed, by judging again as it would have been without the change.
+struct Causes<'c, 'a> {
+    assessor: &'c Assessor<'a>,
+    asked: &'c AskedAccount,
+    evidence: &'c AccountEvidence,
+    before: Option<&'c AccountMemory>,
+    /// What today's policy and clock would have found in the connectors of the last time.
+    had_it_not_changed: Option<HashSet<String>>,
+    /// What today's policy would have found in today's connectors the last time.
+    had_no_time_passed: Option<HashSet<String>>,
+}
+
+impl Causes<'_, '_> {
+    fn of(&mut self, change: &Change) -> Cause {
+        match change.kind {
+            ChangeKind::FindingNew | ChangeKind::FindingResolved => self.of_finding(change),
+            ChangeKind::FindingReopened => self.of_reopened(change),
+            ChangeKind::FindingWaived => Cause::Policy,
+            ChangeKind::ConnectorAdded
+            | ChangeKind::ConnectorRemoved
+            | ChangeKind::ConnectorRecreated
+            | ChangeKind::ConnectorChanged => Cause::Connector,
+            ChangeKind::AccountAdded
+            | ChangeKind::AccountRemoved
+            | ChangeKind::AccountUnread
+            | ChangeKind::AccountRead => Cause::Coverage,
+        }
+    }
+
+    fn of_finding(&mut self, change: &Change) -> Cause {
+        let rule = crate::rules::rule(&change.what);
+        let read_before = self.before.and_then(|before| before.read.as_ref());
+        let (Some(rule), Some(last)) = (rule, read_before) else {
+            return Cause::Coverage;
+        };
+        if rule.basis == Basis::Reading {
+            return Cause::Coverage;
+        }
+        let appeared = change.kind == ChangeKind::FindingNew;
+        if self.without_the_change().contains(&change.finding_id) != appeared {
+            return Cause::Connector;
+        }
+        if self
+            .without_the_time(last.judged_at)
+            .contains(&change.finding_id)
+            != appeared
+        {
+            return Cause::Time;
+        }
+        if last.policy.as_deref() != self.assessor.policy_sha256() {
+            return Cause::Policy;
+        }
+        if rule.basis == Basis::Run && self.others_were_read(change, appeared) {
+            Cause::Connector
+        } else {
+            Cause::Coverage
+        }
+    }
+
+    /// Whether it was another account's connector that came or went, and not that account itself.
+    fn others_were_read(&self, change: &Change, appeared: bool) -> bool {
+        let elsewhere = self.assessor.elsewhere;
+        let domain = canonical_domain(&change.email_domain);
+        if !appeared {
+            return !elsewhere.removed.hold(&domain);
+        }
+        let here = self.evidence.position;
+        let others = self.assessor.shared_domains.claimants(&domain);
+        let mut others = others
+            .iter()
+            .map(|claimant| claimant.position)
+            .filter(|&position| position != here);
+        others.any(|position| elsewhere.read_before.get(position) == Some(&true))
+    }
+
+    fn of_reopened(&self, change: &Change) -> Cause {
+        let expired = |waiver: &Waiver| {
+            let domain = canonical_domain(&change.email_domain);
+            waiver.matches(&change.what, &self.asked.id, Some(&domain))
+                && waiver.is_expired(self.assessor.now)
+        };
+        if self.assessor.policy.waivers.iter().any(expired) {
+            Cause::Time
+        } else {
+            Cause::Policy
+        }
+    }
+
+    fn without_the_change(&mut self) -> &HashSet<String> {
+        let connectors = self.before.and_then(|before| before.connectors.clone());
+        self.had_it_not_changed.get_or_insert_with(|| {
+            let evidence = AccountEvidence {
+                outcome: Outcome::Read,
+                error: None,
+                connectors: connectors.unwrap_or_default(),
+                ..self.evidence.clone()
+            };
+            ids(self
+                .assessor
+                .judge(self.asked, &evidence, self.assessor.now))
+        })
+    }
+
+    fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<String> {
+        self.had_no_time_passed
+            .get_or_insert_with(|| ids(self.assessor.judge(self.asked, self.evidence, then)))
+    }
+}
+
+fn ids(findings: Vec<Finding>) -> HashSet<String> {
+    findings.into_iter().map(|finding| finding.id).collect()
 }
 
 #[cfg(test)]
@@ -366,9 +608,10 @@ mod tests {
             policy,
             shared_domains: &shared,
             now: NOW.parse().unwrap(),
-            has_baseline: false,
+            elsewhere: &KnownElsewhere::default(),
+            compares: false,
         };
-        assessor.assess(case.evidence, None).findings
+        assessor.assess(case.evidence, Earlier::default()).findings
     }
 
     #[test]
@@ -386,8 +629,7 @@ mod tests {
             json!([{}, {}, "x", {"id": "a"}, {"id": "a"}]),
             &Policy::default(),
         );
-        let ids: std::collections::HashSet<_> =
-            findings.iter().map(|finding| &finding.id).collect();
+        let ids: HashSet<_> = findings.iter().map(|finding| &finding.id).collect();
         assert_eq!((findings.len(), ids.len()), (5, 5));
     }
 

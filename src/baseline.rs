@@ -1,110 +1,18 @@
-//! An earlier run, as far as the next one compares itself with it.
-//!
-//! A run leaves its evidence and a ledger: `ledger.jsonl`, whose first line describes the run and the figures of
-//! those before it, and whose further lines hold the findings of one account each. The ledger is what the next
-//! run reads; reports are for people and may take any form.
+//! An earlier run, as far as later ones compare themselves with it: its evidence and its ledger, read account by account.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
-use crate::assess::Finding;
-use crate::compare::Side;
-use crate::evidence::{self, AccountEvidence, Evidence, EvidenceError, RunHeader};
+use crate::assess::{KnownElsewhere, carry_on};
+use crate::evidence::{self, Evidence, EvidenceError, Index, Outcome, RunHeader};
+use crate::ledger::{
+    self, AccountMemory, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint,
+};
 use crate::policy::PolicySource;
-use crate::rules::Severity;
-
-/// The name and version of the ledger's format.
-pub const SCHEMA: &str = "cf-sso-audit/ledger/v1";
-/// The ledger's name in a run's directory.
-pub const FILE_NAME: &str = "ledger.jsonl";
-/// The ending of a run's directory that is not whole yet.
-pub const PARTIAL: &str = ".partial";
-/// How many runs the trend reaches back, this one included.
-pub const TREND_RUNS: usize = 30;
-
-/// The first line of a ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LedgerHeader {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// What the run was judged by; absent where no policy was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<PolicySource>,
-    /// The figures of this run and of those before it, oldest first; at most [`TREND_RUNS`].
-    pub trend: Vec<TrendPoint>,
-}
-
-/// The figures of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrendPoint {
-    /// The run.
-    pub run_id: String,
-    /// Its start, `YYYY-MM-DD HH:MM:SS` in UTC.
-    pub started_utc: String,
-    /// Connectors read.
-    pub connectors: u64,
-    /// Connectors whose status is not `verified`.
-    pub unverified: u64,
-    /// Connectors whose `enabled` is not true.
-    pub disabled: u64,
-    /// Findings that call for action.
-    pub open: u64,
-}
-
-/// The further lines of a ledger: what was found in one account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LedgerLine {
-    /// The account.
-    pub account_id: String,
-    /// Its findings, worst first.
-    pub findings: Vec<KnownFinding>,
-}
-
-/// A finding as later runs know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownFinding {
-    /// See [`Finding::id`].
-    pub id: String,
-    /// The rule's id.
-    pub rule: String,
-    /// Its severity in that run.
-    pub severity: Severity,
-    /// Whether it was waived in that run.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub waived: bool,
-    /// Whether it stands here from an earlier run, because the account could not be read whole in that one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub carried: bool,
-    /// The connector's id, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub connector_id: String,
-    /// The domain, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub email_domain: String,
-    /// The start of the first run that found it.
-    pub first_seen: DateTime<Utc>,
-}
-
-impl Finding {
-    /// The finding as later runs know it.
-    pub fn known(&self) -> KnownFinding {
-        KnownFinding {
-            id: self.id.clone(),
-            rule: self.rule.id.to_owned(),
-            severity: self.severity,
-            waived: !self.is_open(),
-            carried: false,
-            connector_id: self.connector_id.clone(),
-            email_domain: self.email_domain.clone(),
-            first_seen: self.first_seen,
-        }
-    }
-}
+use crate::runs::{SUMS, sums_of};
 
 /// Why a run cannot be compared with.
 #[derive(Debug, thiserror::Error)]
@@ -113,66 +21,53 @@ pub enum BaselineError {
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
     /// Its ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Its checksums cannot be read.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The ledger.
+    Sums {
+        /// The list.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// A line of its ledger is not what this program writes.
-    #[error("{} line {line}: {cause}", path.display())]
-    Damaged {
-        /// The ledger.
+    /// A file is not the one that the run wrote.
+    #[error("{} {cause}", path.display())]
+    Altered {
+        /// The file.
         path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// What is wrong with it.
+        /// What does not hold.
         cause: String,
     },
 }
 
-/// An account of an earlier run.
-#[derive(Debug)]
-pub struct BaselineAccount {
-    account_id: String,
-    account_name: String,
-    /// What it was answered; its connectors sorted by domain, then id.
-    pub evidence: AccountEvidence,
-    /// What was found in it.
-    pub findings: Vec<KnownFinding>,
-}
-
-impl BaselineAccount {
-    /// The account for a comparison.
-    pub fn side(&self) -> Side<'_> {
-        Side {
-            account_id: &self.account_id,
-            account_name: &self.account_name,
-            evidence: &self.evidence,
-            findings: &self.findings,
-        }
-    }
-}
-
-/// An earlier run to compare with.
+/// An earlier run to compare with, or to carry on from.
 #[derive(Debug)]
 pub struct Baseline {
+    directory: PathBuf,
     evidence: Evidence,
     positions: HashMap<String, usize>,
     ledger: Ledger,
 }
 
 impl Baseline {
-    /// Opens a run's directory.
+    /// Opens a whole run's directory, and checks that evidence and ledger are those that the run wrote.
     ///
     /// # Errors
-    /// Its evidence or ledger is missing or damaged.
+    /// One of them is missing, damaged, or not what `SHA256SUMS` says.
     pub fn open(run: &Path) -> Result<Self, BaselineError> {
+        let ledger = Ledger::open(&run.join(ledger::FILE_NAME))?;
         let evidence = Evidence::open(&run.join(evidence::FILE_NAME))?;
-        let ledger = Ledger::open(&run.join(FILE_NAME))?;
+        check_sums(
+            run,
+            &[
+                (ledger::FILE_NAME, ledger.sha256()),
+                (evidence::FILE_NAME, &evidence.sha256()),
+            ],
+        )?;
         let accounts = evidence.header().accounts.iter().enumerate();
         Ok(Self {
+            directory: run.to_owned(),
             positions: accounts
                 .map(|(position, account)| (account.id.clone(), position))
                 .collect(),
@@ -181,291 +76,252 @@ impl Baseline {
         })
     }
 
-    /// The run.
+    /// Where it stands.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The run, as its evidence describes it.
     pub fn header(&self) -> &RunHeader {
         self.evidence.header()
     }
 
+    /// What it was judged by, and which runs it goes on from.
+    pub fn judged(&self) -> &LedgerHeader {
+        self.ledger.header()
+    }
+
     /// The figures up to that run, oldest first.
     pub fn trend(&self) -> &[TrendPoint] {
-        &self.ledger.header.trend
+        self.ledger.trend()
     }
 
-    /// The accounts' ids, in the order in which they were asked for.
+    /// Every account that the run knows, asked for by itself or by an earlier one.
     pub fn account_ids(&self) -> Vec<String> {
-        let accounts = self.evidence.header().accounts.iter();
-        accounts.map(|account| account.id.clone()).collect()
+        self.ledger.account_ids()
     }
 
-    /// Whether the run was asked for an account.
-    pub fn asked_for(&self, id: &str) -> bool {
-        self.positions.contains_key(id)
+    /// Whether the run itself was asked for an account.
+    pub fn asked_for(&self, account_id: &str) -> bool {
+        self.positions.contains_key(account_id)
     }
 
-    /// An account of the run, where it was asked for.
+    /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read whole.
     ///
     /// # Errors
-    /// The evidence cannot be read.
-    pub fn account(&mut self, id: &str) -> Result<Option<BaselineAccount>, BaselineError> {
-        let Some(&position) = self.positions.get(id) else {
+    /// Evidence or ledger cannot be read.
+    pub fn account(&mut self, account_id: &str) -> Result<Option<AccountMemory>, BaselineError> {
+        let Some(mut memory) = self.ledger.account(account_id)? else {
             return Ok(None);
         };
-        let mut evidence = self.evidence.account(position)?;
-        crate::assess::sort_connectors(&mut evidence.connectors);
-        let asked = &self.evidence.header().accounts[position];
-        Ok(Some(BaselineAccount {
-            account_id: asked.id.clone(),
-            account_name: asked.name.clone(),
-            evidence,
-            findings: self.ledger.findings(id)?,
-        }))
+        let read_in_this_run = memory.connectors.is_none() && memory.outcome == Outcome::Read;
+        if let Some(&position) = self.positions.get(account_id).filter(|_| read_in_this_run) {
+            memory.connectors = Some(self.evidence.account(position)?.connectors);
+        }
+        if let Some(connectors) = &mut memory.connectors {
+            crate::model::sort_connectors(connectors);
+        }
+        Ok(Some(memory))
     }
 }
 
-/// What a run was judged by, as its ledger says; `None` where no policy was given, or the run was never judged.
-///
-/// # Errors
-/// The ledger cannot be read, or is damaged.
-pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, BaselineError> {
-    let path = run.join(FILE_NAME);
-    if !path.exists() {
-        return Ok(None);
+/// The earlier runs that a run is compared with, and goes on from.
+#[derive(Debug, Default)]
+pub struct History {
+    /// One run, or two where the memory that is carried on is another's.
+    runs: Vec<Baseline>,
+    compared: Option<usize>,
+    remembered: Option<usize>,
+    /// Runs that should have been compared with, and could not be read.
+    pub passed_over: Vec<PassedOver>,
+}
+
+impl History {
+    /// Compared with one run, whose memory is carried on too.
+    pub fn after(run: Baseline) -> Self {
+        Self {
+            runs: vec![run],
+            compared: Some(0),
+            remembered: Some(0),
+            passed_over: Vec::new(),
+        }
     }
-    Ledger::open(&path).map(|ledger| ledger.header.policy)
-}
 
-/// A ledger, read account by account: a run may have found more than fits into memory.
-#[derive(Debug)]
-struct Ledger {
-    path: PathBuf,
-    reader: BufReader<File>,
-    header: LedgerHeader,
-    /// The byte offset of each account's line.
-    offsets: HashMap<String, u64>,
-    line: Vec<u8>,
-}
+    /// Compared with nothing; the memory of a run is carried on all the same.
+    pub fn uncompared(remembered: Option<Baseline>) -> Self {
+        Self {
+            remembered: remembered.as_ref().map(|_| 0),
+            runs: remembered.into_iter().collect(),
+            compared: None,
+            passed_over: Vec::new(),
+        }
+    }
 
-impl Ledger {
-    /// Opens a ledger and checks every line of it.
-    fn open(path: &Path) -> Result<Self, BaselineError> {
-        let io_error = |source| BaselineError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let damaged = |line: usize, cause: String| BaselineError::Damaged {
-            path: path.to_owned(),
-            line,
-            cause,
-        };
-        let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
-        let mut line = Vec::new();
-        let mut offset = reader.read_until(b'\n', &mut line).map_err(io_error)? as u64;
-        let header: LedgerHeader = serde_json::from_slice(&line)
-            .map_err(|error| damaged(1, format!("is not the beginning of a ledger ({error})")))?;
-        if header.schema != SCHEMA {
-            let cause = format!(
-                "the ledger has the format {:?}, and this version reads {SCHEMA:?}",
-                header.schema
-            );
-            return Err(damaged(1, cause));
+    /// Compared with one run, while the memory of another is carried on.
+    pub fn beside(compared: Baseline, remembered: Baseline) -> Self {
+        Self {
+            runs: vec![compared, remembered],
+            compared: Some(0),
+            remembered: Some(1),
+            passed_over: Vec::new(),
         }
-        let mut offsets = HashMap::new();
-        for number in 2.. {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line).map_err(io_error)?;
-            if length == 0 {
-                break;
-            }
-            let of_account = parse_findings(&line).map_err(|cause| damaged(number, cause))?;
-            offsets.insert(of_account.account_id, offset);
-            offset += length as u64;
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            reader,
-            header,
-            offsets,
-            line,
+    }
+
+    /// The run that is compared with.
+    pub fn compared(&self) -> Option<&Baseline> {
+        self.runs.get(self.compared?)
+    }
+
+    /// The run whose memory is carried on.
+    pub fn remembered(&self) -> Option<&Baseline> {
+        self.runs.get(self.remembered?)
+    }
+
+    /// What the two runs know of an account: the one that is compared with, and the one whose memory is carried on.
+    /// Where they are the same run, the second is `None`.
+    ///
+    /// # Errors
+    /// Evidence or ledger cannot be read.
+    pub fn account(&mut self, id: &str) -> Result<Memories, BaselineError> {
+        let mut read = |run: Option<usize>| match run.and_then(|run| self.runs.get_mut(run)) {
+            Some(run) => run.account(id),
+            None => Ok(None),
+        };
+        let same = self.compared == self.remembered;
+        Ok(Memories {
+            compared: read(self.compared)?,
+            remembered: if same { None } else { read(self.remembered)? },
+            same,
         })
     }
 
-    /// The findings of an account; none where it has no line.
-    fn findings(&mut self, account_id: &str) -> Result<Vec<KnownFinding>, BaselineError> {
-        let Some(&offset) = self.offsets.get(account_id) else {
-            return Ok(Vec::new());
+    /// What is known of an account by the run whose memory is carried on.
+    ///
+    /// # Errors
+    /// Evidence or ledger cannot be read.
+    pub fn remembered_account(&mut self, id: &str) -> Result<Option<AccountMemory>, BaselineError> {
+        match self.remembered.and_then(|run| self.runs.get_mut(run)) {
+            Some(run) => run.account(id),
+            None => Ok(None),
+        }
+    }
+
+    /// What is known of the accounts as a whole, for findings that depend on several of them.
+    ///
+    /// # Errors
+    /// Evidence or ledger cannot be read.
+    pub fn elsewhere(
+        &mut self,
+        header: &RunHeader,
+        index: &Index,
+    ) -> Result<KnownElsewhere, BaselineError> {
+        let mut known = KnownElsewhere::default();
+        let Some(run) = self.remembered.and_then(|run| self.runs.get_mut(run)) else {
+            return Ok(known);
         };
-        let path = &self.path;
-        let io_error = |source| BaselineError::Io {
-            path: path.clone(),
-            source,
-        };
-        // Accounts are mostly asked for in the order of the file: then nothing is read twice.
-        let at = self.reader.stream_position().map_err(io_error)?;
-        self.reader
-            .seek_relative(offset as i64 - at as i64)
-            .map_err(io_error)?;
-        self.line.clear();
-        self.reader
-            .read_until(b'\n', &mut self.line)
-            .map_err(io_error)?;
-        let of_account = parse_findings(&self.line).map_err(|cause| {
-            io_error(io::Error::other(format!(
-                "the file changed while it was read: a line {cause}"
-            )))
-        })?;
-        Ok(of_account.findings)
+        let asked = header.accounts.iter();
+        known.read_before = asked
+            .map(|account| run.ledger.was_read(&account.id))
+            .collect();
+        if !run.ledger.has_shared_findings() {
+            return Ok(known);
+        }
+        let positions: HashMap<&str, usize> = header
+            .accounts
+            .iter()
+            .enumerate()
+            .map(|(position, account)| (account.id.as_str(), position))
+            .collect();
+        for id in run.account_ids() {
+            let position = positions.get(id.as_str());
+            if position.is_some_and(|&position| index.is_read(position)) {
+                continue;
+            }
+            let Some(memory) = run.account(&id)? else {
+                continue;
+            };
+            let removed = position.is_none() && carry_on(header, &memory).removed;
+            let claims = if removed {
+                &mut known.removed
+            } else {
+                &mut known.unread
+            };
+            claims.add(memory.connectors.as_deref().unwrap_or_default());
+        }
+        Ok(known)
+    }
+
+    /// The beginning of the ledger of a run that goes on from these.
+    pub fn ledger_header(
+        &self,
+        header: &RunHeader,
+        judged_at: DateTime<Utc>,
+        policy: Option<PolicySource>,
+    ) -> LedgerHeader {
+        let run_id = |run: &Baseline| run.header().run_id.clone();
+        LedgerHeader {
+            schema: ledger::SCHEMA.to_owned(),
+            run_id: header.run_id.clone(),
+            base_url: header.base_url.clone(),
+            demo: header.demo,
+            sequence: 1 + self.remembered().map_or(0, |run| run.judged().sequence),
+            judged_at,
+            policy,
+            compared_with: self.compared().map(run_id),
+            carries_on: self
+                .remembered()
+                .filter(|_| self.remembered != self.compared)
+                .map(run_id),
+            passed_over: self.passed_over.clone(),
+        }
     }
 }
 
-/// Reads the line of one account.
-fn parse_findings(line: &[u8]) -> Result<LedgerLine, String> {
-    serde_json::from_slice(line)
-        .map_err(|error| format!("is not the findings of an account ({error})"))
+/// What two runs know of an account.
+#[derive(Debug)]
+pub struct Memories {
+    compared: Option<AccountMemory>,
+    remembered: Option<AccountMemory>,
+    same: bool,
 }
 
-/// The runs under a directory that are whole and came before another, newest first.
+impl Memories {
+    /// For the judgement.
+    pub fn earlier(&self) -> crate::assess::Earlier<'_> {
+        crate::assess::Earlier {
+            compared: self.compared.as_ref(),
+            remembered: if self.same {
+                self.compared.as_ref()
+            } else {
+                self.remembered.as_ref()
+            },
+        }
+    }
+}
+
+/// Checks files of a directory against its list of checksums.
 ///
 /// # Errors
-/// The directory cannot be read.
-pub fn complete_before(output: &Path, run_id: &str) -> io::Result<Vec<PathBuf>> {
-    let runs = runs_under(output)?.into_iter().rev();
-    let earlier =
-        runs.filter(|name| !name.ends_with(PARTIAL) && run_order(name) < run_order(run_id));
-    Ok(earlier.map(|name| output.join(name)).collect())
-}
-
-/// The newest run under a directory that was not finished, and can be: one that ended before its evidence began
-/// (while it still listed accounts, say) holds nothing to go on with.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
-    let runs = runs_under(output)?;
-    let mut unfinished = runs
-        .into_iter()
-        .filter(|name| name.ends_with(PARTIAL))
-        .map(|name| output.join(name));
-    Ok(unfinished.rfind(|run| says_what_was_asked(&run.join(evidence::FILE_NAME))))
-}
-
-/// Whether an evidence file has its first line whole; where that cannot be told, whoever opens the file will say why.
-fn says_what_was_asked(evidence: &Path) -> bool {
-    let first_line = || -> io::Result<Vec<u8>> {
-        let mut line = Vec::new();
-        BufReader::new(File::open(evidence)?).read_until(b'\n', &mut line)?;
-        Ok(line)
-    };
-    match first_line() {
-        Ok(line) => line.ends_with(b"\n"),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    }
-}
-
-/// The names of all runs' directories, oldest first.
-fn runs_under(output: &Path) -> io::Result<Vec<String>> {
-    let entries = match std::fs::read_dir(output) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if is_run_id(name.strip_suffix(PARTIAL).unwrap_or(&name)) && entry.path().is_dir() {
-            names.push(name);
+/// The list is missing, cannot be read, or has another checksum for a file.
+pub fn check_sums(directory: &Path, files: &[(&str, &str)]) -> Result<(), BaselineError> {
+    let path = directory.join(SUMS);
+    let sums = sums_of(directory).map_err(|source| BaselineError::Sums {
+        path: path.clone(),
+        source,
+    })?;
+    let sums = sums.ok_or_else(|| BaselineError::Sums {
+        path,
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    for (name, found) in files {
+        if sums.get(*name).is_none_or(|expected| expected != found) {
+            return Err(BaselineError::Altered {
+                path: directory.join(name),
+                cause: format!(
+                    "has been changed since the run: its SHA-256 is not the one in {SUMS}"
+                ),
+            });
         }
     }
-    names.sort_by(|a, b| run_order(a).cmp(&run_order(b)));
-    Ok(names)
-}
-
-/// What orders runs by their names: the start, then the number among those of the same second.
-pub fn run_order(name: &str) -> (&str, u32) {
-    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
-    let (start, number) = name.split_once('-').unwrap_or((name, "1"));
-    (start, number.parse().unwrap_or(1))
-}
-
-/// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
-pub fn is_run_id(name: &str) -> bool {
-    let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
-    let number_is_one = number
-        .strip_prefix('-')
-        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    chrono::NaiveDateTime::parse_from_str(start, "%Y%m%dT%H%M%SZ").is_ok()
-        && (number.is_empty() || number_is_one)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_runs_are_told_from_others() {
-        for name in ["20261121T101500Z", "20261121T101500Z-2"] {
-            assert!(is_run_id(name), "{name}");
-        }
-        for name in [
-            "latest",
-            "20261121T101500Z-",
-            "20261121T101500Z-x",
-            "20261321T101500Z",
-            "20261121T101500",
-            "",
-        ] {
-            assert!(!is_run_id(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn runs_of_one_second_are_in_the_order_of_their_numbers() {
-        let names = [
-            "20261121T101500Z",
-            "20261121T101500Z-2",
-            "20261121T101500Z-10.partial",
-            "20261121T101501Z",
-        ];
-        assert!(names.is_sorted_by_key(|name| run_order(name)));
-    }
-
-    #[test]
-    fn the_newest_run_before_this_one_is_found() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "20261120T000000Z",
-            "20261121T000000Z.partial",
-            "20261119T000000Z",
-            "20261122T000000Z",
-            "zzz",
-        ] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        std::fs::write(
-            dir.path()
-                .join("20261121T000000Z.partial")
-                .join(evidence::FILE_NAME),
-            "{}\n",
-        )
-        .unwrap();
-        // Killed before its evidence began, and while its first line was written.
-        std::fs::create_dir(dir.path().join("20261123T000000Z.partial")).unwrap();
-        let half = dir.path().join("20261124T000000Z.partial");
-        std::fs::create_dir(&half).unwrap();
-        std::fs::write(half.join(evidence::FILE_NAME), "{\"schema\"").unwrap();
-        let found = complete_before(dir.path(), "20261121T000000Z").unwrap();
-        assert_eq!(
-            found,
-            ["20261120T000000Z", "20261119T000000Z"].map(|name| dir.path().join(name))
-        );
-        assert!(
-            newest_partial(dir.path())
-                .unwrap()
-                .unwrap()
-                .ends_with("20261121T000000Z.partial")
-        );
-        assert_eq!(
-            complete_before(&dir.path().join("none"), "9").unwrap(),
-            Vec::<PathBuf>::new()
-        );
-    }
+    Ok(())
 }

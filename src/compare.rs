@@ -1,21 +1,30 @@
-//! What changed between two runs: pure, one account at a time.
+//! What changed between two memories of an account: pure, one account at a time.
 //!
-//! What was not read whole in both runs is not compared: nothing of it is new, resolved, added or removed.
+//! A memory holds what was known the last time the account was read whole. So what was mended while it could not be
+//! read is resolved in the run that reads it again, and a night on which nothing could be read changes nothing.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Serialize;
 
-use crate::baseline::KnownFinding;
-use crate::evidence::{AccountEvidence, Outcome};
+use crate::evidence::Outcome;
+use crate::finding::KnownFinding;
+use crate::ledger::AccountMemory;
 use crate::model::Connector;
 
-/// What kind of change it is. Each has its mirror image, seen from the other run.
+/// What kind of change it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
-    /// A finding that was not there.
+    /// A finding that was not known.
     FindingNew,
     /// A finding that is there no more.
     FindingResolved,
+    /// A finding that was waived and is open again.
+    FindingReopened,
+    /// A finding that was open and is waived.
+    FindingWaived,
     /// A connector that was not there.
     ConnectorAdded,
     /// A connector that is there no more.
@@ -24,9 +33,9 @@ pub enum ChangeKind {
     ConnectorRecreated,
     /// A connector with another value in a field.
     ConnectorChanged,
-    /// An account that was not asked for before.
+    /// An account that was never asked for before.
     AccountAdded,
-    /// An account that is no longer asked for.
+    /// An account that what named it no longer names.
     AccountRemoved,
     /// An account that was read whole before, and is not now.
     AccountUnread,
@@ -36,9 +45,11 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, in the order in which reports count them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::FindingNew,
         Self::FindingResolved,
+        Self::FindingReopened,
+        Self::FindingWaived,
         Self::ConnectorAdded,
         Self::ConnectorRemoved,
         Self::ConnectorRecreated,
@@ -54,6 +65,8 @@ impl ChangeKind {
         match self {
             Self::FindingNew => "finding-new",
             Self::FindingResolved => "finding-resolved",
+            Self::FindingReopened => "finding-reopened",
+            Self::FindingWaived => "finding-waived",
             Self::ConnectorAdded => "connector-added",
             Self::ConnectorRemoved => "connector-removed",
             Self::ConnectorRecreated => "connector-recreated",
@@ -65,27 +78,34 @@ impl ChangeKind {
         }
     }
 
-    /// In words, for counts: `3 connectors changed`.
-    pub fn label(self) -> &'static str {
+    /// In words, for counts: one of it, and several.
+    pub fn labels(self) -> (&'static str, &'static str) {
         match self {
-            Self::FindingNew => "new findings",
-            Self::FindingResolved => "findings resolved",
-            Self::ConnectorAdded => "connectors added",
-            Self::ConnectorRemoved => "connectors removed",
-            Self::ConnectorRecreated => "connectors recreated",
-            Self::ConnectorChanged => "connector fields changed",
-            Self::AccountAdded => "accounts added",
-            Self::AccountRemoved => "accounts removed",
-            Self::AccountUnread => "accounts no longer read whole",
-            Self::AccountRead => "accounts read whole again",
+            Self::FindingNew => ("new finding", "new findings"),
+            Self::FindingResolved => ("finding resolved", "findings resolved"),
+            Self::FindingReopened => ("waived finding open again", "waived findings open again"),
+            Self::FindingWaived => ("finding waived", "findings waived"),
+            Self::ConnectorAdded => ("connector added", "connectors added"),
+            Self::ConnectorRemoved => ("connector removed", "connectors removed"),
+            Self::ConnectorRecreated => ("connector recreated", "connectors recreated"),
+            Self::ConnectorChanged => ("connector field changed", "connector fields changed"),
+            Self::AccountAdded => ("account added", "accounts added"),
+            Self::AccountRemoved => ("account removed", "accounts removed"),
+            Self::AccountUnread => (
+                "account that became unreadable",
+                "accounts that became unreadable",
+            ),
+            Self::AccountRead => ("account read again", "accounts read again"),
         }
     }
 
-    /// The same change seen from the other run.
+    /// The same change seen from the other side.
     pub fn mirrored(self) -> Self {
         match self {
             Self::FindingNew => Self::FindingResolved,
             Self::FindingResolved => Self::FindingNew,
+            Self::FindingReopened => Self::FindingWaived,
+            Self::FindingWaived => Self::FindingReopened,
             Self::ConnectorAdded => Self::ConnectorRemoved,
             Self::ConnectorRemoved => Self::ConnectorAdded,
             Self::AccountAdded => Self::AccountRemoved,
@@ -93,6 +113,32 @@ impl ChangeKind {
             Self::AccountUnread => Self::AccountRead,
             Self::AccountRead => Self::AccountUnread,
             same @ (Self::ConnectorRecreated | Self::ConnectorChanged) => same,
+        }
+    }
+}
+
+/// Why something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Cloudflare's answer changed.
+    Connector,
+    /// The policy did.
+    Policy,
+    /// A threshold or a waiver's day passed.
+    Time,
+    /// What was read, or asked for, did.
+    Coverage,
+}
+
+impl Cause {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connector => "connector",
+            Self::Policy => "policy",
+            Self::Time => "time",
+            Self::Coverage => "coverage",
         }
     }
 }
@@ -114,161 +160,215 @@ pub struct Change {
     pub what: String,
     /// Before.
     pub from: String,
-    /// Now.
+    /// After.
     pub to: String,
+    /// Why; absent where nobody can tell, as between any two runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The finding that it is about, or empty.
+    #[serde(skip)]
+    pub finding_id: String,
 }
 
-/// One account in one of the two runs.
+/// What is known of an account, with its connectors, sorted, from the last time it was read whole.
 #[derive(Debug, Clone, Copy)]
-pub struct Side<'a> {
-    /// The account's id.
-    pub account_id: &'a str,
-    /// The account's name, or empty.
-    pub account_name: &'a str,
-    /// What it was answered.
-    pub evidence: &'a AccountEvidence,
-    /// What was found in it.
-    pub findings: &'a [KnownFinding],
+pub struct Known<'a> {
+    /// Everything but the connectors.
+    pub memory: &'a AccountMemory,
+    /// `None` where it was never read whole.
+    pub connectors: Option<&'a [Connector]>,
 }
 
-/// What changed in one account; `None` for the run that did not ask for it.
-pub fn compare_accounts(old: Option<Side<'_>>, new: Option<Side<'_>>) -> Vec<Change> {
-    let whole = |side: Side<'_>| side.evidence.outcome == Outcome::Read;
-    match (old, new) {
+impl<'a> Known<'a> {
+    /// What an earlier run knows.
+    pub fn of(memory: &'a AccountMemory) -> Self {
+        Self {
+            memory,
+            connectors: memory.connectors.as_deref(),
+        }
+    }
+
+    fn was_read(self) -> bool {
+        self.memory.outcome == Outcome::Read
+    }
+}
+
+/// What changed of an account from what was known to what is. Nothing known before: it was never asked for.
+pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change> {
+    let outcome = |known: Known<'_>| known.memory.outcome.as_str();
+    match (before, now) {
         (None, None) => Vec::new(),
-        (None, Some(new)) => vec![of_account(new, ChangeKind::AccountAdded, "", outcome(new))],
+        (None, Some(new)) => {
+            let mut changes = vec![of_account(new, ChangeKind::AccountAdded, "", outcome(new))];
+            changes.extend(compare_findings(&[], new));
+            changes
+        }
         (Some(old), None) => vec![of_account(
             old,
             ChangeKind::AccountRemoved,
             outcome(old),
             "",
         )],
-        (Some(old), Some(new)) if whole(old) && whole(new) => {
-            let mut changes = compare_findings(old, new);
-            changes.extend(compare_connectors(old, new));
+        (Some(old), Some(new)) => {
+            let mut changes = Vec::new();
+            let mut add = |kind| changes.push(of_account(new, kind, outcome(old), outcome(new)));
+            match (old.was_read(), new.was_read()) {
+                (true, false) => add(ChangeKind::AccountUnread),
+                (false, true) => add(ChangeKind::AccountRead),
+                _ => {}
+            }
+            if new.memory.removed && !old.memory.removed {
+                changes.push(of_account(
+                    old,
+                    ChangeKind::AccountRemoved,
+                    outcome(old),
+                    "",
+                ));
+            }
+            changes.extend(compare_findings(&old.memory.findings, new));
+            if let (Some(before), Some(now)) = (old.connectors, new.connectors)
+                && old.memory.read != new.memory.read
+            {
+                changes.extend(compare_connectors(new, before, now));
+            }
             changes
         }
-        (Some(old), Some(new)) if whole(old) => {
-            vec![of_account(
-                new,
-                ChangeKind::AccountUnread,
-                outcome(old),
-                outcome(new),
-            )]
-        }
-        (Some(old), Some(new)) if whole(new) => {
-            vec![of_account(
-                new,
-                ChangeKind::AccountRead,
-                outcome(old),
-                outcome(new),
-            )]
-        }
-        (Some(_), Some(_)) => Vec::new(),
     }
 }
 
-fn outcome(side: Side<'_>) -> &'static str {
-    side.evidence.outcome.as_str()
-}
-
-fn of_account(side: Side<'_>, kind: ChangeKind, from: &str, to: &str) -> Change {
+fn of_account(known: Known<'_>, kind: ChangeKind, from: &str, to: &str) -> Change {
     Change {
         kind,
-        account_id: side.account_id.to_owned(),
-        account_name: side.account_name.to_owned(),
+        account_id: known.memory.account_id.clone(),
+        account_name: known.memory.account_name.clone(),
         connector_id: String::new(),
         email_domain: String::new(),
         what: "outcome".to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
+        cause: None,
+        finding_id: String::new(),
     }
 }
 
-fn compare_findings(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
-    let absent_from = |other: Side<'_>, finding: &&KnownFinding| {
-        !other.findings.iter().any(|f| f.id == finding.id)
+fn compare_findings(old: &[KnownFinding], new: Known<'_>) -> Vec<Change> {
+    let change = |finding: &KnownFinding, kind, from: &str, to: &str| Change {
+        connector_id: finding.connector_id.clone(),
+        email_domain: finding.email_domain.clone(),
+        what: finding.rule.clone(),
+        finding_id: finding.id.clone(),
+        ..of_account(new, kind, from, to)
     };
-    let change = |side: Side<'_>, finding: &KnownFinding, kind| {
-        let severity = finding.severity.as_str().to_owned();
-        let (from, to) = if kind == ChangeKind::FindingNew {
-            (String::new(), severity)
-        } else {
-            (severity, String::new())
-        };
-        Change {
-            connector_id: finding.connector_id.clone(),
-            email_domain: finding.email_domain.clone(),
-            what: finding.rule.clone(),
-            from,
-            to,
-            ..of_account(side, kind, "", "")
-        }
-    };
-    let looked_for = |finding: &&KnownFinding| !finding.carried;
-    let appeared = new
-        .findings
+    let before: HashMap<&str, &KnownFinding> = old
         .iter()
-        .filter(looked_for)
-        .filter(|finding| absent_from(old, finding));
-    let resolved = old
-        .findings
-        .iter()
-        .filter(looked_for)
-        .filter(|finding| absent_from(new, finding));
-    appeared
-        .map(|finding| change(new, finding, ChangeKind::FindingNew))
-        .chain(resolved.map(|finding| change(old, finding, ChangeKind::FindingResolved)))
-        .collect()
-}
-
-fn compare_connectors(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
+        .map(|finding| (finding.id.as_str(), finding))
+        .collect();
+    let now: HashSet<&str> = new.memory.findings.iter().map(|f| f.id.as_str()).collect();
     let mut changes = Vec::new();
-    let (mut removed, mut added): (Vec<&Connector>, Vec<&Connector>) = (Vec::new(), Vec::new());
-    let mut candidates: Vec<&Connector> = new.evidence.connectors.iter().collect();
-    for before in &old.evidence.connectors {
-        let same = |now: &&Connector| before.id.known().is_some() && now.id == before.id;
-        match candidates.iter().position(same) {
-            Some(at) => changes.extend(compare_fields(new, before, candidates.remove(at))),
-            None => removed.push(before),
+    for finding in &new.memory.findings {
+        let severity = finding.severity.as_str();
+        match before.get(finding.id.as_str()) {
+            None => changes.push(change(finding, ChangeKind::FindingNew, "", severity)),
+            Some(known) if known.waived && !finding.waived => {
+                changes.push(change(
+                    finding,
+                    ChangeKind::FindingReopened,
+                    "waived",
+                    "open",
+                ));
+            }
+            Some(known) if !known.waived && finding.waived => {
+                changes.push(change(finding, ChangeKind::FindingWaived, "open", "waived"));
+            }
+            Some(_) => {}
         }
     }
-    added.append(&mut candidates);
+    let resolved = old
+        .iter()
+        .filter(|finding| !now.contains(finding.id.as_str()));
+    changes.extend(resolved.map(|finding| {
+        change(
+            finding,
+            ChangeKind::FindingResolved,
+            finding.severity.as_str(),
+            "",
+        )
+    }));
+    changes
+}
 
+/// Connectors that have no partner yet, found by what they have in common with one of the other side.
+struct Unmatched<'a> {
+    connectors: &'a [Connector],
+    matched: Vec<bool>,
+}
+
+impl<'a> Unmatched<'a> {
+    /// For each key the positions of the connectors that have it, in their order.
+    fn by<K: Eq + std::hash::Hash>(
+        &self,
+        key: impl Fn(&'a Connector) -> Option<K>,
+    ) -> HashMap<K, VecDeque<usize>> {
+        let mut positions: HashMap<K, VecDeque<usize>> = HashMap::new();
+        for (position, connector) in self.connectors.iter().enumerate() {
+            if !self.matched[position]
+                && let Some(key) = key(connector)
+            {
+                positions.entry(key).or_default().push_back(position);
+            }
+        }
+        positions
+    }
+
+    fn left(&self) -> impl Iterator<Item = &'a Connector> {
+        let unmatched = self.connectors.iter().zip(&self.matched);
+        unmatched
+            .filter(|(_, matched)| !**matched)
+            .map(|(connector, _)| connector)
+    }
+}
+
+fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector]) -> Vec<Change> {
+    let unmatched = |connectors| Unmatched {
+        connectors,
+        matched: vec![false; <[Connector]>::len(connectors)],
+    };
+    let (mut old, mut new) = (unmatched(before), unmatched(now));
+    let mut changes = Vec::new();
+    // The same id.
+    pair(
+        &mut old,
+        &mut new,
+        |c| c.id.known(),
+        |before, now| {
+            changes.extend(compare_fields(known, before, now));
+        },
+    );
     // A connector without an id, or with another, for the same domain.
-    removed.retain(|before| {
-        let domain = before.canonical_domain();
-        let same = |now: &&Connector| domain.is_some() && now.canonical_domain() == domain;
-        let Some(at) = added.iter().position(same) else {
-            return true;
-        };
-        let now = added.remove(at);
-        if before.id != now.id {
-            let (from, to) = (before.id.shown(""), now.id.shown(""));
-            changes.push(of_connector(
-                new,
-                now,
-                ChangeKind::ConnectorRecreated,
-                "id",
-                &from,
-                &to,
-            ));
-        }
-        changes.extend(compare_fields(new, before, now));
-        false
-    });
+    pair(
+        &mut old,
+        &mut new,
+        Connector::canonical_domain,
+        |before, now| {
+            if before.id != now.id {
+                let (from, to) = (before.id.shown(""), now.id.shown(""));
+                let kind = ChangeKind::ConnectorRecreated;
+                changes.push(of_connector(known, now, kind, "id", &from, &to));
+            }
+            changes.extend(compare_fields(known, before, now));
+        },
+    );
     // Records without an id and a domain are the same where they are equal.
-    removed.retain(|before| match added.iter().position(|now| now == before) {
-        Some(at) => {
-            added.remove(at);
-            false
-        }
-        None => true,
-    });
+    pair(
+        &mut old,
+        &mut new,
+        |c| serde_json::to_string(c).ok(),
+        |_, _| {},
+    );
     let state = |connector: &Connector| connector.verification.status.shown("unknown").into_owned();
-    changes.extend(removed.into_iter().map(|c| {
+    changes.extend(old.left().map(|c| {
         of_connector(
-            old,
+            known,
             c,
             ChangeKind::ConnectorRemoved,
             "connector",
@@ -276,9 +376,9 @@ fn compare_connectors(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
             "",
         )
     }));
-    changes.extend(added.into_iter().map(|c| {
+    changes.extend(new.left().map(|c| {
         of_connector(
-            new,
+            known,
             c,
             ChangeKind::ConnectorAdded,
             "connector",
@@ -289,36 +389,56 @@ fn compare_connectors(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
     changes
 }
 
-fn compare_fields(side: Side<'_>, before: &Connector, now: &Connector) -> Vec<Change> {
-    let fields = |c: &Connector| {
+/// Matches connectors of both sides that have a key in common, first with first.
+fn pair<'a, K: Eq + std::hash::Hash>(
+    old: &mut Unmatched<'a>,
+    new: &mut Unmatched<'a>,
+    key: impl Fn(&'a Connector) -> Option<K>,
+    mut matched: impl FnMut(&'a Connector, &'a Connector),
+) {
+    let mut candidates = new.by(&key);
+    for (position, before) in old.connectors.iter().enumerate() {
+        if old.matched[position] {
+            continue;
+        }
+        let partner = key(before)
+            .and_then(|key| candidates.get_mut(&key))
+            .and_then(VecDeque::pop_front);
+        if let Some(partner) = partner {
+            old.matched[position] = true;
+            new.matched[partner] = true;
+            matched(before, &new.connectors[partner]);
+        }
+    }
+}
+
+fn compare_fields(known: Known<'_>, before: &Connector, now: &Connector) -> Vec<Change> {
+    fn fields(c: &Connector) -> [(&'static str, Cow<'_, str>); 5] {
         [
-            ("email_domain", c.email_domain.shown("unknown").into_owned()),
-            ("enabled", c.enabled.shown("unknown").into_owned()),
+            ("email_domain", c.email_domain.shown("unknown")),
+            ("enabled", c.enabled.shown("unknown")),
             (
                 "verification_status",
-                c.verification.status.shown("unknown").into_owned(),
+                c.verification.status.shown("unknown"),
             ),
-            (
-                "verification_code",
-                c.verification.code.shown("").into_owned(),
-            ),
+            ("verification_code", c.verification.code.shown("")),
             (
                 "use_fedramp_language",
-                c.use_fedramp_language.shown("unknown").into_owned(),
+                c.use_fedramp_language.shown("unknown"),
             ),
         ]
-    };
+    }
     let pairs = fields(before).into_iter().zip(fields(now));
     pairs
         .filter(|((_, from), (_, to))| from != to)
         .map(|((what, from), (_, to))| {
-            of_connector(side, now, ChangeKind::ConnectorChanged, what, &from, &to)
+            of_connector(known, now, ChangeKind::ConnectorChanged, what, &from, &to)
         })
         .collect()
 }
 
 fn of_connector(
-    side: Side<'_>,
+    known: Known<'_>,
     connector: &Connector,
     kind: ChangeKind,
     what: &str,
@@ -329,31 +449,22 @@ fn of_connector(
         connector_id: connector.id.shown("").into_owned(),
         email_domain: connector.email_domain.shown("").into_owned(),
         what: what.to_owned(),
-        ..of_account(side, kind, from, to)
+        ..of_account(known, kind, from, to)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{ErrorKind, ReadError};
+    use crate::ledger::LastRead;
     use crate::rules::Severity;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    /// One account in one run, to be borrowed as a side.
-    #[derive(Debug, Clone)]
-    struct Account {
-        evidence: AccountEvidence,
-        findings: Vec<KnownFinding>,
-    }
-
-    fn account(connectors: Value, findings: &[&str]) -> Account {
-        let mut evidence = AccountEvidence::unread(0, ReadError::new(ErrorKind::Api, ""));
-        evidence.outcome = Outcome::Read;
-        evidence.error = None;
-        evidence.connectors = serde_json::from_value(connectors).unwrap();
-        crate::assess::sort_connectors(&mut evidence.connectors);
+    fn account(run: &str, connectors: Value, findings: &[&str]) -> AccountMemory {
+        let now = crate::rules::testing::NOW.parse().unwrap();
+        let mut connectors: Vec<Connector> = serde_json::from_value(connectors).unwrap();
+        crate::model::sort_connectors(&mut connectors);
         let finding = |id: &&str| KnownFinding {
             id: (*id).to_owned(),
             rule: "disabled-connector".to_owned(),
@@ -362,36 +473,40 @@ mod tests {
             carried: false,
             connector_id: String::new(),
             email_domain: String::new(),
-            first_seen: crate::rules::testing::NOW.parse().unwrap(),
+            first_seen: now,
         };
-        Account {
-            evidence,
+        AccountMemory {
+            account_id: "023e105f4ecef8ad9ca31a8372d0c353".to_owned(),
+            account_name: "Acme".to_owned(),
+            sources: Vec::new(),
+            removed: false,
+            outcome: Outcome::Read,
+            read: Some(LastRead {
+                run_id: run.to_owned(),
+                at: now,
+                judged_at: now,
+                policy: None,
+            }),
+            unread_since: None,
             findings: findings.iter().map(finding).collect(),
+            connectors: Some(connectors),
         }
     }
 
-    impl Account {
-        fn unread(mut self) -> Self {
-            self.evidence.outcome = Outcome::Unread;
-            self
-        }
-
-        fn side(&self) -> Side<'_> {
-            Side {
-                account_id: "023e105f4ecef8ad9ca31a8372d0c353",
-                account_name: "Acme",
-                evidence: &self.evidence,
-                findings: &self.findings,
-            }
+    /// The same account on a night on which it could not be read.
+    fn unread(account: &AccountMemory) -> AccountMemory {
+        AccountMemory {
+            outcome: Outcome::Unread,
+            ..account.clone()
         }
     }
 
-    fn compared(old: Option<&Account>, new: Option<&Account>) -> Vec<Change> {
-        compare_accounts(old.map(Account::side), new.map(Account::side))
+    fn compared(old: Option<&AccountMemory>, new: Option<&AccountMemory>) -> Vec<Change> {
+        changes(old.map(Known::of), new.map(Known::of))
     }
 
     /// Kind, subject, field, before and after, for short.
-    fn told(old: Option<&Account>, new: Option<&Account>) -> Vec<String> {
+    fn told(old: Option<&AccountMemory>, new: Option<&AccountMemory>) -> Vec<String> {
         let tell = |c: Change| {
             format!(
                 "{} {}{} {} {:?} {:?}",
@@ -407,9 +522,10 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_change_is_seen_from_both_sides() {
+    fn every_kind_of_change_is_seen() {
         let one = |id: &str, domain: &str, enabled: bool| json!({"id": id, "email_domain": domain, "enabled": enabled, "verification": {"status": "verified"}});
         let a = account(
+            "1",
             json!([
                 one("1", "a.example", true),
                 one("2", "b.example", true),
@@ -418,6 +534,7 @@ mod tests {
             &["f1", "f2"],
         );
         let b = account(
+            "2",
             json!([
                 one("1", "a.example", false),
                 one("9", "B.example.", true),
@@ -425,48 +542,62 @@ mod tests {
             ]),
             &["f2", "f3"],
         );
+        let between = [
+            "finding-new  disabled-connector \"\" \"high\"",
+            "finding-resolved  disabled-connector \"high\" \"\"",
+            "connector-changed a.example1 enabled \"true\" \"false\"",
+            "connector-recreated B.example.9 id \"2\" \"9\"",
+            "connector-changed B.example.9 email_domain \"b.example\" \"B.example.\"",
+            "connector-removed c.example3 connector \"verified\" \"\"",
+            "connector-added d.example4 connector \"\" \"verified\"",
+        ];
+        assert_eq!(told(Some(&a), Some(&b)), between);
         assert_eq!(
-            told(Some(&a), Some(&b)),
+            told(None, Some(&b)),
             [
+                "account-added  outcome \"\" \"read\"",
                 "finding-new  disabled-connector \"\" \"high\"",
-                "finding-resolved  disabled-connector \"high\" \"\"",
-                "connector-changed a.example1 enabled \"true\" \"false\"",
-                "connector-recreated B.example.9 id \"2\" \"9\"",
-                "connector-changed B.example.9 email_domain \"b.example\" \"B.example.\"",
-                "connector-removed c.example3 connector \"verified\" \"\"",
-                "connector-added d.example4 connector \"\" \"verified\"",
+                "finding-new  disabled-connector \"\" \"high\"",
             ]
         );
-        let unread = b.clone().unread();
         assert_eq!(
             told(Some(&a), None),
             ["account-removed  outcome \"read\" \"\""]
         );
+        let removed = AccountMemory {
+            removed: true,
+            ..a.clone()
+        };
         assert_eq!(
-            told(None, Some(&unread)),
-            ["account-added  outcome \"\" \"unread\""]
+            told(Some(&a), Some(&removed)),
+            ["account-removed  outcome \"read\" \"\""]
         );
+        assert!(told(Some(&removed), Some(&removed)).is_empty(), "once");
+        // What happened while it could not be read is told when it is read again, and once.
+        let gap = unread(&a);
         assert_eq!(
-            told(Some(&a), Some(&unread)),
+            told(Some(&a), Some(&gap)),
             ["account-unread  outcome \"read\" \"unread\""]
         );
-        assert_eq!(
-            told(Some(&unread), Some(&a)),
-            ["account-read  outcome \"unread\" \"read\""]
-        );
-        assert!(
-            told(Some(&unread), Some(&unread)).is_empty(),
-            "what was not read in either is not compared"
-        );
+        let again = told(Some(&gap), Some(&b));
+        assert_eq!(again[0], "account-read  outcome \"unread\" \"read\"");
+        assert_eq!(again[1..], between);
+        assert!(told(Some(&gap), Some(&gap)).is_empty());
     }
 
     #[test]
-    fn what_an_earlier_run_carried_along_is_neither_new_nor_resolved() {
-        let mut old = account(json!([]), &["f1"]);
-        old.findings[0].carried = true;
-        let new = account(json!([]), &[]);
-        assert!(compared(Some(&old), Some(&new)).is_empty());
-        assert!(compared(Some(&new), Some(&old)).is_empty());
+    fn a_waiver_that_begins_or_ends_is_a_change_and_makes_nothing_new() {
+        let open = account("1", json!([]), &["f1"]);
+        let mut waived = open.clone();
+        waived.findings[0].waived = true;
+        assert_eq!(
+            told(Some(&open), Some(&waived)),
+            ["finding-waived  disabled-connector \"open\" \"waived\""]
+        );
+        assert_eq!(
+            told(Some(&waived), Some(&open)),
+            ["finding-reopened  disabled-connector \"waived\" \"open\""]
+        );
     }
 
     fn connectors() -> impl Strategy<Value = Value> {
@@ -478,25 +609,29 @@ mod tests {
         proptest::collection::vec(one, 0..6).prop_map(Value::from)
     }
 
-    fn accounts() -> impl Strategy<Value = Account> {
+    fn accounts(run: &'static str) -> impl Strategy<Value = AccountMemory> {
         let findings = proptest::sample::subsequence(vec!["f1", "f2", "f3"], 0..=3);
-        (connectors(), findings, any::<bool>()).prop_map(|(connectors, findings, unread)| {
-            let account = account(connectors, &findings);
-            if unread { account.unread() } else { account }
+        (connectors(), findings, any::<bool>()).prop_map(move |(connectors, findings, is_read)| {
+            let account = account(run, connectors, &findings);
+            if is_read { account } else { unread(&account) }
         })
     }
 
     proptest! {
         #[test]
-        fn nothing_changed_between_a_run_and_itself(one in accounts()) {
+        fn nothing_changed_between_a_run_and_itself(one in accounts("1")) {
             prop_assert_eq!(compared(Some(&one), Some(&one)), vec![]);
+            // Nor where the same was read again.
+            let mut again = one.clone();
+            again.read = Some(LastRead { run_id: "2".to_owned(), ..again.read.unwrap() });
+            prop_assert_eq!(compared(Some(&one), Some(&again)), vec![]);
         }
 
         #[test]
-        fn the_way_back_mirrors_the_way_there(old in proptest::option::of(accounts()), new in proptest::option::of(accounts())) {
+        fn the_way_back_mirrors_the_way_there(old in accounts("1"), new in accounts("2")) {
             let mirrored = |change: Change| (change.kind.mirrored(), change.what, change.to, change.from);
-            let mut there: Vec<_> = compared(old.as_ref(), new.as_ref()).into_iter().map(mirrored).collect();
-            let mut back: Vec<_> = compared(new.as_ref(), old.as_ref()).into_iter().map(|c| (c.kind, c.what, c.from, c.to)).collect();
+            let mut there: Vec<_> = compared(Some(&old), Some(&new)).into_iter().map(mirrored).collect();
+            let mut back: Vec<_> = compared(Some(&new), Some(&old)).into_iter().map(|c| (c.kind, c.what, c.from, c.to)).collect();
             there.sort();
             back.sort();
             prop_assert_eq!(there, back);

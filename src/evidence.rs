@@ -5,6 +5,7 @@
 //! SHA-256 of the body, and the body itself where it was a list of connectors. Every report is made from
 //! this file and nothing else. An account that was asked again (a resumed run) has several lines: the last holds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -12,15 +13,17 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::accounts::AskedAccount;
+use crate::accounts::{AskedAccount, Source};
 use crate::file_mode::FileMode;
+use crate::lock::{Lock, try_lock};
 use crate::model::Connector;
-use crate::text::{hex, stable_hash};
+use crate::text::{hex, sha256_hex, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
-pub const SCHEMA: &str = "cf-sso-audit/evidence/v1";
+pub const SCHEMA: &str = "cf-sso-audit/evidence/v2";
 /// The file's name in a run's directory.
 pub const FILE_NAME: &str = "evidence.jsonl";
 
@@ -39,14 +42,23 @@ pub struct RunHeader {
     pub base_url: String,
     /// Whether the API was the embedded simulated one.
     pub demo: bool,
-    /// Where the accounts came from, in words.
-    pub sources: Vec<String>,
+    /// Where the accounts came from.
+    pub sources: Vec<Source>,
     /// Why accounts may be missing from the list itself, where the API's list was not whole.
     pub gaps: Vec<String>,
     /// The limits that the run kept to.
     pub limits: Limits,
     /// Every account asked for, in the order in which they were first named.
     pub accounts: Vec<AskedAccount>,
+}
+
+impl RunHeader {
+    /// Whether a source, by its key, was asked by this run and named all that it has.
+    pub fn asked_whole(&self, source: &str) -> bool {
+        let is_it = |asked: &&Source| asked.key.as_deref() == Some(source);
+        let mut asked = self.sources.iter().filter(is_it).peekable();
+        asked.peek().is_some() && asked.all(|source| source.whole)
+    }
 }
 
 /// The limits that a run kept to.
@@ -251,9 +263,10 @@ impl AccountEvidence {
 
 /// A line as it is written and read, but for the body.
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "B: Deserialize<'de>"))]
 struct Line<'a, B> {
     account: usize,
-    account_id: std::borrow::Cow<'a, str>,
+    account_id: Cow<'a, str>,
     outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<ReadError>,
@@ -266,6 +279,9 @@ struct Line<'a, B> {
     read_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_sha256: Option<String>,
+    /// Of the body as it stands here, where its line breaks were taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<B>,
 }
@@ -280,83 +296,113 @@ struct ListBody {
 /// What has to be known of all accounts before the first can be judged, and where each stands in the file.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Byte offset of each account's last line; `None` where it has none.
-    offsets: Vec<Option<u64>>,
-    outcomes: Vec<Option<Outcome>>,
-    /// (hash of a canonical domain, account's position), one for each connector of each line that holds.
-    claims: Vec<(u64, u32)>,
+    /// Of each account, what its last line says.
+    accounts: Vec<Indexed>,
+    /// A canonical domain, by hash, that a line claims, one for each connector.
+    claims: Vec<DomainClaim>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Indexed {
+    /// How many lines it has.
+    lines: u32,
+    /// Byte offset of the last.
+    offset: u64,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct DomainClaim {
+    domain: u64,
+    position: u32,
+    /// Which of the account's lines it stands in: only the last holds.
+    line: u32,
 }
 
 impl Index {
     fn new(accounts: usize) -> Self {
         Self {
-            offsets: vec![None; accounts],
-            outcomes: vec![None; accounts],
-            ..Self::default()
+            accounts: vec![Indexed::default(); accounts],
+            claims: Vec::new(),
         }
     }
 
     fn observe(&mut self, evidence: &AccountEvidence, offset: u64) {
-        let position = evidence.position;
-        self.offsets[position] = Some(offset);
-        // Only a line with connectors can have claimed a domain, and that one no longer holds.
-        let before = self.outcomes[position].replace(evidence.outcome);
-        if before.is_some_and(|before| before != Outcome::Unread) {
-            self.claims
-                .retain(|&(_, claimant)| claimant as usize != position);
-        }
-        for domain in evidence
+        let account = &mut self.accounts[evidence.position];
+        account.lines += 1;
+        account.offset = offset;
+        account.outcome = Some(evidence.outcome);
+        let line = account.lines;
+        let domains = evidence
             .connectors
             .iter()
-            .filter_map(Connector::canonical_domain)
-        {
-            self.claims
-                .push((stable_hash(domain.as_bytes()), position as u32));
-        }
+            .filter_map(Connector::canonical_domain);
+        self.claims.extend(domains.map(|domain| DomainClaim {
+            domain: stable_hash(domain.as_bytes()),
+            position: evidence.position as u32,
+            line,
+        }));
     }
 
     /// Whether the account was read whole.
     pub fn is_read(&self, position: usize) -> bool {
-        self.outcomes[position] == Some(Outcome::Read)
+        self.accounts[position].outcome == Some(Outcome::Read)
     }
 
     /// The domains that more than one connector of the run claims.
     pub fn shared_domains(&self) -> SharedDomains {
-        let mut claims = self.claims.clone();
+        let holds =
+            |claim: &&DomainClaim| self.accounts[claim.position as usize].lines == claim.line;
+        let mut claims: Vec<_> = self.claims.iter().filter(holds).copied().collect();
         claims.sort_unstable();
-        let shared = claims
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter(|claimants| claimants.len() > 1)
-            .map(|claimants| {
-                (
-                    claimants[0].0,
-                    claimants.iter().map(|claim| claim.1 as usize).collect(),
-                )
-            })
-            .collect();
-        SharedDomains(shared)
+        let of_one_domain = claims.chunk_by(|a, b| a.domain == b.domain);
+        let shared = of_one_domain.filter(|claims| claims.len() > 1);
+        SharedDomains(
+            shared
+                .map(|claims| {
+                    let of_one_account = claims.chunk_by(|a, b| a.position == b.position);
+                    let claimant = |claims: &[DomainClaim]| Claimant {
+                        position: claims[0].position as usize,
+                        connectors: claims.len(),
+                    };
+                    (claims[0].domain, of_one_account.map(claimant).collect())
+                })
+                .collect(),
+        )
     }
 }
 
-/// The domains that more than one connector of the run claims, with the positions of the claimants.
+/// An account that claims a shared domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimant {
+    /// The account's place in [`RunHeader::accounts`].
+    pub position: usize,
+    /// With how many connectors it claims the domain.
+    pub connectors: usize,
+}
+
+/// The domains that more than one connector of the run claims, with the accounts that do.
 #[derive(Debug, Default)]
-pub struct SharedDomains(HashMap<u64, Vec<usize>>);
+pub struct SharedDomains(HashMap<u64, Vec<Claimant>>);
 
 impl SharedDomains {
-    /// The positions of the accounts whose connectors claim the canonical domain, one entry a connector;
-    /// empty where only one does.
-    pub fn claimants(&self, canonical_domain: &str) -> &[usize] {
+    /// The accounts that claim the canonical domain, in their order; none where only one connector does.
+    pub fn claimants(&self, canonical_domain: &str) -> &[Claimant] {
         self.0
             .get(&stable_hash(canonical_domain.as_bytes()))
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Names the claimants of a domain; for tests of rules.
+    /// Names the claimants of a domain, one position a connector, in their order; for tests of rules.
     #[cfg(test)]
     pub fn claimed_by(domain: &str, positions: &[usize]) -> Self {
+        let claimants = positions.chunk_by(|a, b| a == b).map(|same| Claimant {
+            position: same[0],
+            connectors: same.len(),
+        });
         Self(HashMap::from([(
             stable_hash(domain.as_bytes()),
-            positions.to_vec(),
+            claimants.collect(),
         )]))
     }
 }
@@ -463,7 +509,7 @@ impl EvidenceWriter {
 
     /// Whether the account has a line already, read or not.
     pub fn has(&self, position: usize) -> bool {
-        self.index.offsets[position].is_some()
+        self.index.accounts[position].lines > 0
     }
 
     /// Appends what an account was answered, and the body itself where it is a list that was read.
@@ -477,6 +523,11 @@ impl EvidenceWriter {
         body: Option<&[u8]>,
     ) -> Result<(), EvidenceError> {
         let account_id = &self.header.accounts[evidence.position].id;
+        let kept = body.map(on_one_line);
+        let kept_sha256 = kept
+            .as_deref()
+            .filter(|kept| body != Some(kept))
+            .map(sha256_hex);
         let line = Line::<()> {
             account: evidence.position,
             account_id: account_id.into(),
@@ -487,17 +538,16 @@ impl EvidenceWriter {
             attempts: evidence.attempts,
             read_at: evidence.read_at,
             body_sha256: evidence.body_sha256.clone(),
+            kept_sha256,
             body: None,
         };
         self.line.clear();
         serde_json::to_writer(&mut self.line, &line)
             .map_err(|error| io_error(&self.path, error.into()))?;
-        if let Some(body) = body {
+        if let Some(kept) = kept {
             self.line.pop();
             self.line.extend_from_slice(b",\"body\":");
-            // In valid JSON a raw line break can only be white space between tokens.
-            let breaks_to_spaces = |&b: &u8| if b == b'\n' || b == b'\r' { b' ' } else { b };
-            self.line.extend(body.iter().map(breaks_to_spaces));
+            self.line.extend_from_slice(&kept);
             self.line.push(b'}');
         }
         let offset = self.offset;
@@ -535,6 +585,7 @@ impl EvidenceWriter {
             index: self.index,
             digest: self.digest,
             line: Vec::new(),
+            _lock: Some(self.file),
         })
     }
 }
@@ -549,18 +600,11 @@ fn io_error(path: &Path, source: io::Error) -> EvidenceError {
 }
 
 fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(std::fs::TryLockError::WouldBlock) => Err(EvidenceError::Locked {
+    match try_lock(path, file).map_err(|error| io_error(path, error))? {
+        Lock::Held => Ok(()),
+        Lock::HeldByAnother => Err(EvidenceError::Locked {
             path: path.to_owned(),
         }),
-        Err(std::fs::TryLockError::Error(source))
-            if source.kind() == io::ErrorKind::Unsupported =>
-        {
-            tracing::warn!(path = %path.display(), "this file system has no locks: two runs must not resume the same run at once");
-            Ok(())
-        }
-        Err(std::fs::TryLockError::Error(source)) => Err(io_error(path, source)),
     }
 }
 
@@ -590,6 +634,8 @@ pub struct Evidence {
     index: Index,
     digest: Sha256,
     line: Vec<u8>,
+    /// Keeps the lock of the one who wrote it, until the report is there.
+    _lock: Option<File>,
 }
 
 impl Evidence {
@@ -614,7 +660,7 @@ impl Evidence {
             }
             digest.update(&line);
             let evidence =
-                parse_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
+                check_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
             index.observe(&evidence, offset);
             offset += length;
         }
@@ -626,6 +672,7 @@ impl Evidence {
             index,
             digest,
             line,
+            _lock: None,
         })
     }
 
@@ -649,13 +696,15 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or has changed since it was opened.
     pub fn account(&mut self, position: usize) -> Result<AccountEvidence, EvidenceError> {
-        let Some(offset) = self.index.offsets[position] else {
+        let indexed = self.index.accounts[position];
+        if indexed.lines == 0 {
             let error = ReadError::new(
                 ErrorKind::Interrupted,
                 "the run ended before this account was read",
             );
             return Ok(AccountEvidence::unread(position, error));
-        };
+        }
+        let offset = indexed.offset;
         // A jump within the buffer costs no read, and the accounts stand almost in order.
         let jump = offset as i64 - self.at as i64;
         self.reader
@@ -686,10 +735,21 @@ fn read_line(
         .read_until(b'\n', line)
         .map_err(|error| io_error(path, error))?;
     if !line.is_empty() && !line.ends_with(b"\n") {
-        let cause = "is cut off in the middle; an interrupted run is completed with `cf-sso-audit audit --resume`";
+        let cause = "is cut off in the middle";
         return Err(damaged(path, number, cause.to_owned()));
     }
     Ok(line.len() as u64)
+}
+
+/// A body without line breaks: in valid JSON a raw one can only be white space between tokens.
+fn on_one_line(body: &[u8]) -> Cow<'_, [u8]> {
+    let body = body.trim_ascii();
+    let is_break = |b: &u8| *b == b'\n' || *b == b'\r';
+    if !body.iter().any(is_break) {
+        return Cow::Borrowed(body);
+    }
+    let spaced = body.iter().map(|b| if is_break(b) { b' ' } else { *b });
+    Cow::Owned(spaced.collect())
 }
 
 /// Reads the first line of an evidence file.
@@ -721,8 +781,25 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
-    let line: Line<'_, ListBody> = serde_json::from_slice(line)
-        .map_err(|error| format!("is not the evidence of an account ({error})"))?;
+    read_line_of_account(line, header, false)
+}
+
+/// As [`parse_line`], and checks that the body is the one that was answered.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn check_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
+    read_line_of_account(line, header, true)
+}
+
+fn read_line_of_account(
+    line: &[u8],
+    header: &RunHeader,
+    check: bool,
+) -> Result<AccountEvidence, String> {
+    let not_evidence = |error| format!("is not the evidence of an account ({error})");
+    // The body is parsed by itself, so that it may be nested as deeply as the answer was.
+    let line: Line<'_, &RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
     match header.accounts.get(line.account) {
         Some(asked) if asked.id == line.account_id => {}
         _ => {
@@ -732,7 +809,23 @@ pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, St
             ));
         }
     }
-    let connectors = line.body.and_then(|body| body.result);
+    let expected = line.kept_sha256.as_ref().or(line.body_sha256.as_ref());
+    if let (true, Some(body), Some(expected)) = (check, line.body, expected)
+        && sha256_hex(body.get().as_bytes()) != *expected
+    {
+        return Err(format!(
+            "has been changed: the answer kept for account {} is not the one whose SHA-256 stands beside it",
+            line.account_id
+        ));
+    }
+    let list = line
+        .body
+        .map(|body| serde_json::from_str::<ListBody>(body.get()));
+    let connectors = list
+        .transpose()
+        .map_err(not_evidence)?
+        .map(|list| list.result);
+    let connectors = connectors.flatten();
     if connectors.is_none() != (line.outcome == Outcome::Unread)
         || line.error.is_none() != (line.outcome == Outcome::Read)
     {
@@ -769,7 +862,7 @@ pub(crate) mod testing {
             started: crate::rules::testing::NOW.parse().unwrap(),
             base_url: "https://api.example/client/v4".to_owned(),
             demo: false,
-            sources: vec!["the command line".to_owned()],
+            sources: vec![Source::unrecognisable("the command line")],
             gaps: Vec::new(),
             limits: Limits {
                 concurrency: 32,
@@ -825,10 +918,7 @@ mod tests {
         let mut written = writer.finish().unwrap();
         let mut opened = Evidence::open(&path).unwrap();
         assert_eq!(written.sha256(), opened.sha256());
-        assert_eq!(
-            written.sha256(),
-            crate::text::sha256_hex(&std::fs::read(&path).unwrap())
-        );
+        assert_eq!(written.sha256(), sha256_hex(&std::fs::read(&path).unwrap()));
         for evidence in [&mut written, &mut opened] {
             assert_eq!(evidence.account(0).unwrap(), unread(0));
             assert_eq!(evidence.account(2).unwrap(), c);
@@ -874,7 +964,11 @@ mod tests {
         }
         let evidence = writer.finish().unwrap();
         let shared = evidence.index().shared_domains();
-        assert_eq!(shared.claimants("a.example"), [0, 1]);
+        let positions = shared.claimants("a.example").iter();
+        assert_eq!(
+            positions.map(|claim| claim.position).collect::<Vec<_>>(),
+            [0, 1]
+        );
         assert!(shared.claimants("b.example").is_empty());
     }
 
@@ -891,20 +985,14 @@ mod tests {
         file.write_all(br#"{"account":1,"account_id":"b000"#)
             .unwrap();
         let cut = Evidence::open(&path).unwrap_err().to_string();
-        assert!(
-            cut.contains("line 3: is cut off in the middle") && cut.contains("--resume"),
-            "{cut}"
-        );
+        assert!(cut.contains("line 3: is cut off in the middle"), "{cut}");
         let writer = EvidenceWriter::resume(&path).unwrap();
         assert!(writer.is_read(0) && !writer.is_read(1));
         assert!(matches!(
             EvidenceWriter::resume(&path),
             Err(EvidenceError::Locked { .. })
         ));
-        assert_eq!(
-            writer.finish().unwrap().sha256(),
-            crate::text::sha256_hex(&whole)
-        );
+        assert_eq!(writer.finish().unwrap().sha256(), sha256_hex(&whole));
     }
 
     #[test]
@@ -919,7 +1007,7 @@ mod tests {
         assert!(said(String::new()).contains("line 1: is missing"));
         assert!(said("{}\n".to_owned()).contains("line 1: is not the beginning"));
         assert!(
-            said(head.replace("evidence/v1", "evidence/v9") + "\n")
+            said(head.replace("evidence/v2", "evidence/v9") + "\n")
                 .contains("use the version that wrote it")
         );
         assert!(said(format!("{head}\nnonsense\n")).contains("line 2: is not the evidence"));

@@ -182,7 +182,12 @@ impl Plan {
         }
     }
 
-    fn leave(&mut self, assessed: &Assessed<'_>, finding: &crate::assess::Finding, reason: String) {
+    fn leave(
+        &mut self,
+        assessed: &Assessed<'_>,
+        finding: &crate::finding::Finding,
+        reason: String,
+    ) {
         self.unmended.push(Unmended {
             account_id: assessed.asked.id.clone(),
             email_domain: finding.email_domain.clone(),
@@ -193,7 +198,7 @@ impl Plan {
 }
 
 fn is_stale(assessed: &Assessed<'_>, connector: Option<usize>) -> bool {
-    let stale = |finding: &crate::assess::Finding| {
+    let stale = |finding: &crate::finding::Finding| {
         finding.is_open()
             && finding.rule.id == "stale-verification"
             && finding.connector == connector
@@ -310,7 +315,7 @@ fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::Assessor;
+    use crate::assess::{Assessor, Earlier, KnownElsewhere};
     use crate::evidence::SharedDomains;
     use crate::rules::testing::{Case, NOW};
     use serde_json::{Value, json};
@@ -325,10 +330,15 @@ mod tests {
             policy,
             shared_domains: &SharedDomains::default(),
             now: NOW.parse().unwrap(),
-            has_baseline: false,
+            elsewhere: &KnownElsewhere::default(),
+            compares: false,
         };
         let mut plan = Plan::default();
-        plan.add(&assessor.assess(case.evidence, None), policy, allowed);
+        plan.add(
+            &assessor.assess(case.evidence, Earlier::default()),
+            policy,
+            allowed,
+        );
         plan
     }
 

@@ -288,6 +288,17 @@ pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     Cow::Owned(idna::domain_to_ascii(trimmed).unwrap_or_else(|_| trimmed.to_lowercase()))
 }
 
+/// Sorts connectors by domain, then by id, each as it is shown; what is absent stands first.
+pub fn sort_connectors(connectors: &mut [Connector]) {
+    fn text(field: &Field<String>) -> &str {
+        field.known().map_or("", String::as_str)
+    }
+    connectors.sort_by(|a, b| {
+        let by_domain = text(&a.email_domain).cmp(text(&b.email_domain));
+        by_domain.then_with(|| text(&a.id).cmp(text(&b.id)))
+    });
+}
+
 /// The keys of a connector's record.
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]

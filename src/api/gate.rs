@@ -125,6 +125,11 @@ impl Lane {
         &self.name
     }
 
+    /// What tells the token from others without giving it away.
+    pub fn fingerprint(&self) -> String {
+        self.token.fingerprint()
+    }
+
     /// Whether it is the lane of this token.
     pub fn has(&self, token: &Token) -> bool {
         self.token == *token

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use http::HeaderValue;
 
+use crate::text::sha256_hex;
+
 /// The environment variable that Cloudflare's own clients read.
 pub const TOKEN_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
 
@@ -124,6 +126,13 @@ impl Token {
             Some("cfk") => TokenKind::GlobalKey,
             _ => TokenKind::Unprefixed,
         }
+    }
+
+    /// Eight hex digits by which the token is told from others and not known: far too few to find it, or to check a guess.
+    pub fn fingerprint(&self) -> String {
+        let mut digest = sha256_hex(format!("cf-sso-audit lists with {}", self.0).as_bytes());
+        digest.truncate(8);
+        digest
     }
 
     /// The header that carries the token, marked so that nothing logs it. `None` for no token that `parse` made.

@@ -14,15 +14,15 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
-use crate::accounts::{AccountList, AskedAccount, parse_accounts_file};
+use crate::accounts::{AccountList, AskedAccount, Source, parse_accounts_file};
 use crate::api::{Api, BaseUrl, ListedAccounts};
-use crate::baseline;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
 use crate::evidence::{
     self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader,
 };
 use crate::file_mode::FileMode;
+use crate::runs::{self, ApiAsked, FolderLock};
 use crate::simulator::{self, World};
 use crate::text::count;
 
@@ -99,7 +99,6 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let template = args.report.files.template()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
-    args.judgement.check_baseline()?;
     // The simulated API lives as long as the run.
     let demo = if args.accounts.demo {
         Some(start_demo(clock).await?)
@@ -110,6 +109,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Some(running) => BaseUrl::parse(&running.base_url()).map_err(Failure::failed)?,
         None => args.connection.base_url()?,
     };
+    let asked = ApiAsked {
+        base_url: base_url.as_str(),
+        demo: args.accounts.demo,
+    };
+    args.judgement.check_baseline(&args.report.output, asked)?;
 
     let mut run = match resumable(&args)? {
         Some(partial) => Run::resume(&args, &partial, &base_url)?,
@@ -131,13 +135,18 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Collected::Whole(destination, evidence) => (destination, evidence),
     };
 
-    let baseline = args
+    // Which run is the newest, and what it knows, holds until this one is the newest.
+    let _lock = tokio::select! {
+        lock = lock_folder(&args) => lock?,
+        () = stop.requested() => return Ok(interrupted(&args, &destination)),
+    };
+    let history = args
         .judgement
-        .baseline(evidence.header(), &args.report.output)?;
+        .history(evidence.header(), &args.report.output)?;
     let judged = Judged {
         directory: destination.partial(),
         evidence,
-        baseline,
+        history,
         policy,
         template,
     };
@@ -179,6 +188,22 @@ fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
     exit::INTERRUPTED
 }
 
+/// Waits, where it has to, on a thread of its own, so that a signal still ends the program at once.
+async fn lock_folder(args: &AuditArgs) -> Result<FolderLock, Failure> {
+    let output = args.report.output.clone();
+    let mode = FileMode(args.report.files.output_mode);
+    let locking = tokio::task::spawn_blocking(move || {
+        runs::lock_folder(&output, mode).map_err(|error| {
+            Failure::failed(format!("cannot lock {}: {error}", output.display())).hint(
+                "the evidence is kept; fix the cause, then run the same command with --resume",
+            )
+        })
+    });
+    locking
+        .await
+        .map_err(|error| Failure::failed(error.to_string()))?
+}
+
 async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
     let options = simulator::Options {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -199,7 +224,7 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     }
     let output = &args.report.output;
-    let newest = baseline::newest_partial(output).map_err(|error| {
+    let newest = runs::newest_partial(output).map_err(|error| {
         Failure::failed(format!(
             "cannot look for unfinished runs in {}: {error}",
             output.display()
@@ -216,7 +241,7 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
 struct Run {
     /// The accounts that were named without asking the API; those that it lists come later.
     named: AccountList,
-    sources: Vec<String>,
+    sources: Vec<Source>,
     destination: Option<Destination>,
     writer: Option<EvidenceWriter>,
 }
@@ -256,33 +281,45 @@ impl Run {
 
     fn read_named(&mut self, args: &AccountsArgs) -> Result<(), Failure> {
         if !args.ids.is_empty() {
-            args.ids
+            let source = Source::unrecognisable("the command line");
+            let accounts = args
+                .ids
                 .iter()
-                .for_each(|id| self.named.add(AskedAccount::new(id, "the command line")));
-            self.sources.push(format!(
-                "the command line ({})",
-                count(args.ids.len(), "account")
-            ));
+                .map(|id| AskedAccount::new(id, &source.name));
+            let accounts = accounts.collect();
+            self.add(source, accounts);
         }
         for path in &args.accounts_file {
-            let name = if path == Path::new("-") {
-                "standard input".to_owned()
+            let source = if path == Path::new("-") {
+                Source::unrecognisable("standard input")
             } else {
-                path.display().to_string()
+                Source::file(path)
             };
+            let name = &source.name;
             let bytes = read_file_or_stdin(path).map_err(|error| {
                 Failure::usage(format!("cannot read the accounts file {name}: {error}"))
             })?;
-            let accounts = parse_accounts_file(&name, &bytes).map_err(|problem| {
+            let accounts = parse_accounts_file(name, &bytes).map_err(|problem| {
                 Failure::usage(format!("{name}: {problem}")).hint("an accounts file has one account id a line, or is CSV with a column account_id")
             })?;
-            self.sources
-                .push(format!("{name} ({})", count(accounts.len(), "account")));
-            accounts
-                .into_iter()
-                .for_each(|account| self.named.add(account));
+            self.add(source, accounts);
         }
         Ok(())
+    }
+
+    /// Adds what a source named.
+    fn add(&mut self, source: Source, accounts: Vec<AskedAccount>) {
+        let position = self.sources.len() as u32;
+        self.sources.push(Source {
+            accounts: accounts.len(),
+            ..source
+        });
+        for account in accounts {
+            self.named.add(AskedAccount {
+                sources: vec![position],
+                ..account
+            });
+        }
     }
 
     fn some_account_is_valid(&self) -> Result<(), Failure> {
@@ -440,15 +477,9 @@ impl Run {
         stop: &Stop,
     ) -> Result<Vec<String>, Failure> {
         let mut gaps = Vec::new();
-        let mut add = |run: &mut Self, source: String, listed: ListedAccounts| {
-            run.sources.push(format!(
-                "{source} ({})",
-                count(listed.accounts.len(), "account")
-            ));
-            listed
-                .accounts
-                .into_iter()
-                .for_each(|account| run.named.add(account));
+        let mut add = |run: &mut Self, source: Source, listed: ListedAccounts| {
+            let whole = listed.gaps.is_empty();
+            run.add(Source { whole, ..source }, listed.accounts);
             for gap in &listed.gaps {
                 tracing::warn!("{gap}");
             }
@@ -460,19 +491,19 @@ impl Run {
                 .await?
                 .map_err(|error| listing_failure("the token's accounts", &error))?;
             let source = if args.accounts.demo {
-                "the demo's accounts"
+                Source::list("the demo's accounts", "demo")
             } else {
-                "all accounts that the token can list"
+                Source::list("all accounts that the token can list", &lane.fingerprint())
             };
-            add(self, source.to_owned(), listed);
+            add(self, source, listed);
         }
         for organization in &args.accounts.organization {
             let lane = tokens.lane("")?;
-            let what = format!("the accounts of organization {organization}");
+            let source = Source::organization(organization);
             let listed = until_stopped(stop, api.list_organization(&lane, organization))
                 .await?
-                .map_err(|error| listing_failure(&what, &error))?;
-            add(self, what, listed);
+                .map_err(|error| listing_failure(&source.name, &error))?;
+            add(self, source, listed);
         }
         self.some_account_is_valid()?;
         Ok(gaps)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Failure;
-use crate::baseline::{PARTIAL, is_run_id, run_order};
 use crate::file_mode::{FileMode, sync_dir};
+use crate::runs::{PARTIAL, is_run_id, run_order};
 
 /// The link to the newest run that is whole.
 const LATEST: &str = "latest";

@@ -1,6 +1,6 @@
 //! `cf-sso-audit diff OLD NEW`: what changed between two runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Failure, exit, print};
-use crate::baseline::{Baseline, BaselineAccount};
-use crate::compare::{Change, ChangeKind, compare_accounts};
-use crate::evidence::Outcome;
+use crate::baseline::Baseline;
+use crate::compare::{Change, ChangeKind, Known, changes};
+use crate::ledger::AccountMemory;
 use crate::text::{count, on_one_line};
 
 /// Say what changed between two runs; exit with 0 where nothing did, with 10 where something did
 ///
-/// What was not read whole in both runs is not compared: none of it is new, resolved, added or removed.
+/// Of each account, what each of the two runs knew is compared: what was found the last time the account was read whole.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -74,31 +74,27 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         changes: Vec::new(),
     };
     let mut ids = new.account_ids();
+    let known: HashSet<_> = ids.iter().cloned().collect();
     ids.extend(
         old.account_ids()
             .into_iter()
-            .filter(|id| !new.asked_for(id)),
+            .filter(|id| !known.contains(id)),
     );
     for id in ids {
-        let (before, now) = (
-            old.account(&id).map_err(unreadable)?,
-            new.account(&id).map_err(unreadable)?,
-        );
-        let read = |account: &Option<BaselineAccount>| {
+        let before = old.account(&id).map_err(unreadable)?;
+        let now = new.account(&id).map_err(unreadable)?;
+        let was_read = |account: &Option<AccountMemory>| {
             account
                 .as_ref()
-                .is_some_and(|account| account.evidence.outcome == Outcome::Read)
+                .is_some_and(|account| account.read.is_some())
         };
-        *(if read(&before) && read(&now) {
+        *(if was_read(&before) && was_read(&now) {
             &mut difference.compared
         } else {
             &mut difference.not_compared
         }) += 1;
-        let changes = compare_accounts(
-            before.as_ref().map(BaselineAccount::side),
-            now.as_ref().map(BaselineAccount::side),
-        );
-        difference.changes.extend(changes);
+        let (before, now) = (before.as_ref().map(Known::of), now.as_ref().map(Known::of));
+        difference.changes.extend(changes(before, now));
     }
     Ok(difference)
 }
@@ -122,7 +118,7 @@ fn text(difference: &Difference) -> String {
     if difference.not_compared > 0 {
         let _ = write!(
             text,
-            ", {} not read whole in both runs and not compared",
+            ", {} never read whole before one of the two runs and not compared",
             difference.not_compared
         );
     }
@@ -132,7 +128,9 @@ fn text(difference: &Difference) -> String {
         return text;
     }
     for (kind, number) in counts(difference) {
-        let _ = writeln!(text, "  {number} {}", kind.label());
+        let (one, several) = kind.labels();
+        let label = if number == 1 { one } else { several };
+        let _ = writeln!(text, "  {number} {label}");
     }
     let mut account = None;
     for change in &difference.changes {

@@ -17,12 +17,12 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::{Failure, exit, print};
 use crate::api::{Api, Lane};
-use crate::assess::Assessor;
-use crate::baseline::policy_of_run;
+use crate::assess::{Assessor, Earlier, KnownElsewhere};
 use crate::clock::Clock;
 use crate::evidence::{Evidence, FILE_NAME, ReadError};
 use crate::file_mode::FileMode;
 use crate::fix::{Allowed, Plan, Step, objection, zone_snippet};
+use crate::ledger::policy_of_run;
 use crate::policy::Policy;
 use crate::text::{count, on_one_line, printable_lines};
 
@@ -126,7 +126,8 @@ fn make_plan(
         shared_domains: &shared_domains,
         // Waivers hold or do not today, not when the run was made.
         now: clock.now(),
-        has_baseline: false,
+        elsewhere: &KnownElsewhere::default(),
+        compares: false,
     };
     let allowed = Allowed {
         enable: args.enable,
@@ -137,7 +138,11 @@ fn make_plan(
         let account = evidence
             .account(position)
             .map_err(|error| Failure::failed(error.to_string()))?;
-        plan.add(&assessor.assess(account, None), policy, allowed);
+        plan.add(
+            &assessor.assess(account, Earlier::default()),
+            policy,
+            allowed,
+        );
     }
     plan.records.sort();
     plan.records.dedup();

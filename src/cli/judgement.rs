@@ -8,14 +8,17 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{self, Baseline};
+use crate::baseline::{Baseline, History};
 use crate::clock::{self, Clock};
 use crate::evidence::{Evidence, RunHeader};
 use crate::file_mode::FileMode;
+use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::rules::Severity;
+use crate::runs::{ApiAsked, whole_runs};
+use crate::text::on_one_line;
 
 /// The policy by which the demo is judged, where no other is given.
 const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
@@ -27,13 +30,14 @@ pub struct JudgementArgs {
     /// What is expected of the accounts, and what is waived until when (TOML; see policy.example.toml)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The run to compare with, or none; else the newest complete one under --output
+    /// The run to compare with, or none; else the newest complete run of the same API under --output
     #[arg(long, value_name = "RUN_DIR|none")]
     baseline: Option<String>,
     /// Exit with 10 where an open finding is at least this bad
     #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
     fail_on: FailOn,
-    /// Exit with 10 where an open finding is at least this bad and was not in the baseline
+    /// Exit with 10 where an open finding is at least this bad and new: it was not there the last time its account was
+    /// read whole
     #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
     fail_on_new: FailOn,
 }
@@ -108,7 +112,8 @@ impl FilesArgs {
         }
     }
 
-    fn formats(&self) -> Vec<&'static FormatSpec> {
+    /// What is to be written.
+    pub fn formats(&self) -> Vec<&'static FormatSpec> {
         let asked = |format: &&FormatSpec| self.format.iter().any(|name| name == format.name);
         FORMATS.iter().filter(asked).collect()
     }
@@ -131,29 +136,111 @@ impl JudgementArgs {
         policy_of(self.policy.as_deref(), demo)
     }
 
-    /// The run to compare with: the one that was asked for, else the newest complete one of the same API before this run.
-    pub fn baseline(&self, header: &RunHeader, output: &Path) -> Result<Option<Baseline>, Failure> {
+    /// The runs that a run under `output` is compared with and goes on from.
+    pub fn history(&self, header: &RunHeader, output: &Path) -> Result<History, Failure> {
+        let newest = || newest_run(output, ApiAsked::by(header), &header.run_id);
         match self.baseline.as_deref() {
-            Some("none") => Ok(None),
-            Some(path) => asked_for(path).map(Some),
-            None => Ok(newest_of_the_same_api(header, output)),
+            Some(NONE) => {
+                let (remembered, _) = newest();
+                Ok(History::uncompared(remembered))
+            }
+            Some(path) => {
+                let compared = asked_for(path)?;
+                let (remembered, _) = newest();
+                Ok(match remembered {
+                    Some(other) if !is_same_run(&other, &compared) => {
+                        History::beside(compared, other)
+                    }
+                    _ => History::after(compared),
+                })
+            }
+            None => {
+                let (found, passed_over) = newest();
+                self.refuse_unreadable(&passed_over)?;
+                let mut history = found.map_or_else(History::default, History::after);
+                history.passed_over = passed_over;
+                Ok(history)
+            }
         }
     }
 
-    /// Checks that a baseline that was asked for can be read, before anything is collected.
-    pub fn check_baseline(&self) -> Result<(), Failure> {
+    /// The runs that a run was compared with and went on from, as its ledger says; another to compare with where one is
+    /// asked for. `runs` is the folder in which it stands.
+    pub fn recorded_history(&self, record: &LedgerHeader, runs: &Path) -> Result<History, Failure> {
+        let beside = |run_id: &String| {
+            Baseline::open(&runs.join(run_id)).map_err(|error| {
+                Failure::usage(format!(
+                    "run {} was compared with run {run_id}, which cannot be read: {error}",
+                    record.run_id
+                ))
+                .hint("give that run's directory with --baseline, or another (or none) together with --output")
+            })
+        };
+        let compared = match (self.baseline.as_deref(), &record.compared_with) {
+            (Some(NONE), _) | (None, None) => None,
+            (Some(path), _) => Some(asked_for(path)?),
+            (None, Some(run_id)) => Some(beside(run_id)?),
+        };
+        let is = |run: &Option<Baseline>, run_id: Option<&String>| {
+            run.as_ref().map(|run| &run.header().run_id) == run_id
+        };
+        let as_recorded = is(&compared, record.compared_with.as_ref());
+        let remembered = match record.parent() {
+            Some(run_id) if !is(&compared, Some(run_id)) => match beside(run_id) {
+                Err(failure) if as_recorded => return Err(failure),
+                other => other.ok(),
+            },
+            _ => None,
+        };
+        let mut history = match (compared, remembered) {
+            (Some(compared), Some(remembered)) => History::beside(compared, remembered),
+            (Some(compared), None) => History::after(compared),
+            (None, remembered) => History::uncompared(remembered),
+        };
+        if as_recorded {
+            history.passed_over.clone_from(&record.passed_over);
+        }
+        Ok(history)
+    }
+
+    /// Checks that what a run will be compared with can be read, before anything is asked.
+    pub fn check_baseline(&self, output: &Path, api: ApiAsked<'_>) -> Result<(), Failure> {
         match self.baseline.as_deref() {
-            None | Some("none") => Ok(()),
+            Some(NONE) => Ok(()),
             Some(path) => asked_for(path).map(drop),
+            None if self.fail_on_new.severity().is_none() => Ok(()),
+            None => self.refuse_unreadable(&newest_run(output, api, "").1),
         }
     }
+
+    /// Where new findings decide how the program ends, it must be known what is new.
+    fn refuse_unreadable(&self, passed_over: &[PassedOver]) -> Result<(), Failure> {
+        match passed_over {
+            [first, ..] if self.fail_on_new.severity().is_some() => Err(Failure::failed(format!(
+                "--fail-on-new cannot tell what is new: run {} cannot be read: {}",
+                first.run_id, first.cause
+            ))
+            .hint(
+                "restore that run or move its directory away; or name the run to compare with by --baseline RUN_DIR",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stands on the command line for no baseline.
+const NONE: &str = "none";
+
+fn is_same_run(one: &Baseline, other: &Baseline) -> bool {
+    let place = |run: &Baseline| run.directory().canonicalize().ok();
+    one.header().run_id == other.header().run_id && place(one) == place(other)
 }
 
 /// The baseline that was asked for by its directory.
 fn asked_for(path: &str) -> Result<Baseline, Failure> {
     let run = Path::new(path);
-    if !run.join(baseline::FILE_NAME).is_file() {
-        let name = baseline::FILE_NAME;
+    if !run.join(ledger::FILE_NAME).is_file() {
+        let name = ledger::FILE_NAME;
         return Err(Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {name}"))
             .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none"));
     }
@@ -185,30 +272,37 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
     }
 }
 
-fn newest_of_the_same_api(header: &RunHeader, output: &Path) -> Option<Baseline> {
-    let runs = baseline::complete_before(output, &header.run_id).unwrap_or_else(|error| {
+/// The newest run of an API that can be read, and those before it in the order that cannot be.
+fn newest_run(
+    output: &Path,
+    api: ApiAsked<'_>,
+    except: &str,
+) -> (Option<Baseline>, Vec<PassedOver>) {
+    let runs = whole_runs(output, api, except).unwrap_or_else(|error| {
         tracing::warn!(
             "no baseline: cannot look for earlier runs in {}: {error}",
             output.display()
         );
         Vec::new()
     });
+    let mut passed_over = Vec::new();
     for run in runs {
-        match Baseline::open(&run) {
-            // Demos listen on another port each time.
-            Ok(found) if found.header().demo && header.demo => return Some(found),
-            Ok(found)
-                if !found.header().demo
-                    && !header.demo
-                    && found.header().base_url == header.base_url =>
-            {
-                return Some(found);
+        let opened = match run.header {
+            Ok(_) => Baseline::open(&run.path).map_err(|error| error.to_string()),
+            Err(cause) => Err(cause),
+        };
+        match opened {
+            Ok(found) => return (Some(found), passed_over),
+            Err(cause) => {
+                tracing::warn!("cannot compare with {}: {cause}", run.path.display());
+                passed_over.push(PassedOver {
+                    run_id: run.run_id,
+                    cause: on_one_line(&cause).into_owned(),
+                });
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!("cannot compare with {}: {error}", run.display()),
         }
     }
-    None
+    (None, passed_over)
 }
 
 /// Evidence with all that it is judged by.
@@ -217,8 +311,8 @@ pub struct Judged {
     pub directory: PathBuf,
     /// What was seen.
     pub evidence: Box<Evidence>,
-    /// The run to compare with.
-    pub baseline: Option<Baseline>,
+    /// The runs that it is compared with and goes on from.
+    pub history: History,
     /// What is expected and waived.
     pub policy: Policy,
     /// What the page is made of.
@@ -245,7 +339,11 @@ impl Judged {
         let now = judged_at(&header)?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
         let writing = tokio::task::spawn_blocking(move || {
+            let ledger = self
+                .history
+                .ledger_header(&header, now, self.policy.source.clone());
             let settings = Settings {
+                ledger: &ledger,
                 policy: &self.policy,
                 now,
                 formats: &formats,
@@ -258,7 +356,7 @@ impl Judged {
                 &self.directory,
                 &mut self.evidence,
                 &header,
-                self.baseline.as_mut(),
+                &mut self.history,
                 &settings,
             )?;
             let seconds = began.elapsed().as_secs_f64();
@@ -288,7 +386,7 @@ impl Judged {
 
 /// The moment up to which ages count: the clock that is given, else the run's start, so that the same evidence gives
 /// the same report whenever it is judged.
-fn judged_at(header: &RunHeader) -> Result<DateTime<Utc>, Failure> {
+pub fn judged_at(header: &RunHeader) -> Result<DateTime<Utc>, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     if clock.is_fixed() && clock.now() < header.started {
         tracing::warn!(

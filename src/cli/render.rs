@@ -1,14 +1,21 @@
 //! `cf-sso-audit render RUN_DIR`: judge and report again, from evidence alone.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::judgement::{FilesArgs, Judged, JudgementArgs};
+use super::judgement::{FilesArgs, Judged, JudgementArgs, judged_at};
 use super::{Failure, print};
-use crate::evidence::{Evidence, FILE_NAME, parse_header};
+use crate::baseline::check_sums;
+use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
+use crate::ledger::{self, LedgerHeader};
+use crate::lock::{Lock, try_lock};
+use crate::report::{FormatSpec, files_of_report};
+use crate::runs::{SUMS, is_unfinished, not_made_by_a_run};
+use crate::text::utc;
 
 /// Judge and report again from a run's evidence: no network, no token
 ///
@@ -36,34 +43,43 @@ pub struct RenderArgs {
 /// Runs the command.
 pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let template = args.files.template()?;
-    let source = args.run_dir.join(FILE_NAME);
+    let source = args.run_dir.join(evidence::FILE_NAME);
     let evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
             .hint("give the directory of a run: it holds evidence.jsonl")
     })?;
-    let header = evidence.header();
-    let policy = args.judgement.policy(header.demo)?;
     // A link such as `latest` stands beside the runs that it points to.
     let run_dir = args
         .run_dir
         .canonicalize()
         .unwrap_or_else(|_| args.run_dir.clone());
+    check_evidence(&run_dir, &evidence)?;
+    let header = evidence.header();
+    let policy = args.judgement.policy(header.demo)?;
+    let record = record_of(&run_dir)?;
     let runs = run_dir.parent().unwrap_or(Path::new("."));
-    let baseline = args.judgement.baseline(header, runs)?;
+    let history = match &record {
+        Some(record) => args.judgement.recorded_history(record, runs)?,
+        None => args.judgement.history(header, runs)?,
+    };
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
-    other_run(&directory, &header.run_id)?;
-    bring_evidence(&source, &directory, FileMode(args.files.output_mode)).map_err(|error| {
-        Failure::failed(format!("cannot write to {}: {error}", directory.display()))
-            .hint("choose another folder with --output")
-    })?;
+    if directory.canonicalize().is_ok_and(|place| place == run_dir) {
+        let now = history.ledger_header(header, judged_at(header)?, policy.source.clone());
+        judged_as_before(&run_dir, record.as_ref(), &now)?;
+    }
+    let mode = FileMode(args.files.output_mode);
+    let mut claim = Claim::on(&directory, &header.run_id, mode)?;
+    claim.check_files(&args.files.formats())?;
+    claim.bring_evidence(&source, mode)?;
     let judged = Judged {
         directory: directory.clone(),
         evidence: Box::new(evidence),
-        baseline,
+        history,
         policy,
         template,
     };
     let (code, text) = judged.write(&args.judgement, &args.files).await?;
+    drop(claim);
     if !quiet {
         print(&text)?;
     }
@@ -71,44 +87,206 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// Refuses a folder that holds the evidence of another run, which would be lost.
-fn other_run(directory: &Path, run_id: &str) -> Result<(), Failure> {
-    let place = directory.join(FILE_NAME);
-    let mut line = Vec::new();
-    match std::fs::File::open(&place) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        file => file.and_then(|file| BufReader::new(file).read_until(b'\n', &mut line)),
-    }
-    .map_err(|error| Failure::failed(format!("cannot read {}: {error}", place.display())))?;
-    if parse_header(&line).is_ok_and(|header| header.run_id == run_id) {
+/// Evidence that is not what the run wrote is not judged: its checksum would be written anew over it.
+fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure> {
+    if is_unfinished(run_dir) || !run_dir.join(SUMS).exists() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
-        "{} is of another run than {run_id}, and would be overwritten",
-        place.display()
-    ))
-    .hint("choose another folder with --output"))
+    check_sums(run_dir, &[(evidence::FILE_NAME, &evidence.sha256())]).map_err(|error| {
+        Failure::failed(format!("the evidence cannot be trusted: {error}"))
+            .hint("restore the file from a copy; nothing was written")
+    })
 }
 
-/// Puts the evidence beside a report that goes elsewhere, so that the report can be checked and made again there.
-fn bring_evidence(source: &Path, directory: &Path, mode: FileMode) -> std::io::Result<()> {
-    if !directory.is_dir() {
-        if let Some(parent) = directory.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        mode.create_dir(directory)?;
+/// What the run was judged by, and which runs it went on from; `None` where it was never judged.
+fn record_of(run_dir: &Path) -> Result<Option<LedgerHeader>, Failure> {
+    let path = run_dir.join(ledger::FILE_NAME);
+    if is_unfinished(run_dir) || !path.exists() {
+        return Ok(None);
     }
-    let place = directory.join(FILE_NAME);
-    if place.exists() && place.canonicalize()? == source.canonicalize()? {
+    ledger::read_header(&path).map(Some).map_err(|error| {
+        Failure::usage(format!("it cannot be told what the run was judged by: {error}"))
+            .hint("restore ledger.jsonl from a copy; or copy evidence.jsonl alone into another folder, and render that")
+    })
+}
+
+/// Refuses to replace a run's own report by one that is judged in another way.
+fn judged_as_before(
+    run_dir: &Path,
+    record: Option<&LedgerHeader>,
+    now: &LedgerHeader,
+) -> Result<(), Failure> {
+    let refused = |problem: String| {
+        Err(Failure::usage(format!("{}: {problem}", run_dir.display()))
+            .hint("give what it was judged by; or a folder for the new report with --output"))
+    };
+    let Some(record) = record else {
+        if is_unfinished(run_dir) {
+            return Ok(());
+        }
+        return refused(
+            "nothing says what this run was judged by, so its own report is not replaced"
+                .to_owned(),
+        );
+    };
+    let policy = |header: &LedgerHeader| match &header.policy {
+        Some(source) => format!(
+            "judged by the policy {} (SHA-256 {:.12}...)",
+            source.path, source.sha256
+        ),
+        None => "judged by no policy".to_owned(),
+    };
+    let sha256 = |header: &LedgerHeader| {
+        let source = header.policy.as_ref();
+        source.map(|source| source.sha256.clone())
+    };
+    let run = |verb: &str, run_id: Option<&String>| match run_id {
+        Some(run_id) => format!("{verb} run {run_id}"),
+        None => format!("{verb} no run"),
+    };
+    let mut differences = Vec::new();
+    if sha256(record) != sha256(now) {
+        differences.push([record, now].map(policy));
+    }
+    if record.compared_with != now.compared_with {
+        let compared = |header: &LedgerHeader| run("compared with", header.compared_with.as_ref());
+        differences.push([record, now].map(compared));
+    } else if record.parent() != now.parent() {
+        let carries = |header: &LedgerHeader| run("carrying on the history of", header.parent());
+        differences.push([record, now].map(carries));
+    }
+    if record.judged_at != now.judged_at {
+        differences.push(
+            [record, now].map(|header| format!("judged as of {} UTC", utc(header.judged_at))),
+        );
+    }
+    if differences.is_empty() {
         return Ok(());
     }
-    let aside = directory.join(".evidence");
-    match std::fs::remove_file(&aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let said = differences
+        .into_iter()
+        .map(|[was, would_be]| format!("its report was {was}, and would be {would_be}"));
+    refused(said.collect::<Vec<_>>().join("; "))
+}
+
+/// A folder that is being written to, by this process alone.
+struct Claim<'a> {
+    directory: &'a Path,
+    /// Locked until the report is there.
+    evidence: File,
+    /// The evidence that takes the place of what was there, locked as well.
+    brought: Option<File>,
+    /// Whether the evidence was there already.
+    had_evidence: bool,
+}
+
+impl<'a> Claim<'a> {
+    /// Makes the folder where it is not there, and locks the evidence in it.
+    fn on(directory: &'a Path, run_id: &str, mode: FileMode) -> Result<Self, Failure> {
+        let failed = |error| write_failure(directory, &error);
+        if !directory.is_dir() {
+            if let Some(parent) = directory.parent() {
+                std::fs::create_dir_all(parent).map_err(failed)?;
+            }
+            mode.create_dir(directory).map_err(failed)?;
+        }
+        let place = directory.join(evidence::FILE_NAME);
+        let evidence = match mode.create_file(&place) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                File::options().read(true).append(true).open(&place)
+            }
+            made => made,
+        }
+        .map_err(failed)?;
+        if try_lock(&place, &evidence).map_err(failed)? == Lock::HeldByAnother {
+            return Err(Failure::failed(format!(
+                "another command is writing to {}",
+                directory.display()
+            ))
+            .hint("wait until it is done, or choose another folder with --output"));
+        }
+        let mut line = Vec::new();
+        BufReader::new(&evidence)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
+        // Empty where it was made just now, or by a command that was killed.
+        let had_evidence = !line.is_empty();
+        if had_evidence && !parse_header(&line).is_ok_and(|header| header.run_id == run_id) {
+            return Err(Failure::usage(format!(
+                "{} is of another run than {run_id}, and would be overwritten",
+                place.display()
+            ))
+            .hint("choose another folder with --output"));
+        }
+        Ok(Self {
+            directory,
+            evidence,
+            brought: None,
+            had_evidence,
+        })
     }
-    let mut copy = mode.create_file(&aside)?;
-    std::io::copy(&mut std::fs::File::open(source)?, &mut copy)?;
-    copy.sync_all()?;
-    std::fs::rename(aside, place)
+
+    /// Refuses to overwrite what no run made.
+    fn check_files(&self, formats: &[&'static FormatSpec]) -> Result<(), Failure> {
+        let failed = |error| write_failure(self.directory, &error);
+        let mut others =
+            not_made_by_a_run(self.directory, files_of_report(formats)).map_err(failed)?;
+        if !self.had_evidence && self.directory.join(SUMS).exists() {
+            others.push(SUMS);
+        }
+        if others.is_empty() {
+            return Ok(());
+        }
+        self.give_up();
+        let which = if self.had_evidence {
+            "that the run did not write, or that have been changed since"
+        } else {
+            "that no run wrote"
+        };
+        Err(Failure::usage(format!(
+            "{} holds files {which}, and they would be overwritten: {}",
+            self.directory.display(),
+            others.join(", ")
+        ))
+        .hint("move them away, or choose another folder with --output"))
+    }
+
+    /// Puts the evidence beside a report that goes elsewhere, so that the report can be checked and made again there.
+    fn bring_evidence(&mut self, source: &Path, mode: FileMode) -> Result<(), Failure> {
+        let place = self.directory.join(evidence::FILE_NAME);
+        let bring = || -> std::io::Result<Option<File>> {
+            if place.canonicalize()? == source.canonicalize()? {
+                return Ok(None);
+            }
+            let aside = self.directory.join(".evidence.jsonl.staging");
+            match std::fs::remove_file(&aside) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut copy = mode.create_file(&aside)?;
+            // Whoever opens it from now on finds it locked, as the one that it replaces was.
+            try_lock(&aside, &copy)?;
+            std::io::copy(&mut File::open(source)?, &mut copy)?;
+            copy.sync_all()?;
+            std::fs::rename(aside, &place)?;
+            Ok(Some(copy))
+        };
+        self.brought = bring().map_err(|error| {
+            self.give_up();
+            write_failure(self.directory, &error)
+        })?;
+        Ok(())
+    }
+
+    /// Takes back the empty file that was made to be locked.
+    fn give_up(&self) {
+        if !self.had_evidence && self.evidence.metadata().is_ok_and(|data| data.len() == 0) {
+            let _ = std::fs::remove_file(self.directory.join(evidence::FILE_NAME));
+        }
+    }
+}
+
+fn write_failure(directory: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("cannot write to {}: {error}", directory.display()))
+        .hint("choose another folder with --output")
 }

@@ -196,12 +196,14 @@ impl Policy {
         self.accounts.get(account)
     }
 
+    /// Whether a rule is judged by.
+    pub fn is_in_force(&self, rule: &Rule) -> bool {
+        self.rules.get(rule.id) != Some(&RuleSetting::Off)
+    }
+
     /// The rules that are judged by, in the order of the list.
     pub fn rules_in_force(&self) -> impl Iterator<Item = &'static Rule> {
-        RULES
-            .iter()
-            .copied()
-            .filter(|rule| self.rules.get(rule.id) != Some(&RuleSetting::Off))
+        RULES.iter().copied().filter(|rule| self.is_in_force(rule))
     }
 }
 

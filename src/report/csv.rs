@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use tempfile::SpooledTempFile;
 
 use super::files::{StagedFile, Staging};
-use super::tables::{Cell, Context, Row, TABLES, Table, emit_change};
+use super::tables::{CHANGES, Cell, Context, Row, TABLES, Table, emit_changes};
 use super::{Format, Summary};
 use crate::assess::Assessed;
 use crate::compare::Change;
+use crate::ledger::AccountMemory;
 use crate::rules::Severity;
 use crate::text::on_one_line;
 
@@ -150,15 +151,18 @@ impl Format for CsvFiles<'_> {
         Ok(())
     }
 
-    fn departed(&mut self, change: &Change) -> io::Result<()> {
+    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
+        let dialect = self.dialect;
+        let mut tables = self.tables.iter_mut();
+        let Some(table) = tables.find(|table| table.table.file == CHANGES.file) else {
+            return Ok(());
+        };
         let mut result = Ok(());
-        for table in self
-            .tables
-            .iter_mut()
-            .filter(|table| table.table.file == super::tables::CHANGES.file)
-        {
-            emit_change(change, &mut |row| result = table.write(self.dialect, &row));
-        }
+        emit_changes(changes, &mut |row| {
+            if result.is_ok() {
+                result = table.write(dialect, &row);
+            }
+        });
         result
     }
 

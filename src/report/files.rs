@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::file_mode::{FileMode, sync_dir};
+use crate::runs::{SUMS, not_made_by_a_run};
 use crate::text::hex;
 
-/// The name of the file with the others' checksums.
-pub const SUMS: &str = "SHA256SUMS";
 /// The folder in which files are written before they are moved into place.
-const ASIDE: &str = ".staging";
+const ASIDE: &str = ".cf-sso-audit.staging";
 
 /// The checksums of the files that are done, by their names; formats end theirs on threads of their own.
 #[derive(Debug, Clone, Default)]
@@ -79,8 +78,8 @@ impl Staging {
         self.sums.note(name.to_owned(), sha256);
     }
 
-    /// Moves every file into its place, and last the list of their checksums. Files of an earlier rendering that
-    /// this one did not write are removed: `names` are all that a rendering may leave.
+    /// Moves every file into its place, and last the list of their checksums. Of the `names` that a report may leave,
+    /// those that this one did not write are removed where an earlier one made them; nothing else is.
     ///
     /// # Errors
     /// A file cannot be moved.
@@ -91,7 +90,11 @@ impl Staging {
             writeln!(list, "{sum}  {name}")?;
         }
         list.finish()?;
-        for name in names.filter(|name| !sums.iter().any(|(written, _)| written == name)) {
+        let stale: Vec<_> = names
+            .filter(|name| !sums.iter().any(|(written, _)| written == name))
+            .collect();
+        let others = not_made_by_a_run(&self.place, stale.iter().copied())?;
+        for name in stale.iter().filter(|name| !others.contains(name)) {
             match fs::remove_file(self.place.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -166,14 +169,28 @@ mod tests {
     #[test]
     fn files_appear_together_with_their_sums_and_stale_ones_go() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("old.csv"), "old").unwrap();
+        for (name, text) in [
+            ("old.csv", "old"),
+            ("mine.csv", "the user's own"),
+            ("changed.csv", "changed by the user"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let sum = |text: &str| crate::text::sha256_hex(text.as_bytes());
+        let before = format!(
+            "{}  old.csv\n{}  changed.csv\n",
+            sum("old"),
+            sum("as it was")
+        );
+        fs::write(dir.path().join(SUMS), before).unwrap();
         fs::write(dir.path().join("notes.txt"), "the user's own").unwrap();
         let staging = Staging::new(dir.path(), FileMode::default()).unwrap();
         let mut file = staging.file("a.csv").unwrap();
         file.write_all(b"abc").unwrap();
         assert!(!dir.path().join("a.csv").exists());
         file.finish().unwrap();
-        staging.publish(["a.csv", "old.csv"].into_iter()).unwrap();
+        let names = ["a.csv", "old.csv", "mine.csv", "changed.csv"];
+        staging.publish(names.into_iter()).unwrap();
         let sums = fs::read_to_string(dir.path().join(SUMS)).unwrap();
         assert_eq!(
             sums,
@@ -184,6 +201,13 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(names, ["SHA256SUMS", "a.csv", "notes.txt"]);
+        let left = [
+            "SHA256SUMS",
+            "a.csv",
+            "changed.csv",
+            "mine.csv",
+            "notes.txt",
+        ];
+        assert_eq!(names, left);
     }
 }

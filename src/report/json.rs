@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
 use super::files::{StagedFile, Staging, append};
-use super::tables::{ACCOUNTS, CHANGES, Cell, Context, FINDINGS, Row, Table, emit_change};
+use super::tables::{ACCOUNTS, CHANGES, Cell, Context, FINDINGS, Row, Table, emit_changes};
 use super::{Format, Summary, judges_fedramp, rule_counts};
+use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::Change;
+use crate::ledger::AccountMemory;
 use crate::policy::Waiver;
 use crate::rules::Severity;
 use crate::text::utc;
@@ -61,6 +63,10 @@ pub fn schema() -> Value {
             or_null(&object(&[("path", text.clone()), ("sha256", text.clone())])),
         ),
         ("baseline", or_null(&text)),
+        (
+            "baselines_unreadable",
+            json!({"type": "array", "items": object(&[("run_id", text.clone()), ("cause", text.clone())])}),
+        ),
         ("evidence_sha256", text.clone()),
     ]);
     let coverage = object(&[
@@ -68,6 +74,7 @@ pub fn schema() -> Value {
         ("read", number.clone()),
         ("incomplete", number.clone()),
         ("unread", number.clone()),
+        ("not_asked", number.clone()),
         ("whole", json!({"type": "boolean"})),
         ("gaps", texts.clone()),
         ("sentence", text.clone()),
@@ -104,6 +111,7 @@ pub fn schema() -> Value {
         ),
         ("changes", or_null(&numbers)),
         ("accounts_compared", or_null(&number)),
+        ("findings_not_judged", number.clone()),
     ]);
     let waiver = object(&[
         ("rule", text.clone()),
@@ -117,10 +125,33 @@ pub fn schema() -> Value {
         ("waived", number.clone()),
         ("matched", number.clone()),
     ]);
-    let mut point: Vec<_> = vec![("run_id", text.clone()), ("started_utc", time)];
+    let mut point: Vec<_> = vec![
+        ("run_id", text.clone()),
+        ("started_utc", time),
+        ("whole", json!({"type": "boolean"})),
+    ];
     point.extend(
-        ["connectors", "unverified", "disabled", "open"].map(|name| (name, number.clone())),
+        [
+            "accounts_asked",
+            "accounts_read",
+            "connectors",
+            "unverified",
+            "disabled",
+            "open",
+            "critical",
+            "high",
+            "medium",
+            "low",
+            "new",
+            "resolved",
+        ]
+        .map(|name| (name, number.clone())),
     );
+    let of_rule = ["open", "waived", "new", "resolved"].map(|name| (name, number.clone()));
+    point.push((
+        "rules",
+        json!({"type": "object", "additionalProperties": object(&of_rule)}),
+    ));
     let list = |item: Value| json!({"type": "array", "items": item});
     let mut schema = object(&[
         ("schema", json!({"const": SCHEMA})),
@@ -251,10 +282,12 @@ impl Format for JsonReport<'_> {
         result
     }
 
-    fn departed(&mut self, change: &Change) -> io::Result<()> {
+    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
         let mut result = Ok(());
-        emit_change(change, &mut |row| {
-            result = self.changes.push(&CHANGES, &row)
+        emit_changes(changes, &mut |row| {
+            if result.is_ok() {
+                result = self.changes.push(&CHANGES, &row);
+            }
         });
         result
     }
@@ -310,10 +343,11 @@ fn run(summary: &Summary<'_>) -> Value {
         "judged_at_utc": utc(summary.now),
         "base_url": header.base_url,
         "demo": header.demo,
-        "sources": header.sources,
+        "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
         "limits": header.limits,
         "policy": summary.policy.source,
         "baseline": summary.baseline,
+        "baselines_unreadable": summary.passed_over,
         "evidence_sha256": summary.evidence_sha256,
     })
 }
@@ -325,6 +359,7 @@ fn coverage(summary: &Summary<'_>) -> Value {
         "read": coverage.read,
         "incomplete": coverage.incomplete,
         "unread": coverage.unread,
+        "not_asked": coverage.not_asked,
         "whole": coverage.is_whole(),
         "gaps": coverage.gaps,
         "sentence": coverage.sentence(),
@@ -365,6 +400,7 @@ fn totals(summary: &Summary<'_>) -> Value {
         "findings_by_rule": rule_counts(totals).map(rule).collect::<serde_json::Map<_, _>>(),
         "changes": summary.baseline.as_ref().map(|_| changes.collect::<serde_json::Map<_, _>>()),
         "accounts_compared": summary.baseline.as_ref().map(|_| totals.accounts_compared),
+        "findings_not_judged": totals.not_judged,
     })
 }
 

@@ -1,73 +1,52 @@
 //! The ledger: what the next run compares itself with. Always written.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use tempfile::SpooledTempFile;
-
-use super::files::{StagedFile, Staging, append};
+use super::files::{StagedFile, Staging};
 use super::{Format, Settings, Summary};
-use crate::assess::{Assessed, Finding};
-use crate::baseline::{FILE_NAME, KnownFinding, LedgerHeader, LedgerLine, SCHEMA};
+use crate::assess::Assessed;
 use crate::compare::Change;
-
-/// Up to this many bytes wait in memory, more in a file.
-const SPOOL: usize = 1024 * 1024;
+use crate::ledger::{AccountMemory, FILE_NAME, Figures};
 
 /// Writes the ledger.
 pub struct Ledger {
     file: StagedFile,
-    /// The accounts' lines; the first line is known last.
-    lines: BufWriter<SpooledTempFile>,
 }
 
 impl Ledger {
-    /// Begins the file.
+    /// Begins the file with the line about the run.
     ///
     /// # Errors
-    /// It cannot be made.
-    pub fn open<'a>(staging: &Staging, _: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
-        Ok(Box::new(Self {
+    /// It cannot be written.
+    pub fn open<'a>(
+        staging: &Staging,
+        settings: &'a Settings<'a>,
+    ) -> io::Result<Box<dyn Format + 'a>> {
+        let mut ledger = Self {
             file: staging.file(FILE_NAME)?,
-            lines: BufWriter::new(SpooledTempFile::new(SPOOL)),
-        }))
+        };
+        ledger.line(settings.ledger)?;
+        Ok(Box::new(ledger))
+    }
+
+    fn line(&mut self, line: &impl serde::Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.file, line)?;
+        self.file.write_all(b"\n")
     }
 }
 
 impl Format for Ledger {
     fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()> {
-        let mut findings: Vec<_> = assessed.findings.iter().map(Finding::known).collect();
-        findings.extend(assessed.carried.iter().map(|finding| KnownFinding {
-            carried: true,
-            ..finding.clone()
-        }));
-        if findings.is_empty() {
-            return Ok(());
-        }
-        let line = LedgerLine {
-            account_id: assessed.asked.id.clone(),
-            findings,
-        };
-        serde_json::to_writer(&mut self.lines, &line)?;
-        self.lines.write_all(b"\n")
+        self.line(&assessed.memory)
     }
 
-    fn departed(&mut self, _: &Change) -> io::Result<()> {
-        Ok(())
+    fn not_asked(&mut self, memory: &AccountMemory, _: &[Change]) -> io::Result<()> {
+        self.line(memory)
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
-        let header = LedgerHeader {
-            schema: SCHEMA.to_owned(),
-            policy: summary.policy.source.clone(),
-            trend: summary.trend.clone(),
-        };
-        serde_json::to_writer(&mut self.file, &header)?;
-        self.file.write_all(b"\n")?;
-        let mut lines = self
-            .lines
-            .into_inner()
-            .map_err(|error| error.into_error())?;
-        append(&mut lines, &mut self.file)?;
+        let trend = summary.trend.clone();
+        self.line(&Figures { trend })?;
         self.file.finish()
     }
 }

@@ -4,7 +4,7 @@
 //! are counters, the domains that several accounts claim, and the rows that the page has room for. A format is a
 //! file here and a line in [`FORMATS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +12,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::assess::{Age, Assessed, Assessor, Status};
-use crate::baseline::{self, Baseline, BaselineError, TREND_RUNS, TrendPoint};
-use crate::compare::{Change, ChangeKind, compare_accounts};
+use crate::assess::{Assessed, Assessor, carry_on};
+use crate::baseline::{BaselineError, History};
+use crate::compare::{Cause, Change, ChangeKind, Known};
 use crate::evidence::{self, Evidence, EvidenceError, Outcome, RunHeader};
-use crate::policy::{FedrampExpectation, Policy, Waiver};
+use crate::finding::{Age, Status};
+use crate::ledger::{
+    self as ledger_file, AccountMemory, LedgerHeader, PassedOver, RuleFigures, TREND_RUNS,
+    TrendPoint,
+};
+use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
 use crate::rules::{RULES, Severity};
 use crate::text::{count, utc};
 
@@ -32,7 +37,8 @@ pub use csv::Dialect;
 pub use json::{SCHEMA, schema};
 
 use crate::file_mode::FileMode;
-use files::{SUMS, Staging};
+use crate::runs::SUMS;
+use files::Staging;
 use tables::{Context, TABLES};
 use workers::{Parcel, Workers, finish_all};
 
@@ -44,11 +50,11 @@ pub trait Format: Send {
     /// A file cannot be written.
     fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()>;
 
-    /// Takes an account of the baseline that is no longer asked for.
+    /// Takes an account that earlier runs know and this one was not asked for, with what changed of it.
     ///
     /// # Errors
     /// A file cannot be written.
-    fn departed(&mut self, change: &Change) -> io::Result<()>;
+    fn not_asked(&mut self, memory: &AccountMemory, changes: &[Change]) -> io::Result<()>;
 
     /// Ends the files.
     ///
@@ -132,6 +138,8 @@ pub struct Settings<'a> {
     pub template: &'a html::template::PageTemplate,
     /// Who may read the files.
     pub mode: FileMode,
+    /// What the ledger begins with: which runs this one goes on from.
+    pub ledger: &'a LedgerHeader,
 }
 
 impl Settings<'_> {
@@ -154,6 +162,8 @@ pub struct Coverage {
     pub incomplete: u64,
     /// Of them not read.
     pub unread: u64,
+    /// Accounts that earlier runs know, that are not removed, and that this run was not asked for.
+    pub not_asked: u64,
     /// Why accounts may be missing from the list itself.
     pub gaps: Vec<String>,
 }
@@ -197,8 +207,11 @@ pub struct FindingCount {
     pub open: u64,
     /// That are waived.
     pub waived: u64,
-    /// That call for action and were not in the baseline.
+    /// That are new, waived ones included.
     pub new: u64,
+    /// That are new and call for action.
+    #[serde(skip)]
+    pub new_open: u64,
 }
 
 impl FindingCount {
@@ -208,7 +221,8 @@ impl FindingCount {
         } else {
             &mut self.waived
         }) += 1;
-        self.new += u64::from(open && new);
+        self.new += u64::from(new);
+        self.new_open += u64::from(open && new);
     }
 }
 
@@ -243,8 +257,12 @@ pub struct Totals {
     pub by_rule: BTreeMap<&'static str, FindingCount>,
     /// By kind.
     pub changes: BTreeMap<ChangeKind, u64>,
-    /// Accounts read whole in this run and in the baseline.
+    /// Findings resolved, by the rule's id.
+    pub resolved: BTreeMap<String, u64>,
+    /// Accounts read whole in this run, and ever before.
     pub accounts_compared: u64,
+    /// Findings known from earlier runs that this one could not judge again, in the accounts asked for.
+    pub not_judged: u64,
 }
 
 /// Statuses that nobody documents are counted one by one up to this many, and then together.
@@ -295,10 +313,23 @@ impl Totals {
                 .or_default()
                 .add(open, new);
         }
-        for change in &assessed.changes {
-            *self.changes.entry(change.kind).or_default() += 1;
-        }
+        self.add_changes(&assessed.changes);
         self.accounts_compared += u64::from(assessed.compared);
+        let not_judged = assessed
+            .memory
+            .findings
+            .iter()
+            .filter(|finding| finding.carried);
+        self.not_judged += not_judged.count() as u64;
+    }
+
+    fn add_changes(&mut self, changes: &[Change]) {
+        for change in changes {
+            *self.changes.entry(change.kind).or_default() += 1;
+            if change.kind == ChangeKind::FindingResolved {
+                *self.resolved.entry(change.what.clone()).or_default() += 1;
+            }
+        }
     }
 }
 
@@ -326,6 +357,10 @@ pub struct Summary<'a> {
     pub finished: DateTime<Utc>,
     /// The run it was compared with.
     pub baseline: Option<String>,
+    /// Whether that run was judged by another policy.
+    pub policy_changed: bool,
+    /// Runs that should have been compared with, and could not be read.
+    pub passed_over: Vec<PassedOver>,
     /// How far the accounts were read.
     pub coverage: Coverage,
     /// The figures.
@@ -350,11 +385,31 @@ impl Summary<'_> {
             .filter(|&(&found, _)| found <= severity);
         reached.any(|(_, count)| {
             if only_new {
-                count.new > 0
+                count.new_open > 0
             } else {
                 count.open > 0
             }
         })
+    }
+
+    /// What cannot be trusted of the comparison, in sentences.
+    pub fn passed_over_sentences(&self) -> Vec<String> {
+        let sentence = |run: &PassedOver| {
+            let instead = match &self.baseline {
+                Some(baseline) => format!(
+                    "this run was compared with run {baseline} instead, so what became new or was resolved in between \
+                     is reported again"
+                ),
+                None => {
+                    "this run was compared with no other, so nothing is reported as new".to_owned()
+                }
+            };
+            format!(
+                "Run {} could not be read ({}); {instead}.",
+                run.run_id, run.cause
+            )
+        };
+        self.passed_over.iter().map(sentence).collect()
     }
 
     /// The verdict in a few words.
@@ -399,7 +454,7 @@ pub fn write<'a>(
     directory: &Path,
     evidence: &mut Evidence,
     header: &'a RunHeader,
-    baseline: Option<&mut Baseline>,
+    history: &mut History,
     settings: &'a Settings<'a>,
 ) -> Result<Summary<'a>, ReportError> {
     let write_error = |source| ReportError::Write {
@@ -407,14 +462,10 @@ pub fn write<'a>(
         source,
     };
     let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
-    let made = make(&staging, evidence, header, baseline, settings, &write_error);
+    let made = make(&staging, evidence, header, history, settings, &write_error);
     match made {
         Ok(summary) => {
-            let names = FORMATS
-                .iter()
-                .flat_map(|format| format.files)
-                .map(|(name, _)| *name);
-            staging.publish(names).map_err(write_error)?;
+            staging.publish(report_files()).map_err(write_error)?;
             Ok(summary)
         }
         Err(error) => {
@@ -428,7 +479,7 @@ fn make<'a>(
     staging: &Staging,
     evidence: &mut Evidence,
     header: &'a RunHeader,
-    mut baseline: Option<&mut Baseline>,
+    history: &mut History,
     settings: &'a Settings<'a>,
     write_error: &dyn Fn(io::Error) -> ReportError,
 ) -> Result<Summary<'a>, ReportError> {
@@ -437,49 +488,42 @@ fn make<'a>(
         formats.push((format.open)(staging, settings).map_err(write_error)?);
     }
     let shared_domains = evidence.index().shared_domains();
+    let elsewhere = history.elsewhere(header, evidence.index())?;
     let assessor = Assessor {
         header,
         policy: settings.policy,
         shared_domains: &shared_domains,
+        elsewhere: &elsewhere,
         now: settings.now,
-        has_baseline: baseline.is_some(),
+        compares: history.compared().is_some(),
     };
     let mut tally = Tally::new(header, settings);
     let formats = std::thread::scope(|scope| {
         let workers = Workers::start(scope, formats);
-        let fed = feed(
-            &workers,
-            evidence,
-            &assessor,
-            baseline.as_deref_mut(),
-            &mut tally,
-        );
+        let fed = feed(&workers, evidence, &assessor, history, &mut tally);
         // Where a format ended early, its own error says why the feeding did.
         let formats = workers.finish().map_err(write_error)?;
         fed.map(|()| formats)
     })?;
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());
-    let summary = tally.finish(header, settings, evidence.sha256(), baseline.as_deref());
+    let summary = tally.finish(header, settings, evidence.sha256(), history);
     finish_all(formats, &summary).map_err(write_error)?;
     Ok(summary)
 }
 
-/// Reads, judges and counts every account in turn, and hands it to the formats.
+/// Reads, judges and counts every account in turn, and hands it to the formats; then those that only earlier runs know.
 fn feed<'a>(
     workers: &Workers<'_, 'a, '_>,
     evidence: &mut Evidence,
     assessor: &Assessor<'a>,
-    mut baseline: Option<&mut Baseline>,
+    history: &mut History,
     tally: &mut Tally<'_>,
 ) -> Result<(), ReportError> {
     let accounts = &assessor.header.accounts;
     for (position, account) in accounts.iter().enumerate() {
         let answered = evidence.account(position)?;
-        let before = match baseline.as_deref_mut() {
-            Some(baseline) => baseline.account(&account.id)?,
-            None => None,
-        };
-        let assessed = assessor.assess(answered, before.as_ref());
+        let known = history.account(&account.id)?;
+        let assessed = assessor.assess(answered, known.earlier());
         tally.add(&assessed);
         if workers
             .hand_out(&Parcel::Account(Arc::new(assessed)))
@@ -488,13 +532,20 @@ fn feed<'a>(
             return Ok(());
         }
     }
-    let Some(baseline) = baseline else {
-        return Ok(());
-    };
-    for change in departed(assessor.header, baseline)? {
-        *tally.totals.changes.entry(change.kind).or_default() += 1;
+    let asked: HashSet<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+    let known = history
+        .remembered()
+        .map(|run| run.account_ids())
+        .unwrap_or_default();
+    for id in known.iter().filter(|id| !asked.contains(id.as_str())) {
+        let Some(before) = history.remembered_account(id)? else {
+            continue;
+        };
+        let (memory, changes) = not_asked(assessor, before);
+        tally.coverage.not_asked += u64::from(!memory.removed);
+        tally.totals.add_changes(&changes);
         if workers
-            .hand_out(&Parcel::Departed(Arc::new(change)))
+            .hand_out(&Parcel::NotAsked(Arc::new((memory, changes))))
             .is_err()
         {
             return Ok(());
@@ -503,21 +554,18 @@ fn feed<'a>(
     Ok(())
 }
 
-/// The accounts of the baseline that are no longer asked for.
-fn departed(header: &RunHeader, baseline: &mut Baseline) -> Result<Vec<Change>, BaselineError> {
-    let asked: std::collections::HashSet<_> = header
-        .accounts
-        .iter()
-        .map(|account| account.id.as_str())
-        .collect();
-    let mut changes = Vec::new();
-    let ids = baseline.account_ids();
-    for id in ids.iter().filter(|id| !asked.contains(id.as_str())) {
-        if let Some(account) = baseline.account(id)? {
-            changes.extend(compare_accounts(Some(account.side()), None));
-        }
+/// What is known of an account that was not asked for, and what changed of it.
+fn not_asked(assessor: &Assessor<'_>, before: AccountMemory) -> (AccountMemory, Vec<Change>) {
+    if !assessor.compares {
+        // What is not told now is told by the next run that compares.
+        return (before, Vec::new());
     }
-    Ok(changes)
+    let memory = carry_on(assessor.header, &before);
+    let mut changes = crate::compare::changes(Some(Known::of(&before)), Some(Known::of(&memory)));
+    for change in &mut changes {
+        change.cause = Some(Cause::Coverage);
+    }
+    (memory, changes)
 }
 
 /// What is counted while the accounts pass through.
@@ -579,24 +627,61 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// The figures of this run for the trend.
+    fn figures(&self, header: &RunHeader) -> TrendPoint {
+        let totals = &self.totals;
+        let open = |severity| {
+            let count = totals.by_severity.get(&severity);
+            count.map_or(0, |count| count.open)
+        };
+        let mut rules: BTreeMap<String, RuleFigures> = BTreeMap::new();
+        for (rule, count) in &totals.by_rule {
+            rules.insert(
+                (*rule).to_owned(),
+                RuleFigures {
+                    open: count.open,
+                    waived: count.waived,
+                    new: count.new,
+                    resolved: 0,
+                },
+            );
+        }
+        for (rule, resolved) in &totals.resolved {
+            rules.entry(rule.clone()).or_default().resolved = *resolved;
+        }
+        TrendPoint {
+            run_id: header.run_id.clone(),
+            started_utc: utc(header.started),
+            accounts_asked: self.coverage.asked,
+            accounts_read: self.coverage.read,
+            whole: self.coverage.is_whole() && self.coverage.not_asked == 0,
+            connectors: totals.connectors,
+            unverified: totals.unverified,
+            disabled: totals.disabled,
+            open: totals.findings.open,
+            critical: open(Severity::Critical),
+            high: open(Severity::High),
+            medium: open(Severity::Medium),
+            low: open(Severity::Low),
+            new: totals.findings.new,
+            resolved: totals.resolved.values().sum(),
+            rules,
+        }
+    }
+
     fn finish(
         self,
         header: &'a RunHeader,
         settings: &Settings<'_>,
         evidence_sha256: String,
-        baseline: Option<&Baseline>,
+        history: &History,
     ) -> Summary<'a> {
-        let mut trend = baseline.map_or_else(Vec::new, |baseline| baseline.trend().to_vec());
-        trend.push(TrendPoint {
-            run_id: header.run_id.clone(),
-            started_utc: utc(header.started),
-            connectors: self.totals.connectors,
-            unverified: self.totals.unverified,
-            disabled: self.totals.disabled,
-            open: self.totals.findings.open,
-        });
+        let mut trend = history
+            .remembered()
+            .map_or_else(Vec::new, |run| run.trend().to_vec());
+        trend.push(self.figures(header));
         trend.drain(..trend.len().saturating_sub(TREND_RUNS));
-        let asked: std::collections::HashSet<_> = header
+        let asked: HashSet<_> = header
             .accounts
             .iter()
             .map(|account| account.id.as_str())
@@ -614,7 +699,11 @@ impl<'a> Tally<'a> {
             policy: self.policy,
             now: settings.now,
             finished: self.finished,
-            baseline: baseline.map(|baseline| baseline.header().run_id.clone()),
+            baseline: history.compared().map(|run| run.header().run_id.clone()),
+            policy_changed: history
+                .compared()
+                .is_some_and(|run| !same_policy(&run.judged().policy, &self.policy.source)),
+            passed_over: history.passed_over.clone(),
             coverage: self.coverage,
             totals: self.totals,
             waivers: self.waivers,
@@ -623,6 +712,18 @@ impl<'a> Tally<'a> {
             evidence_sha256,
         }
     }
+}
+
+/// The names of all files that a report may consist of, whatever the formats.
+fn report_files() -> impl Iterator<Item = &'static str> {
+    let files = FORMATS.iter().flat_map(|format| format.files);
+    files.map(|(name, _)| *name)
+}
+
+/// The names of all files that a report with these formats consists of, beside the evidence.
+pub fn files_of_report(formats: &[&'static FormatSpec]) -> impl Iterator<Item = &'static str> {
+    let files = formats.iter().flat_map(|format| format.files);
+    files.map(|(name, _)| *name).chain([ledger_file::FILE_NAME])
 }
 
 /// Every file that a run's directory may hold, with what stands in it.
@@ -638,7 +739,7 @@ pub fn files_written(formats: &[&'static FormatSpec]) -> Vec<(&'static str, &'st
             "what every account was answered: the source of everything else",
         ),
         (
-            baseline::FILE_NAME,
+            ledger_file::FILE_NAME,
             "what the next run compares itself with",
         ),
         (SUMS, "the checksums of all files, for sha256sum -c"),
@@ -661,6 +762,12 @@ fn rule_counts(
             totals.by_rule.get(rule.id).copied().unwrap_or_default(),
         )
     })
+}
+
+fn same_policy(one: &Option<PolicySource>, other: &Option<PolicySource>) -> bool {
+    let sha256 =
+        |source: &Option<PolicySource>| source.as_ref().map(|source| source.sha256.clone());
+    sha256(one) == sha256(other)
 }
 
 /// Whether a policy expects anything of any FedRAMP text.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::assess::{Assessed, Finding, Status};
-use crate::compare::Change;
+use crate::assess::Assessed;
+use crate::compare::{Cause, Change, ChangeKind};
 use crate::evidence::Outcome;
+use crate::finding::{Finding, Status};
 use crate::model::Connector;
 use crate::policy::{FedrampExpectation, Policy};
 use crate::rules::{Severity, Topic};
@@ -516,7 +517,58 @@ pub const ACCOUNTS: Table = Table {
     },
 };
 
-/// Every change since the baseline.
+/// Accounts that were not read whole: since when, and why. For the page; `accounts.csv` has them among all others.
+pub const UNREAD: Table = Table {
+    file: ACCOUNTS.file,
+    columns: &[
+        "account_id",
+        "account_name",
+        "owner",
+        "outcome",
+        "last_read_utc",
+        "unread_since_utc",
+        "error_kind",
+        "error_code",
+        "error_message",
+        "http_status",
+        "cf_ray",
+        "attempts",
+        "read_at_utc",
+    ],
+    by_severity: false,
+    rows: |assessed, _, emit| {
+        let evidence = &assessed.evidence;
+        let error = evidence.error.as_ref();
+        let [account_id, account_name] = account_cells(assessed);
+        let cells = [
+            account_id,
+            account_name,
+            text(assessed.owner),
+            word(evidence.outcome.as_str()),
+            time(assessed.memory.read.as_ref().map(|read| read.at)),
+            time(assessed.memory.unread_since),
+            word(error.map_or("", |error| error.kind.as_str())),
+            text(
+                error
+                    .and_then(|error| error.code.as_deref())
+                    .unwrap_or_default(),
+            ),
+            text(error.map_or("", |error| &error.message)),
+            evidence
+                .http_status
+                .map_or(Cell::NoNumber, |status| Cell::Number(status.into())),
+            text(evidence.cf_ray.as_deref().unwrap_or_default()),
+            Cell::Number(evidence.attempts.into()),
+            time(evidence.read_at),
+        ];
+        emit(Row {
+            severity: None,
+            cells: &cells,
+        });
+    },
+};
+
+/// Every change since each account was last read whole.
 pub const CHANGES: Table = Table {
     file: "changes.csv",
     columns: &[
@@ -528,29 +580,33 @@ pub const CHANGES: Table = Table {
         "what",
         "from",
         "to",
+        "cause",
     ],
     by_severity: false,
-    rows: |assessed, _, emit| {
-        for change in &assessed.changes {
-            emit_change(change, emit);
-        }
-    },
+    rows: |assessed, _, emit| emit_changes(&assessed.changes, emit),
 };
 
-/// The row of one change.
-pub fn emit_change(change: &Change, emit: &mut Emit<'_>) {
-    let cells = [
-        word(change.kind.as_str()),
-        text(&*change.account_id),
-        text(&*change.account_name),
-        text(&*change.connector_id),
-        text(&*change.email_domain),
-        word(&*change.what),
-        text(&*change.from),
-        text(&*change.to),
-    ];
-    emit(Row {
-        severity: None,
-        cells: &cells,
-    });
+/// The rows of changes.
+pub fn emit_changes(changes: &[Change], emit: &mut Emit<'_>) {
+    for change in changes {
+        let cells = [
+            word(change.kind.as_str()),
+            text(&*change.account_id),
+            text(&*change.account_name),
+            text(&*change.connector_id),
+            text(&*change.email_domain),
+            word(&*change.what),
+            text(&*change.from),
+            text(&*change.to),
+            word(change.cause.map_or("", Cause::as_str)),
+        ];
+        // A new finding matters as much as the finding does.
+        let severity = (change.kind == ChangeKind::FindingNew)
+            .then(|| Severity::parse(&change.to))
+            .flatten();
+        emit(Row {
+            severity,
+            cells: &cells,
+        });
+    }
 }

@@ -10,6 +10,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 use super::{Format, Summary};
 use crate::assess::Assessed;
 use crate::compare::Change;
+use crate::ledger::AccountMemory;
 
 /// Parcels that may wait for a format, so that a slow one holds up the others instead of filling the memory.
 const WAITING: usize = 64;
@@ -21,8 +22,8 @@ type BoxedFormat<'f> = Box<dyn Format + 'f>;
 pub enum Parcel<'a> {
     /// The next account.
     Account(Arc<Assessed<'a>>),
-    /// An account of the baseline that is no longer asked for.
-    Departed(Arc<Change>),
+    /// An account that earlier runs know and this one was not asked for, with what changed of it.
+    NotAsked(Arc<(AccountMemory, Vec<Change>)>),
 }
 
 /// A format has ended early; [`Workers::finish`] tells why.
@@ -81,7 +82,7 @@ fn work<'f>(
     for parcel in parcels {
         match parcel {
             Parcel::Account(assessed) => format.account(&assessed)?,
-            Parcel::Departed(change) => format.departed(&change)?,
+            Parcel::NotAsked(known) => format.not_asked(&known.0, &known.1)?,
         }
     }
     Ok(format)

@@ -1,7 +1,7 @@
 //! A connector that nobody signs in through.
 
 use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::Connector;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Connector disabled",
     severity: Severity::Medium,
     topic: Topic::Enablement,
+    basis: Basis::Account,
     what: "The connector's `enabled` is false.",
     why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
           conditional access and its offboarding do not apply to them.",

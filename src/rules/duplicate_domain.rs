@@ -1,8 +1,10 @@
 //! One domain on several connectors of the run.
 
 use super::controls::{CIS_5_6, ISO_A_5_16, NIST_CM_6, SOC2_CC6_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::evidence::Claimant;
 use crate::model::Connector;
+use crate::text::count;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -10,6 +12,7 @@ pub const RULE: Rule = Rule {
     title: "Domain on several connectors",
     severity: Severity::High,
     topic: Topic::Account,
+    basis: Basis::Run,
     what: "The same domain (lower-cased, trailing dot off, in IDNA form) is on more than one connector of the run. One \
            finding a connector.",
     why: "A domain can be enabled in one account only, and that account decides how every address of the domain signs \
@@ -28,33 +31,29 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     if claimants.is_empty() {
         return None;
     }
+    let is_here = |claimant: &&Claimant| claimant.position == subject.evidence.position;
     let here = claimants
-        .iter()
-        .filter(|&&position| position == subject.evidence.position)
-        .count();
-    let mut elsewhere: Vec<usize> = claimants
-        .iter()
-        .copied()
-        .filter(|&p| p != subject.evidence.position)
-        .collect();
-    elsewhere.dedup();
+        .binary_search_by_key(&subject.evidence.position, |claimant| claimant.position)
+        .map_or(0, |at| claimants[at].connectors);
+    let elsewhere = claimants.len() - usize::from(here > 0);
 
     let mut places = Vec::new();
     if here > 1 {
         places.push(format!("{} more of this account", here - 1));
     }
-    if !elsewhere.is_empty() {
-        let name = |&position: &usize| {
-            let account = subject.accounts.get(position)?;
+    if elsewhere > 0 {
+        let name = |claimant: &Claimant| {
+            let account = subject.accounts.get(claimant.position)?;
             Some(if account.name.is_empty() {
                 account.id.clone()
             } else {
                 format!("{} ({})", account.name, account.id)
             })
         };
-        let mut named: Vec<_> = elsewhere.iter().take(NAMED).filter_map(name).collect();
-        if elsewhere.len() > NAMED {
-            named.push(format!("{} more accounts", elsewhere.len() - NAMED));
+        let others = claimants.iter().filter(|claimant| !is_here(claimant));
+        let mut named: Vec<_> = others.take(NAMED).filter_map(name).collect();
+        if elsewhere > NAMED {
+            named.push(count(elsewhere - NAMED, "more account"));
         }
         places.push(format!("connectors of {}", named.join(", ")));
     }

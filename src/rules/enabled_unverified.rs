@@ -1,7 +1,7 @@
 //! A connector that signs members in for a domain nobody has shown to own.
 
 use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::Connector;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Enabled without a verified domain",
     severity: Severity::Critical,
     topic: Topic::Verification,
+    basis: Basis::Account,
     what: "The connector is enabled, and its domain's status is not `verified`.",
     why: "An enabled connector decides who signs in for every address of the domain. As long as the domain is not \
           verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \

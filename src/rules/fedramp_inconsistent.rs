@@ -1,7 +1,7 @@
 //! One account whose connectors show different login texts.
 
 use super::controls::{NIST_AC_8, NIST_CM_6};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::policy::FedrampExpectation;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "FedRAMP text differs within the account",
     severity: Severity::Low,
     topic: Topic::Fedramp,
+    basis: Basis::Account,
     what: "The policy expects `any`, and the account has connectors with the FedRAMP text on and others with it off. \
            One finding an account.",
     why: "Members of one organisation are told different things at login. Where nobody has decided which text is right, \

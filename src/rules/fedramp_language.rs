@@ -1,7 +1,7 @@
 //! A login text that is not the one the policy expects.
 
 use super::controls::{ISO_A_8_9, NIST_AC_8, NIST_CM_6};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::Connector;
 use crate::policy::FedrampExpectation;
 
@@ -11,6 +11,7 @@ pub const RULE: Rule = Rule {
     title: "FedRAMP text not as expected",
     severity: Severity::High,
     topic: Topic::Fedramp,
+    basis: Basis::Account,
     what: "The policy expects the FedRAMP text to be `required` and it is off, or `forbidden` and it is on.",
     why: "The setting decides which text users see at login. Accounts under FedRAMP must show theirs, and others must \
           not claim it. It is a text only: it is no FedRAMP authorisation.",

@@ -1,7 +1,7 @@
 //! A domain that the account should sign in through its identity provider, and does not.
 
 use super::controls::{CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::evidence::Outcome;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Expected domain not in force",
     severity: Severity::High,
     topic: Topic::Account,
+    basis: Basis::Account,
     what: "A domain of the account's `domains` has no connector that is both enabled and verified. One finding a domain.",
     why: "The policy says that members of the domain sign in through the identity provider; they do not.",
     remedy: "Create the connector if there is none, verify its domain, and enable it.",

@@ -109,6 +109,17 @@ pub enum Topic {
     Account,
 }
 
+/// What a rule judges by: what has to change for its findings to come or go, beside the policy and the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// How far the account was read.
+    Reading,
+    /// The account's own connectors.
+    Account,
+    /// The connectors of all accounts of the run.
+    Run,
+}
+
 /// A rule: what it looks for, why, and how to mend it.
 #[derive(Debug)]
 pub struct Rule {
@@ -120,6 +131,8 @@ pub struct Rule {
     pub severity: Severity,
     /// What its findings are about.
     pub topic: Topic,
+    /// What it judges by.
+    pub basis: Basis,
     /// When it fires.
     pub what: &'static str,
     /// Why it matters.

@@ -1,7 +1,7 @@
 //! An account that has no connector at all.
 
 use super::controls::{CIS_5_6, CIS_6_7, NIST_IA_2};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::evidence::Outcome;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Account without a connector",
     severity: Severity::Low,
     topic: Topic::Account,
+    basis: Basis::Account,
     what: "The account was read whole and has no connector.",
     why: "Its members sign in with passwords, or through a domain that another account manages. Either may be meant; an \
           auditor will ask.",

@@ -1,7 +1,7 @@
 //! A verification that has been pending for longer than Cloudflare polls.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::{Connector, Status};
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Verification pending for too long",
     severity: Severity::Medium,
     topic: Topic::Verification,
+    basis: Basis::Account,
     what: "The status is `pending`, and the last change (or the making, where no change is known) is more than the \
            policy's `pending_days` ago: 2 unless set.",
     why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \

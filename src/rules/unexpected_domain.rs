@@ -1,7 +1,7 @@
 //! A domain that the account is not expected to claim.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, SOC2_CC7_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::Connector;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Domain not expected here",
     severity: Severity::Medium,
     topic: Topic::Account,
+    basis: Basis::Account,
     what: "The policy gives the account `allow_domains`, and the connector's domain matches none of them.",
     why: "A connector for a domain that nobody planned is a mistake, a test left behind, or someone's attempt to decide \
           how another organisation's members sign in.",

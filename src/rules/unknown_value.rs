@@ -1,7 +1,7 @@
 //! A connector that cannot be judged, because what it says of itself is not understood.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::Connector;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Value not understood",
     severity: Severity::Medium,
     topic: Topic::Clarity,
+    basis: Basis::Account,
     what: "The connector's id, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. One finding a \
            connector, which names the fields.",
     why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",

@@ -1,7 +1,7 @@
 //! An account of which the report cannot speak, or only in part.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::evidence::Outcome;
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Account not read",
     severity: Severity::High,
     topic: Topic::Account,
+    basis: Basis::Reading,
     what: "The account's outcome is not `read`: it is `unread`, or `incomplete`. A waiver never hides it.",
     why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
     remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \

@@ -1,7 +1,7 @@
 //! A domain that an account claims and has not shown to own.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, NIST_IA_2, SOC2_CC6_1};
-use super::{Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::model::{Connector, Status};
 
 /// See the module.
@@ -10,6 +10,7 @@ pub const RULE: Rule = Rule {
     title: "Domain not verified",
     severity: Severity::Medium,
     topic: Topic::Verification,
+    basis: Basis::Account,
     what: "The status is known and is not `verified`: high where it is `failed`, medium where it is `awaiting` or `pending`.",
     why: "Until its domain is verified a connector is anyone's claim, and cannot be enabled: members go on signing in \
           with passwords.",

@@ -503,7 +503,7 @@ fn the_evidence_says_what_came_when_and_with_which_checksum() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(lines.len(), 3);
-    assert_eq!(lines[0]["schema"], "cf-sso-audit/evidence/v1");
+    assert_eq!(lines[0]["schema"], "cf-sso-audit/evidence/v2");
     assert_eq!(lines[0]["base_url"], server.base_url());
     let expected: String = Sha256::digest(&body)
         .iter()

@@ -45,7 +45,17 @@ impl History {
         });
         audit_in(&self.dir, &self.server)
             .env("SOURCE_DATE_EPOCH", days_later(day))
-            .args(asked)
+            .accounts_file("accounts.txt", asked.join("\n"))
+    }
+}
+
+impl History {
+    /// The audit of one account alone, named on the command line.
+    fn one(&self, day: i64, account: String, connectors: Value) -> Program {
+        self.server.now(move |_| success(connectors.clone()));
+        audit_in(&self.dir, &self.server)
+            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .arg(account)
     }
 }
 
@@ -211,14 +221,23 @@ fn cases() -> Vec<Case> {
                     (id(2), json!([disabled(2, "b.example")])),
                 ],
             ),
-            &["account-added 2  outcome [] [read]"],
+            &[
+                "account-added 2  outcome [] [read]",
+                "finding-new 2 b.example disabled-connector [] [medium]",
+            ],
             &["account-removed 2  outcome [read] []"],
         ),
         case(
             "an account that is not read",
             (one(json!([disabled(1, "a.example")])), one(Value::Null)),
-            &["account-unread 1  outcome [read] [unread]"],
-            &["account-read 1  outcome [unread] [read]"],
+            &[
+                "account-unread 1  outcome [read] [unread]",
+                "finding-new 1  unread-account [] [high]",
+            ],
+            &[
+                "account-read 1  outcome [unread] [read]",
+                "finding-resolved 1  unread-account [high] []",
+            ],
         ),
         case(
             "an account that is read in part",
@@ -226,8 +245,16 @@ fn cases() -> Vec<Case> {
                 one(json!([disabled(1, "a.example"), disabled(2, "b.example")])),
                 one(json!({"part": [disabled(1, "a.example"), disabled(3, "c.example")]})),
             ),
-            &["account-unread 1  outcome [read] [incomplete]"],
-            &["account-read 1  outcome [incomplete] [read]"],
+            &[
+                "account-unread 1  outcome [read] [incomplete]",
+                "finding-new 1  unread-account [] [high]",
+                "finding-new 1 c.example disabled-connector [] [medium]",
+            ],
+            &[
+                "account-read 1  outcome [incomplete] [read]",
+                "finding-resolved 1  unread-account [high] []",
+                "finding-resolved 1 c.example disabled-connector [medium] []",
+            ],
         ),
         case(
             "an account that is read in part and then not at all",
@@ -303,6 +330,8 @@ fn every_kind_of_change_is_told_both_ways() {
             assert_eq!(diff_lines(&run.run_dir(), &run.run_dir()), (0, Vec::new()));
         }
     }
+    // What only a policy or the clock brings about is tried elsewhere.
+    seen.extend(["finding-reopened", "finding-waived"].map(str::to_owned));
     let all: BTreeSet<_> = cf_sso_audit::compare::ChangeKind::ALL
         .iter()
         .map(|kind| kind.as_str().to_owned())
@@ -353,10 +382,10 @@ fn diff_tells_people_what_changed() {
     let (old, new) = (first.run_dir(), second.run_dir());
     let both = |old: &Path, new: &Path| program("diff").arg(old).arg(new);
     let text = both(&old, &new).run().expect(10).prints(&[
-        "From 20261121T101500Z to 20261122T101500Z: 1 account compared, 1 not read whole in both runs and not compared",
-        "  1 new findings",
-        "  1 connector fields changed",
-        "  1 accounts no longer read whole",
+        "From 20261121T101500Z to 20261122T101500Z: 2 accounts compared",
+        "  2 new findings",
+        "  1 connector field changed",
+        "  1 account that became unreadable",
         &id(1),
         "a.example enabled: true -> false",
         "outcome: read -> unread",
@@ -372,7 +401,7 @@ fn diff_tells_people_what_changed() {
         both(old, new)
             .run()
             .expect(2)
-            .says(&["a run cannot be read", "evidence.jsonl", "hint: "]);
+            .says(&["a run cannot be read", "ledger.jsonl", "hint: "]);
     }
 }
 
@@ -410,24 +439,20 @@ fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
     let run = |day| history.day(day, accounts()).run().expect(0);
     assert_eq!(baseline(&run(0)), Value::Null);
     assert_eq!(baseline(&run(1)), "20261121T101500Z");
-    // A run that is not whole, another API's, a later one and a stranger's folder are no baselines.
+    // A run that is not whole, another API's and a stranger's folder are no baselines.
     let reports = history.dir.path().join("reports");
     let copy = |name: &str| {
         fs::create_dir(reports.join(name)).unwrap();
-        for file in ["evidence.jsonl", "ledger.jsonl"] {
-            let from = reports.join("20261122T101500Z").join(file);
-            let text = fs::read_to_string(from).unwrap();
-            // It goes by its folder's name, so that it would be told apart.
-            let renamed = text.replace(
-                "\"run_id\":\"20261122T101500Z\"",
-                &format!("\"run_id\":\"{name}\""),
-            );
-            fs::write(reports.join(name).join(file), renamed).unwrap();
+        for file in ["evidence.jsonl", "ledger.jsonl", "SHA256SUMS"] {
+            fs::copy(
+                reports.join("20261122T101500Z").join(file),
+                reports.join(name).join(file),
+            )
+            .unwrap();
         }
     };
     copy("20261123T101500Z.partial");
     copy("zzz");
-    copy("20261201T101500Z");
     let other = Server::of(accounts());
     let elsewhere = audit_in(&history.dir, &other)
         .env("SOURCE_DATE_EPOCH", days_later(3))
@@ -449,7 +474,8 @@ fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
         .run()
         .expect(0);
     assert_eq!(baseline(&none), Value::Null);
-    assert_eq!(ages(&none), [said("", "2026-11-27 10:15:00")]);
+    // Even then it is not forgotten since when a finding is known.
+    assert_eq!(ages(&none), [said("", "2026-11-21 10:15:00")]);
     assert_eq!(none.json()["totals"]["changes"], Value::Null);
     assert!(none.text("report.html").contains("Not compared: "));
 }
@@ -469,24 +495,50 @@ fn findings_keep_the_day_they_were_first_seen() {
     // What cannot be read for two nights is neither resolved nor new after them.
     for unread in [2, 3] {
         let outcome = day(unread, vec![(id(1), Value::Null)]);
-        let resolved: Vec<_> = changes(&outcome)
+        let told: Vec<_> = changes(&outcome)
             .into_iter()
             .filter(|line| line.starts_with("finding-"))
             .collect();
-        assert_eq!(resolved, [""; 0]);
+        let expected: &[&str] = match unread {
+            2 => &["finding-new 1  unread-account [] [high]"],
+            _ => &[],
+        };
+        assert_eq!(told, expected);
         assert_eq!(outcome.column("findings.csv", "rule"), ["unread-account"]);
+        let since = "2026-11-23 10:15:00";
+        let age = if unread == 2 { "new" } else { "existing" };
+        assert_eq!(ages(&outcome), [said(age, since)]);
+        let page = outcome.text("report.html");
+        let section = &page[page.find("<section id=\"unread\"").unwrap()..];
+        for moment in ["2026-11-22 10:15:00", since] {
+            assert!(
+                section.contains(moment),
+                "since when it is not read: {moment}"
+            );
+        }
     }
+    let read_again = "account-read 1  outcome [unread] [read]";
+    let no_longer_unread = "finding-resolved 1  unread-account [high] []";
     let again = day(4, read());
     assert_eq!(ages(&again), [said("existing", first)]);
-    assert_eq!(changes(&again), ["account-read 1  outcome [unread] [read]"]);
-    // Mended and broken again, it is new.
+    assert_eq!(changes(&again), [read_again, no_longer_unread]);
+    // Fixed and broken again, it is new.
     assert_eq!(ages(&day(5, mended())), []);
     assert_eq!(ages(&day(6, read())), [said("new", "2026-11-27 10:15:00")]);
-    // Of an account that could not be read, what was mended meanwhile is simply gone.
+    // What was fixed while the account could not be read is resolved in the run that reads it again, once.
     day(7, vec![(id(1), Value::Null)]);
     let gone = day(8, mended());
     assert_eq!(ages(&gone), []);
-    assert_eq!(changes(&gone), ["account-read 1  outcome [unread] [read]"]);
+    assert_eq!(
+        changes(&gone),
+        [
+            read_again,
+            no_longer_unread,
+            "finding-resolved 1 a.example disabled-connector [medium] []",
+            "connector-changed 1 a.example enabled [false] [true]",
+        ]
+    );
+    assert_eq!(changes(&day(9, mended())), [""; 0]);
 }
 
 #[test]
@@ -569,30 +621,55 @@ fn only_what_is_new_fails_a_run_that_inherits_old_debt() {
 #[test]
 fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_for() {
     let accounts = || vec![(id(1), json!([disabled(1, "a.example")]))];
-    let damages: [(&str, &str, &str); 5] = [
-        ("ledger.jsonl", "nonsense\n", "ledger.jsonl line 1"),
+    type Damage = fn(&str) -> String;
+    let damages: [(&str, Damage, &str); 7] = [
         (
             "ledger.jsonl",
-            "{\"schema\":\"cf-sso-audit/ledger/v9\",\"trend\":[]}\n",
+            |_| "nonsense\n".to_owned(),
+            "ledger.jsonl line 1",
+        ),
+        (
+            "ledger.jsonl",
+            |text| text.replace("ledger/v2", "ledger/v9"),
             "cf-sso-audit/ledger/v9",
         ),
         (
             "ledger.jsonl",
-            "{\"schema\":\"cf-sso-audit/ledger/v1\",\"trend\":[]}\n{}\n",
+            |text| text.replacen("{\"account_id\"", "{\"account\"", 1),
             "ledger.jsonl line 2",
         ),
-        ("evidence.jsonl", "", "evidence.jsonl line 1"),
+        // Cut off at the end of a line.
+        (
+            "ledger.jsonl",
+            |text| text[..text.find("{\"trend\"").unwrap()].to_owned(),
+            "ledger.jsonl line 3: is missing: the file is cut off",
+        ),
+        (
+            "ledger.jsonl",
+            |text| text.replace("\"severity\":\"medium\"", "\"severity\":\"low\""),
+            "ledger.jsonl has been changed since the run",
+        ),
+        ("evidence.jsonl", |_| String::new(), "evidence.jsonl line 1"),
         (
             "evidence.jsonl",
-            "{\"schema\":\"cf-sso-audit/evidence/v9\"}\n",
+            |_| "{\"schema\":\"cf-sso-audit/evidence/v9\"}\n".to_owned(),
             "cf-sso-audit/evidence/v9",
         ),
     ];
-    for (file, content, told) in damages {
+    for (file, damage, told) in damages {
         let history = History::new();
         history.day(0, accounts()).run().expect(0);
         let second = history.day(1, accounts()).run().expect(0);
-        fs::write(second.run_dir().join(file), content).unwrap();
+        let good = second.text(file);
+        fs::write(second.run_dir().join(file), damage(&good)).unwrap();
+        // Where new findings decide, it must be known what is new: nothing is asked, and nothing is lost.
+        history
+            .day(2, accounts())
+            .args(["--fail-on-new", "low", "-q"])
+            .run()
+            .expect(1)
+            .says(&["--fail-on-new", "20261122T101500Z", told, "hint: "]);
+        assert_eq!(history.server.requests().len(), 0, "{told}");
         let third = history.day(2, accounts()).run().expect(0).says(&[
             "WARN",
             "cannot compare with",
@@ -603,6 +680,28 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
             baseline(&third),
             "20261121T101500Z",
             "the one before it will do"
+        );
+        let page = third.text("report.html");
+        let first_screen = &page[..page.find("<section id=\"changes\"").unwrap()];
+        assert!(
+            first_screen.contains("Run 20261122T101500Z could not be read")
+                && first_screen.contains("compared with run 20261121T101500Z instead"),
+            "{first_screen}"
+        );
+        assert_eq!(
+            third.json()["run"]["baselines_unreadable"][0]["run_id"],
+            "20261122T101500Z"
+        );
+        // The run that went on from the older one is the newest now.
+        assert_eq!(
+            baseline(
+                &history
+                    .day(2, accounts())
+                    .args(["--fail-on-new", "low"])
+                    .run()
+                    .expect(0)
+            ),
+            "20261123T101500Z"
         );
         let asked = history
             .day(3, accounts())
@@ -663,23 +762,46 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
         )
         .run()
         .expect(0);
-    let point = |day: u32, connectors: u32, unverified: u32, disabled: u32, open: u32| {
-        json!({"run_id": format!("202611{day}T101500Z"), "started_utc": format!("2026-11-{day} 10:15:00"),
-               "connectors": connectors, "unverified": unverified, "disabled": disabled, "open": open})
+    let points = third.json()["trend"].clone();
+    let figures = |point: &Value| {
+        let figure = |name: &str| point[name].as_u64().unwrap();
+        let names = [
+            "connectors",
+            "unverified",
+            "disabled",
+            "open",
+            "high",
+            "medium",
+            "new",
+        ];
+        (
+            point["run_id"].as_str().unwrap().to_owned(),
+            names.map(figure),
+        )
     };
+    let run = |day: u32, figures| (format!("202611{day}T101500Z"), figures);
     assert_eq!(
-        third.json()["trend"],
-        json!([
-            point(21, 1, 0, 0, 0),
-            point(22, 2, 0, 1, 1),
-            point(23, 3, 1, 2, 3)
-        ])
+        points
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(figures)
+            .collect::<Vec<_>>(),
+        [
+            run(21, [1, 0, 0, 0, 0, 0, 0]),
+            run(22, [2, 0, 1, 1, 0, 1, 1]),
+            run(23, [3, 1, 2, 3, 1, 2, 2]),
+        ]
+    );
+    assert_eq!(
+        points[2]["rules"]["unverified-domain"],
+        json!({"open": 1, "waived": 0, "new": 1, "resolved": 0})
     );
     let page = third.text("report.html");
     assert!(page.contains("Trend over the last 3 runs"));
-    assert!(page.contains("Open findings: from 0 to 3, between 0 and 3"));
+    assert!(page.contains("Open findings: from 0 to 3; whole runs between 0 and 3"));
     let trend = &page[page.find("Trend over").unwrap()..];
-    assert_eq!(trend.matches("<polyline points=\"").count(), 4);
+    assert_eq!(trend.matches("<polyline points=\"").count(), 7);
     // An earlier run rendered again tells of itself and those before it, not of later ones.
     let again = program("render")
         .arg(history.dir.path().join("reports/20261122T101500Z"))
@@ -690,33 +812,70 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
 }
 
 #[test]
-fn the_trend_reaches_back_thirty_runs() {
+fn the_trend_says_which_runs_were_whole_and_joins_only_those() {
+    let history = History::new();
+    let both = |second: Value| vec![(id(1), json!([disabled(1, "a.example")])), (id(2), second)];
+    let list = || json!([disabled(2, "b.example")]);
+    history.day(0, both(list())).run().expect(0);
+    history.day(1, both(list())).run().expect(0);
+    history.day(2, both(Value::Null)).run().expect(3);
+    // Of one account alone: read to the end, and no picture of all.
+    history.one(3, id(2), list()).run().expect(0);
+    let last = history.day(4, both(list())).run().expect(0);
+    let json = last.json();
+    let figures: Vec<_> = json["trend"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| {
+            (
+                point["accounts_read"].as_u64().unwrap(),
+                point["accounts_asked"].as_u64().unwrap(),
+                point["whole"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        figures,
+        [
+            (2, 2, true),
+            (2, 2, true),
+            (1, 2, false),
+            (1, 1, false),
+            (2, 2, true)
+        ]
+    );
+}
+
+#[test]
+fn the_trend_reaches_back_a_hundred_and_twenty_runs() {
     let history = History::new();
     let accounts = || vec![(id(1), json!([connector(1, "a.example")]))];
     let first = history.day(0, accounts()).run().expect(0);
     let ledger = first.run_dir().join("ledger.jsonl");
     let text = fs::read_to_string(&ledger).unwrap();
-    let (head, rest) = text.split_once('\n').unwrap();
-    let mut head: Value = serde_json::from_str(head).unwrap();
-    let point = head["trend"][0].clone();
-    let long: Vec<_> = (0..30)
+    let (rest, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let mut last: Value = serde_json::from_str(last).unwrap();
+    let point = last["trend"][0].clone();
+    let long: Vec<_> = (0..120)
         .map(|n| {
             let mut point = point.clone();
             point["connectors"] = n.into();
             point
         })
         .collect();
-    head["trend"] = long.into();
-    fs::write(&ledger, format!("{head}\n{rest}")).unwrap();
+    last["trend"] = long.into();
+    fs::write(&ledger, format!("{rest}\n{last}\n")).unwrap();
+    first.sum_again("ledger.jsonl", &text);
     let second = history.day(1, accounts()).run().expect(0);
     let trend = second.json()["trend"].as_array().unwrap().clone();
-    assert_eq!(trend.len(), 30);
+    assert_eq!(trend.len(), 120);
     assert_eq!(trend[0]["connectors"], 1, "the oldest is gone");
-    assert_eq!(trend[29]["run_id"], "20261122T101500Z");
+    assert_eq!(trend[119]["run_id"], "20261122T101500Z");
     assert!(
         second
             .text("report.html")
-            .contains("Trend over the last 30 runs")
+            .contains("Trend over the last 120 runs")
     );
 }
 
@@ -743,12 +902,12 @@ fn the_page_says_what_changed_before_it_lists_what_is() {
     assert!(at("<h2>What changed</h2>") < at("<section id=\"findings\""));
     let changed = &page[at("<section id=\"changes\"")..at("<section id=\"unverified\"")];
     for told in [
-        "Compared with run <code>20261121T101500Z</code>: 1 account compared",
+        "Each account is compared with the last time it was read whole, as run <code>20261121T101500Z</code> knew it: 1 account compared.",
         "<td>finding-new<",
         "<td>connector-added<",
         "b.example",
         "<b>1</b> new finding",
-        "<b>1</b> connector",
+        "<b>1</b> connector added",
     ] {
         assert!(changed.contains(told), "{told} in {changed}");
     }

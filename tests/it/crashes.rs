@@ -292,12 +292,12 @@ fn what_a_killed_rendering_left_does_not_reach_the_report() {
     running.signal("KILL");
     let partial = running.partial();
     running.wait();
-    fs::create_dir(partial.join(".staging")).unwrap();
-    fs::write(partial.join(".staging/accounts.csv"), "half").unwrap();
+    fs::create_dir(partial.join(".cf-sso-audit.staging")).unwrap();
+    fs::write(partial.join(".cf-sso-audit.staging/accounts.csv"), "half").unwrap();
     server.now(good_answer);
     let resumed = resume(&dir, &server).run().expect(0);
     assert_eq!(resumed.csv("accounts.csv").len(), 2);
-    assert!(!resumed.run_dir().join(".staging").exists());
+    assert!(!resumed.run_dir().join(".cf-sso-audit.staging").exists());
     check_sums(&resumed.run_dir());
 }
 
@@ -305,14 +305,14 @@ fn what_a_killed_rendering_left_does_not_reach_the_report() {
 fn a_run_stopped_while_it_writes_the_report_has_all_its_evidence() {
     for (signal, code) in [("KILL", None), ("TERM", Some(130))] {
         let dir = shared_dir();
-        let many: Vec<_> = (0..4000)
+        let many: Vec<_> = (0..40_000)
             .map(|n| connector(n, &format!("d{n}.example")))
             .collect();
         let server = Server::of(vec![(id(1), many.into())]);
         let running = audit_in(&dir, &server).arg(id(1)).spawn();
         let partial = running.partial();
         wait_until("the report is being written", || {
-            partial.join(".staging").is_dir()
+            partial.join(".cf-sso-audit.staging").is_dir()
         });
         let asked_to_stop = Instant::now();
         running.signal(signal);
@@ -326,7 +326,7 @@ fn a_run_stopped_while_it_writes_the_report_has_all_its_evidence() {
         names.sort();
         assert_eq!(
             names,
-            [".staging", "evidence.jsonl"],
+            [".cf-sso-audit.staging", "evidence.jsonl"],
             "nothing is half there"
         );
         server.now(good_answer);
@@ -335,7 +335,7 @@ fn a_run_stopped_while_it_writes_the_report_has_all_its_evidence() {
             .run()
             .expect(0);
         assert_eq!(server.requests().len(), 0, "everything was read");
-        assert_eq!(resumed.csv("connectors.csv").len(), 4000);
+        assert_eq!(resumed.csv("connectors.csv").len(), 40_000);
         check_sums(&resumed.run_dir());
     }
 }

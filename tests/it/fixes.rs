@@ -691,13 +691,17 @@ fn waived_findings_are_left_out() {
 
 #[test]
 fn the_policy_that_the_run_was_judged_by_is_not_forgotten() {
-    let audited = Audited::new(waiting(1));
-    let judged = |policy: &str| {
+    let mut audited = Audited::new(waiting(1));
+    let mut judged = |policy: &str| {
+        let place = audited.dir.path().join("judged");
         program_in(&audited.dir, "render")
             .arg(&audited.run)
             .policy(policy)
+            .arg("-o")
+            .arg(&place)
             .run()
             .expect(0);
+        audited.run = place;
     };
     judged("[thresholds]\npending_days = 3\n");
     audited.fix().run().expect(2).says(&[

@@ -144,7 +144,11 @@ fn another_policy_judges_the_same_evidence_anew() {
     let evidence = audited.text("evidence.jsonl");
     let before: Vec<_> = audited.column("findings.csv", "rule");
     assert!(before.contains(&"disabled-connector".to_owned()));
-    let anew = render(&dir, &audited.run_dir())
+    let elsewhere = |name: &str| {
+        let place = dir.path().join(name);
+        render(&dir, &audited.run_dir()).arg("-o").arg(place)
+    };
+    let anew = elsewhere("anew")
         .policy(
             "[rules.disabled-connector]\nseverity = \"off\"\n[defaults]\nfedramp = \"required\"\n",
         )
@@ -161,7 +165,7 @@ fn another_policy_judges_the_same_evidence_anew() {
         ("2026-12-01T12:00:00Z", "waived"),
         ("2026-12-02T00:00:00Z", "open"),
     ] {
-        let later = render(&dir, &audited.run_dir())
+        let later = elsewhere(status)
             .policy(POLICY)
             .env("SOURCE_DATE_EPOCH", epoch(at))
             .run()
@@ -170,6 +174,181 @@ fn another_policy_judges_the_same_evidence_anew() {
         let row = rows.iter().find(|row| row["rule"] == "disabled-connector");
         assert_eq!(row.unwrap()["status"], status, "{at}");
     }
+}
+
+#[test]
+fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
+    let (dir, _server, run) = judged(Some(&days_later(1)));
+    let before = everything(&run);
+    let again = || render(&dir, &run).env("SOURCE_DATE_EPOCH", days_later(1));
+    let policy = |program: Program| program.args(["--policy", "policy.toml"]);
+    for (program, told) in [
+        (again(), "judged by the policy policy.toml"),
+        (
+            again().policy("[defaults]\nfedramp = \"any\"\n"),
+            "judged by the policy policy.toml",
+        ),
+        (
+            policy(again()).args(["--baseline", "none"]),
+            "compared with run 20261121T101500Z, and would be compared with no run",
+        ),
+        (
+            policy(again()).env("SOURCE_DATE_EPOCH", days_later(9)),
+            "judged as of 2026-11-22 10:15:00 UTC, and would be judged as of 2026-11-30 10:15:00 UTC",
+        ),
+    ] {
+        if told.contains("compared") || told.contains("as of") {
+            fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
+        }
+        program.run().expect(2).says(&[told, "hint: ", "--output"]);
+        assert_eq!(everything(&run), before, "{told}");
+    }
+    fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
+    policy(again()).run().expect(3);
+    assert_eq!(everything(&run), before);
+    // Without its ledger nobody can tell.
+    fs::remove_file(run.join("ledger.jsonl")).unwrap();
+    policy(again())
+        .run()
+        .expect(2)
+        .says(&["nothing says what this run was judged by", "--output"]);
+}
+
+#[test]
+fn what_no_run_made_is_neither_overwritten_nor_removed() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let place = dir.path().join("place");
+    fs::create_dir(&place).unwrap();
+    let to_place = || render(&dir, &run).arg("-o").arg(&place);
+    // The user's own files: one that the report does not want, and one that it does.
+    fs::write(place.join("accounts.csv"), "mine").unwrap();
+    fs::create_dir(place.join(".staging")).unwrap();
+    fs::write(place.join("report.html"), "mine").unwrap();
+    let before = everything(&place);
+    to_place()
+        .args(["--format", "html"])
+        .run()
+        .expect(2)
+        .says(&[
+            "holds files that no run wrote",
+            "would be overwritten: report.html",
+            "hint: ",
+        ]);
+    assert_eq!(everything(&place), before);
+    fs::remove_file(place.join("report.html")).unwrap();
+    to_place().args(["--format", "html"]).run().expect(0);
+    assert_eq!(fs::read(place.join("accounts.csv")).unwrap(), b"mine");
+    assert!(place.join(".staging").is_dir());
+    // What was written before may be written again, and what was changed since may not.
+    to_place().args(["--format", "html"]).run().expect(0);
+    to_place()
+        .run()
+        .expect(2)
+        .says(&["have been changed since", "accounts.csv"]);
+    fs::write(run.join("report.html"), "annotated").unwrap();
+    render(&dir, &run)
+        .run()
+        .expect(2)
+        .says(&["changed since", "overwritten: report.html"]);
+    assert_eq!(fs::read(run.join("report.html")).unwrap(), b"annotated");
+    // A list of checksums of the user's own.
+    let sums = dir.path().join("sums");
+    fs::create_dir(&sums).unwrap();
+    fs::write(sums.join("SHA256SUMS"), "mine").unwrap();
+    render(&dir, &run)
+        .arg("-o")
+        .arg(&sums)
+        .run()
+        .expect(2)
+        .says(&["SHA256SUMS"]);
+    assert_eq!(names(&sums), ["SHA256SUMS"]);
+}
+
+#[test]
+fn evidence_that_was_altered_is_not_judged() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let good = audited.text("evidence.jsonl");
+    let report = audited.read("report.html");
+    let elsewhere = dir.path().join("elsewhere");
+    for (altered, told) in [
+        // The answer itself, which its own checksum gives away even where there is no list of checksums.
+        (
+            good.replace("b.example", "c.example"),
+            "is not the one whose SHA-256",
+        ),
+        (
+            good.replace("\"attempts\":1", "\"attempts\":2"),
+            "its SHA-256 is not the one in SHA256SUMS",
+        ),
+    ] {
+        assert_ne!(altered, good);
+        fs::write(run.join("evidence.jsonl"), altered).unwrap();
+        for program in [
+            render(&dir, &run),
+            render(&dir, &run).arg("-o").arg(&elsewhere),
+        ] {
+            let outcome = program.run().says(&[told, "hint: "]);
+            assert!(
+                matches!(outcome.code(), Some(1 | 2)),
+                "{:?}",
+                outcome.code()
+            );
+        }
+        assert_eq!(fs::read(run.join("report.html")).unwrap(), report);
+        assert!(!elsewhere.exists());
+        // Nor is it compared with.
+        audit_in(&dir, &server)
+            .env("SOURCE_DATE_EPOCH", days_later(1))
+            .args(["--baseline", &run.display().to_string(), &id(1)])
+            .run()
+            .expect(2)
+            .says(&[told]);
+    }
+}
+
+#[test]
+fn two_at_once_on_one_run_do_not_mix() {
+    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let run = audit_in(&dir, &server)
+        .args([id(1), id(2)])
+        .run()
+        .expect(0)
+        .run_dir();
+    for place in [run.clone(), dir.path().join("elsewhere")] {
+        for _ in 0..5 {
+            let started: Vec<_> = (0..4)
+                .map(|_| render(&dir, &run).arg("-o").arg(&place).spawn())
+                .collect();
+            let mut done = 0;
+            for running in started {
+                let outcome = running.wait();
+                match outcome.code() {
+                    Some(0) => done += 1,
+                    _ => {
+                        outcome
+                            .expect(1)
+                            .says(&["another command is writing to", "hint: "]);
+                    }
+                }
+            }
+            assert!(done > 0);
+            check_sums(&place);
+            assert_eq!(names(&place), FILES);
+        }
+    }
+}
+
+/// Every file of a folder.
+fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |name: String| {
+        let bytes = fs::read(folder.join(&name)).unwrap_or_default();
+        (name, bytes)
+    };
+    names(folder).into_iter().map(read).collect()
 }
 
 #[test]
@@ -193,8 +372,8 @@ fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
         ("PK\u{3}\u{4}\n".to_owned(), "line 1"),
         (with_line(1, "{}"), "line 1"),
         (
-            with_line(1, &lines[0].replace("evidence/v1", "evidence/v2")),
-            "\"cf-sso-audit/evidence/v2\", and this version of the program reads \"cf-sso-audit/evidence/v1\"",
+            with_line(1, &lines[0].replace("evidence/v2", "evidence/v9")),
+            "\"cf-sso-audit/evidence/v9\", and this version of the program reads \"cf-sso-audit/evidence/v2\"",
         ),
         (with_line(2, ""), "line 2"),
         (with_line(2, "{\"account\":0}"), "line 2"),

@@ -468,8 +468,11 @@ impl HelperDef for Stack {
     }
 }
 
-/// `{{#spark list by="open" width=200 height=40}}`: a line through the values. The block is rendered once, with
-/// `@line` (points of a polyline), `@x` and `@y` (the last point), `@from`, `@to`, `@low` and `@high`.
+/// `{{#spark list by="open" joined="whole" width=200 height=40}}`: lines through the values, from zero up. Values whose
+/// field `joined` is false stand apart: they are not held against the others. The block is rendered once, with `@lines`
+/// (the points of each polyline), `@dots` and `@gaps` (the places of values that stand alone, and of those that are not
+/// joined), `@x` and `@y` (the last one's place), `@from` and `@to` (the first and the last value), `@low` and `@high`
+/// (of the joined ones).
 struct Spark;
 
 impl HelperDef for Spark {
@@ -486,26 +489,53 @@ impl HelperDef for Spark {
             .and_then(|by| by.value().as_str())
             .unwrap_or("value");
         let values = field_values(list(h)?, by)?;
+        let joined = match h
+            .hash_get("joined")
+            .and_then(|field| field.value().as_str())
+        {
+            Some(field) => field_flags(list(h)?, field)?,
+            None => vec![true; values.len()],
+        };
         let (Some(from), Some(to)) = (values.first(), values.last()) else {
             return Ok(());
         };
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(0.0, f64::max);
+        let highest = values.iter().copied().fold(0.0, f64::max);
         let points = polyline(
             &values,
-            low,
-            high,
+            highest,
             hash_number(h, "width", 200.0),
             hash_number(h, "height", 40.0),
         );
-        let line: Vec<String> = points
-            .iter()
-            .map(|(x, y)| format!("{},{}", short(*x), short(*y)))
-            .collect();
         let (x, y) = points.last().copied().unwrap_or_default();
+        let place = |(x, y): (f64, f64)| json!({ "x": short(x), "y": short(y) });
+        let (mut lines, mut dots, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+        let runs: Vec<_> = points.iter().copied().zip(joined.iter().copied()).collect();
+        for run in runs.chunk_by(|one, next| one.1 && next.1) {
+            match run {
+                [(point, true)] => dots.push(place(*point)),
+                [(point, false)] => gaps.push(place(*point)),
+                several => {
+                    let point =
+                        |((x, y), _): &((f64, f64), bool)| format!("{},{}", short(*x), short(*y));
+                    let line: Vec<_> = several.iter().map(point).collect();
+                    lines.push(Value::from(line.join(" ")));
+                }
+            }
+        }
+        let held: Vec<f64> = values
+            .iter()
+            .zip(&joined)
+            .filter(|(_, joined)| **joined)
+            .map(|(value, _)| *value)
+            .collect();
+        let held = if held.is_empty() { &values } else { &held };
+        let low = held.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = held.iter().copied().fold(0.0, f64::max);
 
         let mut block = rc.block().cloned().unwrap_or_default();
-        block.set_local_var("line", Value::from(line.join(" ")));
+        for (name, list) in [("lines", lines), ("dots", dots), ("gaps", gaps)] {
+            block.set_local_var(name, Value::from(list));
+        }
         for (name, value) in [("x", x), ("y", y)] {
             block.set_local_var(name, Value::from(short(value)));
         }
@@ -543,26 +573,18 @@ fn shares(values: &[f64]) -> Vec<f64> {
     raised.iter().map(|share| share / excess).collect()
 }
 
-/// Points from left to right, the lowest value at the bottom, with room for the line's own width.
-fn polyline(values: &[f64], low: f64, high: f64, width: f64, height: f64) -> Vec<(f64, f64)> {
+/// Points from left to right, zero at the bottom and the highest value at the top, with room for the line's own width.
+fn polyline(values: &[f64], highest: f64, width: f64, height: f64) -> Vec<(f64, f64)> {
     const MARGIN: f64 = 4.0;
     let steps = values.len().saturating_sub(1).max(1) as f64;
-    let span = high - low;
-    values
-        .iter()
-        .enumerate()
-        .map(|(i, value)| {
-            let level = if span > 0.0 {
-                (value - low) / span
-            } else {
-                0.5
-            };
-            (
-                MARGIN + (width - 2.0 * MARGIN) * i as f64 / steps,
-                height - MARGIN - (height - 2.0 * MARGIN) * level,
-            )
-        })
-        .collect()
+    let place = |(i, value): (usize, &f64)| {
+        let level = if highest > 0.0 { value / highest } else { 0.0 };
+        (
+            MARGIN + (width - 2.0 * MARGIN) * i as f64 / steps,
+            height - MARGIN - (height - 2.0 * MARGIN) * level,
+        )
+    };
+    values.iter().enumerate().map(place).collect()
 }
 
 /// A length with at most one decimal.
@@ -640,6 +662,17 @@ fn field_values(items: &[Value], field: &str) -> Result<Vec<f64>, RenderError> {
         .map(|item| {
             item.get(field)
                 .and_then(Value::as_f64)
+                .ok_or_else(|| RenderErrorReason::MissingVariable(Some(field.to_owned())).into())
+        })
+        .collect()
+}
+
+fn field_flags(items: &[Value], field: &str) -> Result<Vec<bool>, RenderError> {
+    items
+        .iter()
+        .map(|item| {
+            item.get(field)
+                .and_then(Value::as_bool)
                 .ok_or_else(|| RenderErrorReason::MissingVariable(Some(field.to_owned())).into())
         })
         .collect()
@@ -778,7 +811,8 @@ mod tests {
 
     #[test]
     fn pictures_add_up() {
-        let view = json!({ "list": [{"n": 1, "s": "a"}, {"n": 0, "s": "b"}, {"n": 3, "s": "c"}], "zero": 0 });
+        let view = json!({ "list": [{"n": 1, "s": "a"}, {"n": 0, "s": "b"}, {"n": 3, "s": "c"}], "zero": 0,
+            "nights": [{"n": 3, "whole": true}, {"n": 2, "whole": true}, {"n": 0, "whole": false}, {"n": 3, "whole": true}] });
         for (template, expected) in [
             (
                 "{{#stack list by=\"n\" width=200}}{{s}}:{{@at}}+{{@wide}} {{/stack}}",
@@ -797,8 +831,12 @@ mod tests {
                 "30 0 0 6",
             ),
             (
-                "{{#spark list by=\"n\" width=108 height=38}}{{@line}} {{@x}},{{@y}} {{@from}} {{@to}} {{@low}} {{@high}}{{/spark}}",
+                "{{#spark list by=\"n\" width=108 height=38}}{{#each @lines}}{{this}}{{/each}} {{@x}},{{@y}} {{@from}} {{@to}} {{@low}} {{@high}}{{/spark}}",
                 "4,24 54,34 104,4 104,4 1 3 0 3",
+            ),
+            (
+                "{{#spark nights by=\"n\" joined=\"whole\" width=108 height=38}}{{#each @lines}}[{{this}}]{{/each}}{{#each @dots}} dot {{x}},{{y}}{{/each}}{{#each @gaps}} gap {{x}},{{y}}{{/each}} {{@to}} {{@low}} {{@high}}{{/spark}}",
+                "[4,4 37.3,14] dot 104,4 gap 70.7,34 3 2 3",
             ),
             (
                 "{{#each list}}{{#spark @root.list by=\"n\"}}{{s}}{{/spark}}{{/each}}",

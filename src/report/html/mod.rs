@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 
 use super::files::{StagedFile, Staging};
 use super::tables::{
-    ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table,
-    UNVERIFIED, emit_change,
+    ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table, UNREAD,
+    UNVERIFIED, emit_changes,
 };
 use super::{Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts};
+use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::{Change, ChangeKind};
 use crate::evidence::Outcome;
+use crate::ledger::AccountMemory;
 use crate::policy::Policy;
 use crate::rules::controls::CONTROLS;
 use crate::rules::{RULES, Rule, Severity};
@@ -65,7 +67,7 @@ impl<'a> Page<'a> {
                 .iter()
                 .map(|(_, table)| PageTable::new(table))
                 .collect(),
-            unread: PageTable::new(&ACCOUNTS),
+            unread: PageTable::new(&UNREAD),
             matrix: WorstFirst::new(MATRIX_LIMIT),
         }))
     }
@@ -221,7 +223,7 @@ impl Format for Page<'_> {
             });
         }
         if assessed.evidence.outcome != Outcome::Read {
-            (ACCOUNTS.rows)(assessed, &context, &mut |row| self.unread.push(&row));
+            (UNREAD.rows)(assessed, &context, &mut |row| self.unread.push(&row));
         }
         if !assessed.findings.is_empty() {
             let worst = assessed
@@ -234,13 +236,10 @@ impl Format for Page<'_> {
         Ok(())
     }
 
-    fn departed(&mut self, change: &Change) -> io::Result<()> {
-        for table in self
-            .tables
-            .iter_mut()
-            .filter(|table| table.table.file == CHANGES.file)
-        {
-            emit_change(change, &mut |row| table.push(&row));
+    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
+        let mut tables = self.tables.iter_mut();
+        if let Some(table) = tables.find(|table| table.table.file == CHANGES.file) {
+            emit_changes(changes, &mut |row| table.push(&row));
         }
         Ok(())
     }
@@ -287,7 +286,7 @@ fn run(summary: &Summary<'_>) -> Value {
         "judged_at_utc": utc(summary.now),
         "base_url": header.base_url,
         "demo": header.demo,
-        "sources": header.sources,
+        "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
         "accounts_asked": summary.coverage.asked,
         "concurrency": limits.concurrency,
         "rate": limits.rate,
@@ -348,6 +347,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
             totals.fedramp_on, totals.fedramp_off
         )
     });
+    sentences.extend(summary.passed_over_sentences());
     if !summary.policy_accounts_absent.is_empty() {
         let absent = &summary.policy_accounts_absent;
         sentences.push(format!(
@@ -439,11 +439,17 @@ fn changes(summary: &Summary<'_>, table: &PageTable) -> Value {
     let totals = &summary.totals;
     let count = |kind: &ChangeKind| {
         let number = totals.changes.get(kind).copied().unwrap_or_default();
-        json!({"kind": kind.as_str(), "label": kind.label(), "count": number})
+        let (one, several) = kind.labels();
+        let label = if number == 1 { one } else { several };
+        json!({"kind": kind.as_str(), "label": label, "count": number})
     };
     json!({
         "compared": summary.baseline.is_some(),
         "baseline_run": summary.baseline,
+        "policy_changed": summary.policy_changed,
+        "passed_over": !summary.passed_over.is_empty(),
+        "not_asked": summary.coverage.not_asked,
+        "not_judged": totals.not_judged,
         "accounts_compared": totals.accounts_compared,
         "accounts_not_compared": summary.coverage.asked - totals.accounts_compared,
         "counts": ChangeKind::ALL.iter().map(count).collect::<Vec<_>>(),

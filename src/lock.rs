@@ -1,0 +1,42 @@
+//! Locks on files, so that two processes do not write to the same place.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// Whether a lock was had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// It is held until the file is closed.
+    Held,
+    /// Another process holds it.
+    HeldByAnother,
+}
+
+/// Locks a file for this process alone, without waiting. A file system that has no locks is warned of, and gives one.
+///
+/// # Errors
+/// The operating system refuses for another reason.
+pub fn try_lock(path: &Path, file: &File) -> io::Result<Lock> {
+    match file.try_lock() {
+        Ok(()) => Ok(Lock::Held),
+        Err(TryLockError::WouldBlock) => Ok(Lock::HeldByAnother),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "this file system has no locks: make sure that no two commands write here at once");
+            Ok(Lock::Held)
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Locks a file for this process alone, and waits for it where another process holds it.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn wait_for_lock(path: &Path, file: &File) -> io::Result<()> {
+    if try_lock(path, file)? == Lock::HeldByAnother {
+        tracing::info!(path = %path.display(), "waiting for another run that is writing its report");
+        file.lock()?;
+    }
+    Ok(())
+}
