@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use crate::compare::ChangeKind;
 use crate::report::Summary;
 use crate::rules::Severity;
+use crate::text::count;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
@@ -62,8 +63,8 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
             Severity::Low => "36",
         };
         let mut figure = count.open.to_string();
-        if compared && count.new > 0 {
-            let _ = write!(figure, " ({} new)", count.new);
+        if compared && count.new_open > 0 {
+            let _ = write!(figure, " ({} new)", count.new_open);
         }
         if count.waived > 0 {
             let _ = write!(figure, ", {} waived", count.waived);
@@ -72,15 +73,32 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         let _ = writeln!(out, "  {name:20} {}", paint(code, &figure));
     }
     if let Some(baseline) = &summary.baseline {
-        let of = |kind| totals.changes.get(&kind).copied().unwrap_or_default();
+        let of = |kind: ChangeKind| {
+            let number = totals.changes.get(&kind).copied().unwrap_or_default();
+            let (one, several) = kind.labels();
+            format!("{number} {}", if number == 1 { one } else { several })
+        };
+        let told = [
+            ChangeKind::FindingNew,
+            ChangeKind::FindingResolved,
+            ChangeKind::ConnectorAdded,
+            ChangeKind::ConnectorRemoved,
+            ChangeKind::ConnectorRecreated,
+            ChangeKind::ConnectorChanged,
+        ];
+        let _ = writeln!(out, "\nSince {baseline}: {}.", told.map(of).join(", "));
+        if summary.policy_changed {
+            let _ = writeln!(out, "The policy has changed since that run.");
+        }
+    }
+    for sentence in summary.passed_over_sentences() {
+        let _ = writeln!(out, "{sentence}");
+    }
+    if totals.not_judged > 0 {
         let _ = writeln!(
             out,
-            "\nSince {baseline}: {} new and {} resolved findings, {} connectors added, {} removed, {} changes of a field.",
-            of(ChangeKind::FindingNew),
-            of(ChangeKind::FindingResolved),
-            of(ChangeKind::ConnectorAdded),
-            of(ChangeKind::ConnectorRemoved),
-            of(ChangeKind::ConnectorChanged) + of(ChangeKind::ConnectorRecreated),
+            "{} known from earlier runs could not be judged in this one: neither open nor resolved here.",
+            count(totals.not_judged as usize, "finding")
         );
     }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");

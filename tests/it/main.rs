@@ -23,6 +23,7 @@ mod doctor;
 mod faults;
 mod fixes;
 mod harness;
+mod history;
 mod html_page;
 mod pacing;
 mod policies;
