@@ -20,14 +20,15 @@ use crate::text::utc;
 /// Judge and report again from a run's evidence: no network, no token
 ///
 /// With the same policy, baseline and clock (SOURCE_DATE_EPOCH, else the run's start) the files are the same, byte for
-/// byte. A run that was interrupted can be rendered too: accounts that it did not reach are unread.
+/// byte. Into a run's own folder it writes only what that run was judged by; for anything else, give --output. A run that
+/// was interrupted can be rendered too: accounts that it did not reach are unread.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   Judge last night's run by a new policy, into a folder of its own:
       cf-sso-audit render reports/latest --policy policy.toml -o /tmp/judged-again
-  Make the files of an old run again:
-      cf-sso-audit render reports/20261121T101500Z")]
+  Write the files of an old run again, by the policy that it was judged by:
+      cf-sso-audit render reports/20261121T101500Z --policy policy.toml")]
 pub struct RenderArgs {
     /// The run's directory
     run_dir: PathBuf,
