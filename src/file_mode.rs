@@ -20,9 +20,17 @@ impl FileMode {
     /// # Errors
     /// The folder cannot be made, or is there already.
     pub fn create_dir(self, path: &Path) -> io::Result<()> {
+        #[cfg_attr(not(unix), allow(unused_mut, reason = "only Unix has modes"))]
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, self.0 | (self.0 & 0o444) >> 2);
+        {
+            use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+            let mode = self.0 | (self.0 & 0o444) >> 2;
+            builder.mode(mode).create(path)?;
+            // The umask takes bits away: what was asked for is given all the same.
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        }
+        #[cfg(not(unix))]
         builder.create(path)
     }
 
@@ -34,7 +42,14 @@ impl FileMode {
         let mut options = File::options();
         options.read(true).append(true).create_new(true);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.0);
+        {
+            use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+            let file = options.mode(self.0).open(path)?;
+            // The umask takes bits away: what was asked for is given all the same.
+            file.set_permissions(fs::Permissions::from_mode(self.0))?;
+            Ok(file)
+        }
+        #[cfg(not(unix))]
         options.open(path)
     }
 }

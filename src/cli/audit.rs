@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::destination::Destination;
+use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
 use super::stop::Stop;
@@ -181,10 +182,10 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
 
 fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
     let output = args.report.output.display();
-    eprintln!(
-        "interrupted: what was read is kept in {}; go on with `cf-sso-audit audit --resume --output {output}` and the same connection",
+    super::tell(&format!(
+        "interrupted: what was read is kept in {}; resume with `cf-sso-audit audit --resume --output {output}` and the same connection\n",
         destination.partial().display()
-    );
+    ));
     exit::INTERRUPTED
 }
 
@@ -453,7 +454,7 @@ impl Run {
             sources: std::mem::take(&mut self.sources),
             gaps,
             limits: Limits {
-                concurrency: limits.concurrency,
+                concurrency: api.gate().options().concurrency,
                 rate: rate_text(limits.rate),
                 timeout_seconds: limits.timeout.as_secs_f64(),
                 retries: limits.retries,
@@ -578,8 +579,12 @@ async fn until_stopped<T>(stop: &Stop, listing: impl Future<Output = T>) -> Resu
 
 fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure {
     let partial = destination.partial();
+    let todo = match error {
+        EvidenceError::Io { source, .. } => write_hint(source),
+        _ => "choose another folder with --output",
+    };
     Failure::failed(format!("the evidence cannot be kept: {error}")).hint(format!(
-        "make room or choose another folder with --output; what was read is kept in {}, and --resume goes on with it",
+        "{todo}; what was read is kept in {}, and --resume goes on with it",
         partial.display()
     ))
 }

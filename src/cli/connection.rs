@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::descriptors::possible_concurrency;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
     Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, TOKEN_VARIABLE,
@@ -83,7 +84,7 @@ impl ConnectionArgs {
             timeout: self.timeout,
             retries: self.retries,
             retry_delay: self.retry_delay,
-            concurrency: self.concurrency,
+            concurrency: possible_concurrency(self.concurrency),
             rate: self.rate,
             clock,
         });

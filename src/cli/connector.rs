@@ -1,14 +1,14 @@
 //! `cf-sso-audit connector`: the six operations of the API, one at a time.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, Write as _};
+use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
-use super::{Failure, exit, print};
+use super::{Failure, exit, print, tell};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed};
 use crate::clock::Clock;
@@ -433,8 +433,7 @@ fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
                 .hint("look at it with --dry-run first"),
         );
     }
-    eprint!("{question} [y/N] ");
-    let _ = std::io::stderr().flush();
+    tell(&format!("{question} [y/N] "));
     let mut answer = String::new();
     let read = input.read_line(&mut answer);
     match answer.trim().to_lowercase().as_str() {

@@ -55,6 +55,29 @@ impl Failure {
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "{cyan}hint:{end} {}", printable_lines(hint));
         }
-        eprint!("{text}");
+        super::tell(&text);
+    }
+}
+
+/// What to do where something cannot be written.
+pub fn write_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    /// `ENFILE` and `EMFILE`, on every Unix.
+    const TOO_MANY_OPEN: [i32; 2] = [23, 24];
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to with --output"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room, or choose a folder on another disk with --output"
+        }
+        _ if cfg!(unix)
+            && error
+                .raw_os_error()
+                .is_some_and(|code| TOO_MANY_OPEN.contains(&code)) =>
+        {
+            "too many files are open: raise the limit (`ulimit -n`), or lower --concurrency"
+        }
+        _ => "choose another folder with --output",
     }
 }

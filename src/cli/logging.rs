@@ -24,6 +24,8 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
     let log = fmt()
         .with_env_filter(filter)
         .with_writer(super::progress::Stderr)
+        // Said on the very stream that cannot be written to, and with a panic where that fails.
+        .log_internal_errors(false)
         .with_target(false);
     let started = if json {
         log.json().flatten_event(true).try_init()
@@ -33,6 +35,6 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
             .try_init()
     };
     if let Err(error) = started {
-        eprintln!("warning: no log: {error}");
+        super::tell(&format!("warning: no log: {error}\n"));
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: the only place that knows clap. One file a subcommand.
 
+use std::any::Any;
 use std::io::{IsTerminal, Write};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,7 @@ mod accounts;
 mod audit;
 mod connection;
 mod connector;
+mod descriptors;
 mod destination;
 mod diff;
 mod doctor;
@@ -116,13 +119,25 @@ pub fn main() -> ExitCode {
         cli.output.verbose,
         cli.output.log_format == LogFormat::Json,
     );
-    match run(cli) {
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(cli)));
+    match ended.unwrap_or_else(|panic| Err(unexpected(&*panic))) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.print(std::io::stderr().is_terminal());
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// A panic as an error like any other: mostly the system refused a thread, which the runtime does not tell otherwise.
+fn unexpected(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure::failed(format!(
+        "the program failed unexpectedly: {}",
+        said.unwrap_or("it does not say why")
+    ))
+    .hint("if this machine limits processes, threads or memory, raise the limit; else this is a bug: please report it")
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
@@ -159,6 +174,12 @@ fn print(text: &str) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Writes to standard error. That it cannot be written to, because its reader went away or its disk is full, costs
+/// nothing else: whatever is said there stands in the report, or in the exit code.
+fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// The command line as clap knows it, for tests of the documentation.

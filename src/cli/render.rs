@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::judgement::{FilesArgs, Judged, JudgementArgs, judged_at};
-use super::{Failure, print};
+use super::stop::Stop;
+use super::{Failure, exit, print, tell};
 use crate::baseline::check_sums;
 use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
@@ -43,6 +44,7 @@ pub struct RenderArgs {
 
 /// Runs the command.
 pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
+    let stop = Stop::listen();
     let template = args.files.template()?;
     let source = args.run_dir.join(evidence::FILE_NAME);
     let evidence = Evidence::open(&source).map_err(|error| {
@@ -79,7 +81,15 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         policy,
         template,
     };
-    let (code, text) = judged.write(&args.judgement, &args.files).await?;
+    let (code, text) = tokio::select! {
+        written = judged.write(&args.judgement, &args.files) => written?,
+        () = stop.requested() => {
+            let directory = directory.display();
+            tell(&format!("interrupted: the report in {directory} is as it was\n"));
+            // Only the thread that writes is left, and nothing of what it writes is in its place.
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    };
     drop(claim);
     if !quiet {
         print(&text)?;

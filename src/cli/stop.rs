@@ -1,6 +1,14 @@
 //! Ctrl-C and SIGTERM: heard from the beginning of a command to its end, so that none is lost between two parts.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+use super::exit;
+
+/// So long a program that was asked to stop has to put things in order; then it is ended. What it was writing is either
+/// whole or not there: that holds for a power cut as well.
+const GRACE: Duration = Duration::from_millis(1500);
 
 /// Whether the program was asked to stop.
 #[derive(Debug, Clone)]
@@ -15,6 +23,7 @@ impl Stop {
             signal.await;
             // That nobody waits any more is no failure: the program is about to end by itself.
             let _ = heard.send(true);
+            end_after(GRACE);
         });
         Self(stop)
     }
@@ -25,6 +34,17 @@ impl Stop {
         if stop.wait_for(|asked| *asked).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Ends the program, whatever its other threads are doing.
+fn end_after(grace: Duration) {
+    let ending = std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(grace);
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    });
+    if ending.is_err() {
+        std::process::exit(i32::from(exit::INTERRUPTED));
     }
 }
 

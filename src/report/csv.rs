@@ -40,9 +40,6 @@ impl Dialect {
     }
 }
 
-/// Up to this many bytes of a severity's rows wait in memory, more in a file.
-const SPOOL: usize = 1024 * 1024;
-
 /// All tables as CSV.
 pub struct CsvFiles<'a> {
     dialect: Dialect,
@@ -81,7 +78,7 @@ impl<'a> CsvFiles<'a> {
                 0
             };
             let later = (0..severities)
-                .map(|_| writer(dialect, SpooledTempFile::new(SPOOL)))
+                .map(|_| writer(dialect, staging.spool()))
                 .collect();
             tables.push(TableFile { table, file, later });
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
+use tempfile::SpooledTempFile;
 
 use crate::file_mode::{FileMode, sync_dir};
 use crate::runs::{SUMS, not_made_by_a_run};
@@ -14,6 +15,8 @@ use crate::text::hex;
 
 /// The folder in which files are written before they are moved into place.
 const ASIDE: &str = ".cf-sso-audit.staging";
+/// Up to this many bytes of a spool wait in memory, more in a file.
+const SPOOL: usize = 1024 * 1024;
 
 /// The checksums of the files that are done, by their names; formats end theirs on threads of their own.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +74,11 @@ impl Staging {
             digest: Sha256::new(),
             sums: self.sums.clone(),
         })
+    }
+
+    /// A file for what has to wait for others, beside them: it needs no other place on the disk to be there.
+    pub fn spool(&self) -> SpooledTempFile {
+        tempfile::spooled_tempfile_in(SPOOL, &self.aside)
     }
 
     /// Adds the checksum of a file that stands in its place already.

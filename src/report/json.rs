@@ -186,9 +186,6 @@ fn rows(table: &Table) -> Value {
     object(&table.columns.iter().map(cell).collect::<Vec<_>>())
 }
 
-/// Up to this many bytes of a list wait in memory, more in a file.
-const SPOOL: usize = 1024 * 1024;
-
 /// Writes the report.
 pub struct JsonReport<'a> {
     file: StagedFile,
@@ -208,9 +205,9 @@ impl<'a> JsonReport<'a> {
         Ok(Box::new(Self {
             file: staging.file("report.json")?,
             context,
-            accounts: List::new(),
-            findings: Severity::ALL.iter().map(|_| List::new()).collect(),
-            changes: List::new(),
+            accounts: List::new(staging),
+            findings: Severity::ALL.iter().map(|_| List::new(staging)).collect(),
+            changes: List::new(staging),
         }))
     }
 }
@@ -222,9 +219,9 @@ struct List {
 }
 
 impl List {
-    fn new() -> Self {
+    fn new(staging: &Staging) -> Self {
         Self {
-            items: BufWriter::new(SpooledTempFile::new(SPOOL)),
+            items: BufWriter::new(staging.spool()),
             any: false,
         }
     }

@@ -499,7 +499,7 @@ fn make<'a>(
     };
     let mut tally = Tally::new(header, settings);
     let formats = std::thread::scope(|scope| {
-        let workers = Workers::start(scope, formats);
+        let workers = Workers::start(scope, formats).map_err(write_error)?;
         let fed = feed(&workers, evidence, &assessor, history, &mut tally);
         // Where a format ended early, its own error says why the feeding did.
         let formats = workers.finish().map_err(write_error)?;

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::{Format, Summary};
 use crate::assess::Assessed;
@@ -38,7 +38,13 @@ pub struct Workers<'scope, 'a, 'f> {
 
 impl<'scope, 'a: 'scope, 'f: 'scope> Workers<'scope, 'a, 'f> {
     /// Sets each format to work.
-    pub fn start(scope: &'scope Scope<'scope, '_>, formats: Vec<BoxedFormat<'f>>) -> Self {
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(
+        scope: &'scope Scope<'scope, '_>,
+        formats: Vec<BoxedFormat<'f>>,
+    ) -> io::Result<Self> {
         let mut workers = Self {
             desks: Vec::new(),
             threads: Vec::new(),
@@ -46,11 +52,12 @@ impl<'scope, 'a: 'scope, 'f: 'scope> Workers<'scope, 'a, 'f> {
         for format in formats {
             let (desk, parcels) = sync_channel(WAITING);
             workers.desks.push(desk);
+            let working = move || work(format, &parcels);
             workers
                 .threads
-                .push(scope.spawn(move || work(format, &parcels)));
+                .push(thread::Builder::new().spawn_scoped(scope, working)?);
         }
-        workers
+        Ok(workers)
     }
 
     /// Hands a parcel to every format.
@@ -91,14 +98,14 @@ fn work<'f>(
 /// Ends every format, side by side.
 ///
 /// # Errors
-/// The first that a format met.
+/// The first that a format met, or the system has no thread to give.
 pub fn finish_all(formats: Vec<BoxedFormat<'_>>, summary: &Summary<'_>) -> io::Result<()> {
-    std::thread::scope(|scope| {
-        let ending = |format: BoxedFormat<'_>| format.finish(summary);
-        let endings: Vec<_> = formats
-            .into_iter()
-            .map(|format| scope.spawn(move || ending(format)))
-            .collect();
+    thread::scope(|scope| {
+        let mut endings = Vec::new();
+        for format in formats {
+            let ending = move || format.finish(summary);
+            endings.push(thread::Builder::new().spawn_scoped(scope, ending)?);
+        }
         endings.into_iter().try_for_each(joined)
     })
 }

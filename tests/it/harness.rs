@@ -394,6 +394,24 @@ impl Outcome {
         self
     }
 
+    /// Standard error does not hold a text.
+    #[track_caller]
+    pub fn keeps_silent_about(self, text: &str) -> Self {
+        assert!(
+            !self.stderr.contains(text),
+            "{text:?} is said in:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    /// The first line of the run's evidence.
+    #[track_caller]
+    pub fn evidence_header(&self) -> Value {
+        let text = self.text("evidence.jsonl");
+        serde_json::from_str(text.lines().next().unwrap()).unwrap()
+    }
+
     /// Standard output holds all of these texts.
     #[track_caller]
     pub fn prints(self, texts: &[&str]) -> Self {

@@ -104,11 +104,18 @@ fn new(outcome: &Outcome) -> usize {
     let json = outcome.json();
     assert_eq!(json["totals"]["findings"]["new"], of_findings);
     let kinds = &json["totals"]["changes"];
-    assert_eq!(kinds["finding-new"].as_u64().unwrap_or(0), of_findings as u64);
+    assert_eq!(
+        kinds["finding-new"].as_u64().unwrap_or(0),
+        of_findings as u64
+    );
     let trend = json["trend"].as_array().unwrap();
     assert_eq!(trend.last().unwrap()["new"], of_findings);
     let page = outcome.text("report.html");
-    let noun = if of_findings == 1 { "new finding" } else { "new findings" };
+    let noun = if of_findings == 1 {
+        "new finding"
+    } else {
+        "new findings"
+    };
     assert!(page.contains(&format!("<b>{of_findings}</b> {noun}")));
     assert!(page.contains(&format!("<span>{of_findings} new, ")));
     assert!(
@@ -124,8 +131,14 @@ const NOTHING: [&str; 0] = [];
 #[test]
 fn an_audit_of_one_account_beside_the_nightly_one_changes_nothing() {
     let nights = Nights::of(&[
-        (1, json!([disabled(1, "a.example"), connector(4, "shared.example")])),
-        (2, json!([disabled(2, "b.example"), connector(5, "shared.example")])),
+        (
+            1,
+            json!([disabled(1, "a.example"), connector(4, "shared.example")]),
+        ),
+        (
+            2,
+            json!([disabled(2, "b.example"), connector(5, "shared.example")]),
+        ),
         (3, json!([connector(3, "c.example")])),
     ]);
     let first = nights.night(0).run().expect(0);
@@ -199,7 +212,11 @@ fn a_list_that_came_short_removes_nothing_and_one_that_is_whole_removes_once() {
         move |request: &Request| {
             if request.account().is_empty() {
                 let first = request.parameter("page").is_none_or(|page| page == "1");
-                let accounts = if first { json!([{"id": id(1)}]) } else { json!([]) };
+                let accounts = if first {
+                    json!([{"id": id(1)}])
+                } else {
+                    json!([])
+                };
                 return enveloped(accounts, json!({"total_count": total}));
             }
             success(world.lock().unwrap()[request.account()].clone())
@@ -224,7 +241,11 @@ fn a_list_that_came_short_removes_nothing_and_one_that_is_whole_removes_once() {
     });
     let back = audit(4).run().expect(0);
     assert_eq!(changes(&back), NOTHING);
-    assert!(findings(&back).iter().all(|finding| finding.ends_with("existing 2026-11-21")));
+    assert!(
+        findings(&back)
+            .iter()
+            .all(|finding| finding.ends_with("existing 2026-11-21"))
+    );
 }
 
 #[test]
@@ -261,7 +282,10 @@ fn another_tokens_list_is_another_list_and_a_command_line_none_at_all() {
         .expect(0);
     assert_eq!(changes(&piped), NOTHING);
     for name in ["evidence.jsonl", "ledger.jsonl"] {
-        assert!(!other.text(name).contains("OTHER"), "{name} holds the token");
+        assert!(
+            !other.text(name).contains("OTHER"),
+            "{name} holds the token"
+        );
     }
 }
 
@@ -274,17 +298,29 @@ fn a_rule_that_the_policy_turns_off_resolves_nothing() {
     nights.night(0).run().expect(0);
     let off = "[rules.disabled-connector]\nseverity = \"off\"\n";
     let without = nights.night(1).policy(off).run().expect(0);
-    assert_eq!((findings(&without).len(), changes(&without)), (0, Vec::new()));
+    assert_eq!(
+        (findings(&without).len(), changes(&without)),
+        (0, Vec::new())
+    );
     assert_eq!(without.json()["totals"]["findings_not_judged"], 2);
     let page = without.text("report.html");
     assert!(page.contains("2 findings known from earlier runs could not be judged in this one"));
     assert!(page.contains("The policy has changed since that run."));
     // One is fixed meanwhile.
-    nights.set(1, json!([disabled(1, "a.example"), connector(2, "b.example")]));
+    nights.set(
+        1,
+        json!([disabled(1, "a.example"), connector(2, "b.example")]),
+    );
     let fixed = nights.night(2).policy(off).run().expect(0);
-    assert_eq!(changes(&fixed), ["connector-changed 1 b.example enabled (connector)"]);
+    assert_eq!(
+        changes(&fixed),
+        ["connector-changed 1 b.example enabled (connector)"]
+    );
     let on = nights.night(3).run().expect(0);
-    assert_eq!(findings(&on), ["disabled-connector a.example existing 2026-11-21"]);
+    assert_eq!(
+        findings(&on),
+        ["disabled-connector a.example existing 2026-11-21"]
+    );
     assert_eq!(new(&on), 0);
     let resolved = changes(&on);
     assert_eq!(resolved.len(), 1);
@@ -298,7 +334,10 @@ fn each_change_names_its_cause() {
         "a.example",
         json!({"enabled": false, "verification": {"status": "pending", "code": "x"}, "updated_on": "2026-11-20T00:00:00Z"}),
     );
-    let nights = Nights::of(&[(1, json!([pending])), (2, json!([connector(2, "b.example")]))]);
+    let nights = Nights::of(&[
+        (1, json!([pending])),
+        (2, json!([connector(2, "b.example")])),
+    ]);
     let waiver = |expires: &str| {
         format!(
             "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = {expires}\n"
@@ -309,7 +348,10 @@ fn each_change_names_its_cause() {
     // A comment changes the policy's checksum, and two days pass.
     let edited = format!("# edited\n{policy}");
     let stale = nights.night(2).policy(&edited).run().expect(0);
-    assert_eq!(changes(&stale), ["finding-new 1 a.example stale-verification (time)"]);
+    assert_eq!(
+        changes(&stale),
+        ["finding-new 1 a.example stale-verification (time)"]
+    );
     assert_eq!(new(&stale), 1);
     // The waiver's day passes.
     let expired = nights.night(4).policy(&edited).run().expect(0);
@@ -343,7 +385,10 @@ fn each_change_names_its_cause() {
         ]
     );
     // Cloudflare's answer changes, and with it a finding of another account.
-    nights.set(2, json!([connector(2, "b.example"), connector(3, "a.example")]));
+    nights.set(
+        2,
+        json!([connector(2, "b.example"), connector(3, "a.example")]),
+    );
     let shared = nights.night(7).run().expect(0);
     assert_eq!(
         changes(&shared),
@@ -438,7 +483,10 @@ fn a_run_that_ends_after_one_that_began_later_goes_on_from_it() {
     let next = nights.night(3).run().expect(0);
     assert_eq!(next.json()["run"]["baseline"], "20261122T101500Z");
     assert_eq!(changes(&next), NOTHING);
-    assert_eq!(findings(&next), ["disabled-connector a.example existing 2026-11-23"]);
+    assert_eq!(
+        findings(&next),
+        ["disabled-connector a.example existing 2026-11-23"]
+    );
 }
 
 #[test]
@@ -452,11 +500,20 @@ fn compared_with_another_run_it_is_not_forgotten_since_when_something_is_known()
         .args(["--baseline", "reports/20261121T101500Z"])
         .run()
         .expect(0);
-    assert_eq!(findings(&quarter), ["disabled-connector a.example new 2026-11-22"]);
+    assert_eq!(
+        findings(&quarter),
+        ["disabled-connector a.example new 2026-11-22"]
+    );
     let none = nights.night(3).args(["--baseline", "none"]).run().expect(0);
-    assert_eq!(findings(&none), ["disabled-connector a.example  2026-11-22"]);
+    assert_eq!(
+        findings(&none),
+        ["disabled-connector a.example  2026-11-22"]
+    );
     let next = nights.night(4).run().expect(0);
-    assert_eq!(findings(&next), ["disabled-connector a.example existing 2026-11-22"]);
+    assert_eq!(
+        findings(&next),
+        ["disabled-connector a.example existing 2026-11-22"]
+    );
     assert_eq!(changes(&next), NOTHING);
     // And both can be rendered again as they were.
     for (run, day) in [("20261123T101500Z", 2), ("20261124T101500Z", 3)] {

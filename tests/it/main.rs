@@ -25,6 +25,7 @@ mod fixes;
 mod harness;
 mod history;
 mod html_page;
+mod limits;
 mod pacing;
 mod policies;
 mod relays;

@@ -152,6 +152,9 @@ impl PageTemplate {
         let mut assets = Assets::default();
         let mut origins = BTreeMap::new();
         for file in files {
+            if file.name.ends_with(".hbs") {
+                file.refuse_partial_calls()?;
+            }
             match file.name.as_str() {
                 THEME => assets.theme = file.asset(&["</style"])?,
                 STYLE => assets.style = file.asset(&["</style"])?,
@@ -251,6 +254,22 @@ impl SourceFile {
             }
         }
         Ok(text)
+    }
+
+    /// Handlebars' own way of including a partial has no limit: one that includes itself overflows the stack, which ends
+    /// the program and not only the page.
+    fn refuse_partial_calls(&self) -> Result<(), TemplateError> {
+        for (at, _) in self.text.match_indices("{{") {
+            let call =
+                self.text[at + 2..].trim_start_matches(['{', '~', '#', ' ', '\t', '\n', '\r']);
+            if call.starts_with('>') {
+                let line = self.text[..at].matches('\n').count() + 1;
+                let column = at - self.text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
+                let message = "`{{> NAME}}` is not supported; write `{{include \"NAME\"}}`";
+                return Err(self.bad(line, column, message.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     fn bad(&self, line: usize, column: usize, message: String) -> TemplateError {
@@ -539,6 +558,11 @@ mod tests {
                 "partials/findings.hbs",
                 "{{include \"findings\"}}",
                 "partials/findings.hbs:1:1: partials include each other without end",
+            ),
+            (
+                "partials/findings.hbs",
+                "a\n {{~#> findings}}{{/findings}}",
+                "partials/findings.hbs:2:2: `{{> NAME}}` is not supported",
             ),
             (
                 "partials/findings.hbs",

@@ -1,0 +1,52 @@
+//! Open files and connections: how many this process may have, and what that means for the concurrency.
+
+/// Descriptors kept for what is no connection: evidence, reports, spools, the runtime's own.
+const RESERVE: u64 = 64;
+
+/// How many requests may be under way at once with the descriptors that this process may have; warns where that is fewer
+/// than were asked for. The soft limit is raised as far as the system allows.
+pub fn possible_concurrency(wanted: usize) -> usize {
+    let needed = wanted as u64 + RESERVE;
+    let Some(limit) = raised_limit(needed) else {
+        return wanted;
+    };
+    let possible = bounded(wanted, limit);
+    if possible < wanted {
+        tracing::warn!(
+            "this process may have {limit} files and connections open: the concurrency is {possible} instead of {wanted} (raise the limit with `ulimit -n`)"
+        );
+    }
+    possible
+}
+
+fn bounded(wanted: usize, limit: u64) -> usize {
+    let possible = usize::try_from(limit.saturating_sub(RESERVE)).unwrap_or(usize::MAX);
+    wanted.min(possible.max(1))
+}
+
+#[cfg(unix)]
+fn raised_limit(needed: u64) -> Option<u64> {
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(limit) => Some(limit),
+        // It cannot be raised: what there is may do.
+        Err(_) => rlimit::Resource::NOFILE.get_soft().ok(),
+    }
+}
+
+#[cfg(not(unix))]
+fn raised_limit(_: u64) -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_descriptors_mean_few_connections_but_never_none() {
+        assert_eq!(bounded(32, 1024), 32);
+        assert_eq!(bounded(1024, 1024), 960);
+        assert_eq!(bounded(32, 70), 6);
+        assert_eq!(bounded(32, 20), 1);
+    }
+}

@@ -1,0 +1,133 @@
+//! What the system may refuse: standard error, descriptors, a folder for temporary files, mode bits.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::audit::check_sums;
+use crate::harness::*;
+use crate::server::*;
+
+/// Standard error on a full disk.
+const FULL: &str = "exec \"$@\" 2>/dev/full";
+
+#[test]
+fn a_standard_error_that_cannot_be_written_costs_nothing_else() {
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    // Each account but the first is warned of.
+    for verbosity in [
+        &[][..],
+        &["-vv"],
+        &["--log-format", "json", "--progress", "always"],
+    ] {
+        let outcome = audit(&server)
+            .through(FULL)
+            .args(verbosity)
+            .args(ids(40))
+            .run()
+            .expect(3);
+        assert_eq!(outcome.csv("accounts.csv").len(), 40);
+        check_sums(&outcome.run_dir());
+    }
+    // What is said at the end cannot be said either: the exit code says it.
+    audit(&server).through(FULL).arg("none").run().expect(2);
+    let gone = "exec \"$@\" 2>&1 >/dev/null | head -n 1 >/dev/null";
+    let reports = audit(&server).through(gone).args(ids(40)).run().reports();
+    // The shell may be gone before the program.
+    wait_until("the report is there", || {
+        reports.join("latest/report.html").exists()
+    });
+}
+
+#[test]
+fn asked_to_stop_while_nobody_hears_it_the_program_ends_at_once() {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let many: Vec<_> = (0..40_000)
+        .map(|n| connector(n, &format!("d{n}.example")))
+        .collect();
+    let server = Server::of(vec![(id(1), many.into())]);
+    let running = audit_in(&dir, &server).through(FULL).arg(id(1)).spawn();
+    let staging = running.partial().join(".cf-sso-audit.staging");
+    wait_until("the report is being written", || staging.is_dir());
+    let asked = Instant::now();
+    running.signal("TERM");
+    running.wait().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    // `render` too, and the report stays as it was.
+    let whole = audit_in(&dir, &server).arg("--resume").run().expect(0);
+    let before = whole.everything();
+    let again = program_in(&dir, "render").arg(whole.run_dir()).spawn();
+    let staging = whole.run_dir().join(".cf-sso-audit.staging");
+    wait_until("the report is being written again", || staging.is_dir());
+    let asked = Instant::now();
+    again.signal("INT");
+    again.wait().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    fs::remove_dir_all(staging).unwrap();
+    assert_eq!(whole.everything(), before);
+}
+
+#[test]
+fn few_descriptors_lower_the_concurrency_and_read_everything() {
+    let server = Server::of(
+        ids(60)
+            .into_iter()
+            .map(|id| (id, json!([connector(1, "a.example")])))
+            .collect(),
+    );
+    // The hard limit too, so that it cannot be raised.
+    let outcome = audit(&server)
+        .through("ulimit -n 80 && exec \"$@\"")
+        .args(["--concurrency", "1024"])
+        .args(ids(60))
+        .run()
+        .expect(0)
+        .says(&[
+            "80 files and connections",
+            "the concurrency is 16 instead of 1024",
+        ]);
+    assert_eq!(outcome.csv("accounts.csv").len(), 60);
+    assert_eq!(outcome.evidence_header()["limits"]["concurrency"], 16);
+    // A soft limit is raised without a word.
+    audit(&server)
+        .through("ulimit -S -n 64 && exec \"$@\"")
+        .args(["--concurrency", "64"])
+        .args(ids(60))
+        .run()
+        .expect(0)
+        .keeps_silent_about("concurrency is");
+}
+
+#[test]
+fn no_folder_for_temporary_files_is_needed() {
+    let many: Vec<_> = (0..9_000)
+        .map(|n| connector_with(n, &format!("d{n}.example"), json!({"enabled": false})))
+        .collect();
+    let server = Server::of(vec![(id(1), many.into())]);
+    let outcome = audit(&server)
+        .env("TMPDIR", "/nowhere/at/all")
+        .arg(id(1))
+        .run()
+        .expect(0);
+    assert_eq!(outcome.csv("findings.csv").len(), 9_000);
+}
+
+#[test]
+fn who_may_read_is_as_asked_whatever_the_umask() {
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let outcome = audit(&server)
+        .through("umask 077 && exec \"$@\"")
+        .args(["--output-mode", "0644", &id(1)])
+        .run()
+        .expect(0);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&outcome.run_dir()), 0o755);
+    for entry in fs::read_dir(outcome.run_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o644, "{}", path.display());
+    }
+}
