@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
+    clippy::print_stderr,
     reason = "a test fails by panicking; clippy.toml allows it in the tests themselves, not in what they share"
 )]
 
