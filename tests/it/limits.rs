@@ -36,11 +36,10 @@ fn a_standard_error_that_cannot_be_written_costs_nothing_else() {
     // What is said at the end cannot be said either: the exit code says it.
     audit(&server).through(FULL).arg("none").run().expect(2);
     let gone = "exec \"$@\" 2>&1 >/dev/null | head -n 1 >/dev/null";
-    let reports = audit(&server).through(gone).args(ids(40)).run().reports();
+    let outcome = audit(&server).through(gone).args(ids(40)).run();
     // The shell may be gone before the program.
-    wait_until("the report is there", || {
-        reports.join("latest/report.html").exists()
-    });
+    let latest = outcome.reports().join("latest/report.html");
+    wait_until("the report is there", || latest.exists());
 }
 
 #[test]
