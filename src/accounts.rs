@@ -46,6 +46,8 @@ pub struct Source {
 
 /// What the key of a list that the API answers to a token begins with.
 const LIST: &str = "list:";
+/// What the key of an organization's list begins with.
+const ORGANIZATION: &str = "organization:";
 
 impl Source {
     /// The command line, or standard input: what is named there today says nothing of what is not.
@@ -78,9 +80,15 @@ impl Source {
     /// The accounts of an organization.
     pub fn organization(id: &str) -> Self {
         Self {
-            key: Some(format!("organization:{id}")),
+            key: Some(format!("{ORGANIZATION}{id}")),
             ..Self::unrecognisable(&format!("the accounts of organization {id}"))
         }
+    }
+
+    /// Whether the API listed it, page by page.
+    pub fn is_listed(&self) -> bool {
+        let listed = |key: &String| key.starts_with(LIST) || key.starts_with(ORGANIZATION);
+        self.key.as_ref().is_some_and(listed)
     }
 
     /// What it is and how many accounts it named, in words.

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -300,6 +301,19 @@ pub struct Index {
     accounts: Vec<Indexed>,
     /// A canonical domain, by hash, that a line claims, one for each connector.
     claims: Vec<DomainClaim>,
+    /// The requests that every line tells of.
+    requests: Vec<Requests>,
+}
+
+/// The requests that were sent for an account.
+#[derive(Debug, Clone, Copy)]
+pub struct Requests {
+    /// The account's place in [`RunHeader::accounts`].
+    pub position: usize,
+    /// How many.
+    pub count: u32,
+    /// When the last was answered, by the clock of the run.
+    pub at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -323,7 +337,7 @@ impl Index {
     fn new(accounts: usize) -> Self {
         Self {
             accounts: vec![Indexed::default(); accounts],
-            claims: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -333,6 +347,13 @@ impl Index {
         account.offset = offset;
         account.outcome = Some(evidence.outcome);
         let line = account.lines;
+        if let Some(at) = evidence.read_at.filter(|_| evidence.attempts > 0) {
+            self.requests.push(Requests {
+                position: evidence.position,
+                count: evidence.attempts,
+                at,
+            });
+        }
         let domains = evidence
             .connectors
             .iter()
@@ -500,6 +521,16 @@ impl EvidenceWriter {
     /// The run's description.
     pub fn header(&self) -> &RunHeader {
         &self.header
+    }
+
+    /// The requests that the file tells of, and when it was last written to.
+    ///
+    /// # Errors
+    /// The file system does not say when.
+    pub fn requests(&self) -> Result<(&[Requests], SystemTime), EvidenceError> {
+        let modified = self.file.metadata().and_then(|data| data.modified());
+        let written = modified.map_err(|error| io_error(&self.path, error))?;
+        Ok((&self.index.requests, written))
     }
 
     /// Whether the account was read whole already.

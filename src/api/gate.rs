@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::classify::{Meaning, meaning};
-use super::pace::{MAX_PAUSES, Pacer, Rate, UnderWay};
-use super::retry::{LONGEST_RETRY_AFTER, backoff, retry_after};
+use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
+use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
 use super::token::{Token, TokenKind};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
@@ -63,6 +63,7 @@ pub struct Gate {
     places: Semaphore,
     large_bodies: Semaphore,
     sent: AtomicU64,
+    calls: AtomicU64,
 }
 
 impl Gate {
@@ -75,6 +76,7 @@ impl Gate {
             places: Semaphore::new(options.concurrency),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
             sent: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             options,
         }
     }
@@ -138,6 +140,11 @@ impl Lane {
     /// Why nothing is sent with this token any more, where that is so.
     pub fn stopped(&self) -> Option<&ReadError> {
         self.stopped.get()
+    }
+
+    /// Counts requests that were answered so long ago, before this process began.
+    pub fn recall(&self, ago: impl IntoIterator<Item = Duration>) {
+        self.pacer.recall(ago);
     }
 
     /// Until when requests with this token wait, where they do.
@@ -263,6 +270,17 @@ enum Broken {
     TooLarge,
 }
 
+/// What has been tried for one request.
+struct Tries {
+    id: RequestId,
+    /// Attempts that count, after the first.
+    retries: u32,
+    /// How often it was refused for being one too many.
+    throttled: u32,
+    /// How many requests of the token had been accepted when it last was.
+    accepted_then: u64,
+}
+
 /// What an attempt led to.
 enum Attempt {
     Done(reqwest::Result<reqwest::Response>),
@@ -294,7 +312,12 @@ impl Session {
         if let Some(header) = self.lane.token.header() {
             request.headers_mut().insert(AUTHORIZATION, header);
         }
-        let mut retries = 0;
+        let mut tries = Tries {
+            id: RequestId(self.gate.calls.fetch_add(1, Ordering::Relaxed)),
+            retries: 0,
+            throttled: 0,
+            accepted_then: 0,
+        };
         loop {
             let Some(attempt) = request.try_clone() else {
                 return Ok(self.give_up(ReadError::new(
@@ -302,18 +325,18 @@ impl Session {
                     "the request cannot be sent twice",
                 )));
             };
-            match self.attempt(http, attempt, operation, retries).await {
+            match self.attempt(http, attempt, operation, &mut tries).await {
                 Attempt::Done(result) => return result,
                 Attempt::Again {
                     wait,
                     because,
                     counts,
                 } => {
-                    retries += u32::from(counts);
+                    tries.retries += u32::from(counts);
                     let wait_ms = wait.as_millis() as u64;
                     tracing::debug!(
                         operation,
-                        retries,
+                        retries = tries.retries,
                         wait_ms,
                         "asked again: {}",
                         because.message
@@ -329,7 +352,7 @@ impl Session {
         http: &reqwest::Client,
         request: reqwest::Request,
         operation: &'static str,
-        retries: u32,
+        tries: &mut Tries,
     ) -> Attempt {
         // Looked at before the turn, which would be spent in vain, and after it, which may have been long.
         if let Some(stopped) = self.lane.stopped() {
@@ -356,7 +379,7 @@ impl Session {
                 let status = answer.status.as_u16();
                 let cf_ray = header_text(&answer.headers, "cf-ray");
                 tracing::debug!(operation, status, milliseconds, cf_ray, "answered");
-                self.judge(answer, &lane_turn, is_read, retries)
+                self.judge(answer, &lane_turn, is_read, tries)
             }
             Err(Broken::TooLarge) => {
                 let message = format!(
@@ -371,9 +394,9 @@ impl Session {
                 let failure = self.transport_failure(&error);
                 tracing::debug!(operation, milliseconds, "not answered: {}", failure.message);
                 // A change that may have been carried out is not sent twice.
-                if (is_read || error.is_connect()) && retries < self.gate.options.retries {
+                if (is_read || error.is_connect()) && tries.retries < self.gate.options.retries {
                     return Attempt::Again {
-                        wait: backoff(self.gate.options.retry_delay, retries),
+                        wait: backoff(self.gate.options.retry_delay, tries.retries),
                         because: failure,
                         counts: true,
                     };
@@ -423,7 +446,13 @@ impl Session {
     }
 
     /// Learns from an answer, and hands it on or has the request sent again.
-    fn judge(&self, answer: Answer, turn: &UnderWay<'_>, is_read: bool, retries: u32) -> Attempt {
+    fn judge(
+        &self,
+        answer: Answer,
+        turn: &UnderWay<'_>,
+        is_read: bool,
+        tries: &mut Tries,
+    ) -> Attempt {
         let location = header_text(&answer.headers, LOCATION.as_str());
         let meaning = meaning(answer.status, location.as_deref(), &answer.body);
         self.note(|exchange| {
@@ -436,7 +465,11 @@ impl Session {
         });
         self.lane.learn(&meaning);
         let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
-        if let Some(wait) = asked_to_wait.filter(|&wait| wait > LONGEST_RETRY_AFTER)
+        let longest = match &meaning {
+            Meaning::Throttled(_) => LONGEST_PAUSE,
+            _ => LONGEST_RETRY_AFTER,
+        };
+        if let Some(wait) = asked_to_wait.filter(|&wait| wait > longest)
             && let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning
         {
             let message = format!(
@@ -459,28 +492,12 @@ impl Session {
                 turn.accepted();
                 Attempt::Done(Ok(answer.into()))
             }
-            Meaning::Throttled(error) => match turn.throttled(asked_to_wait) {
-                Some(_) => Attempt::Again {
-                    // The lane itself waits; only its turn lets the request go again.
-                    wait: Duration::ZERO,
-                    because: error,
-                    counts: false,
-                },
-                None => {
-                    let message = format!(
-                        "still over the rate limit after {MAX_PAUSES} pauses in a row with the token of {}: {}",
-                        self.lane.name, error.message
-                    );
-                    self.lane
-                        .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
-                    Attempt::Done(Ok(self.fail(answer, ReadError { message, ..error })))
-                }
-            },
+            Meaning::Throttled(error) => self.throttled(answer, error, turn, asked_to_wait, tries),
             Meaning::Failure { error, passing, .. } => {
                 turn.accepted();
-                if passing && is_read && retries < self.gate.options.retries {
+                if passing && is_read && tries.retries < self.gate.options.retries {
                     let wait = asked_to_wait
-                        .unwrap_or_else(|| backoff(self.gate.options.retry_delay, retries));
+                        .unwrap_or_else(|| backoff(self.gate.options.retry_delay, tries.retries));
                     return Attempt::Again {
                         wait,
                         because: error,
@@ -490,6 +507,55 @@ impl Session {
                 Attempt::Done(Ok(self.fail(answer, error)))
             }
         }
+    }
+
+    /// Pauses the token, or this request alone where others of the token were answered meanwhile.
+    fn throttled(
+        &self,
+        answer: Answer,
+        error: ReadError,
+        turn: &UnderWay<'_>,
+        asked_to_wait: Option<Duration>,
+        tries: &mut Tries,
+    ) -> Attempt {
+        let accepted = self.lane.accepted.load(Ordering::Relaxed);
+        let others_were_answered = tries.throttled > 0 && accepted > tries.accepted_then;
+        tries.throttled += 1;
+        tries.accepted_then = accepted;
+        let again = |wait| Attempt::Again {
+            wait,
+            because: error.clone(),
+            counts: false,
+        };
+        let mut stops_the_token = false;
+        let in_vain = if others_were_answered {
+            if tries.throttled <= MAX_PAUSES {
+                return again(asked_to_wait.unwrap_or(self.gate.options.rate.window));
+            }
+            "after every pause, while others were answered with the same token".to_owned()
+        } else {
+            match turn.throttled(asked_to_wait, tries.id) {
+                // The lane itself waits; only its turn lets the request go again.
+                Throttled::Paused(_) => return again(Duration::ZERO),
+                Throttled::InVainForOne => {
+                    format!("after {MAX_PAUSES} pauses in a row, which no other request met")
+                }
+                Throttled::InVain => {
+                    stops_the_token = true;
+                    let name = &self.lane.name;
+                    format!("after {MAX_PAUSES} pauses in a row with the token of {name}")
+                }
+            }
+        };
+        let error = ReadError {
+            message: format!("still over the rate limit {in_vain}: {}", error.message),
+            ..error
+        };
+        if stops_the_token {
+            let (code, message) = (error.code.clone(), error.message.clone());
+            self.lane.stop(ErrorKind::RateLimited, code, message);
+        }
+        Attempt::Done(Ok(self.fail(answer, error)))
     }
 
     fn fail(&self, answer: Answer, error: ReadError) -> reqwest::Response {

@@ -45,9 +45,15 @@ pub enum Turn {
 pub enum Throttled {
     /// Nothing is sent until this time.
     Paused(Duration),
-    /// [`MAX_PAUSES`] pauses in a row were in vain.
+    /// [`MAX_PAUSES`] pauses in a row were in vain, whichever request met them.
     InVain,
+    /// The same, but one request alone met them all: it may be that one, and not the token.
+    InVainForOne,
 }
+
+/// Tells requests apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(pub u64);
 
 /// The requests of the last window, and what follows from them. Times count from any fixed moment.
 #[derive(Debug)]
@@ -62,6 +68,8 @@ pub struct Schedule {
     paused_until: Duration,
     pause_began: Option<Duration>,
     pauses_in_a_row: u32,
+    /// The request that met the pauses in a row, and whether others did.
+    met_by: Option<(RequestId, bool)>,
 }
 
 impl Schedule {
@@ -76,7 +84,14 @@ impl Schedule {
             paused_until: Duration::ZERO,
             pause_began: None,
             pauses_in_a_row: 0,
+            met_by: None,
         }
+    }
+
+    /// Counts requests that were answered earlier, at these times: before an interruption, say.
+    pub fn recall(&mut self, answered: impl IntoIterator<Item = Duration>) {
+        self.answered.extend(answered);
+        self.answered.make_contiguous().sort_unstable();
     }
 
     /// Whether a request may be sent at `now`; if so it is counted as under way.
@@ -125,6 +140,7 @@ impl Schedule {
     /// An answer came that was not a refusal for being too many.
     pub fn accepted(&mut self) {
         self.pauses_in_a_row = 0;
+        self.met_by = None;
     }
 
     /// A request sent at `sent` was refused at `now` for being one too many.
@@ -133,12 +149,20 @@ impl Schedule {
         now: Duration,
         sent: Duration,
         retry_after: Option<Duration>,
+        request: RequestId,
     ) -> Throttled {
         let until = now + retry_after.unwrap_or(self.rate.window);
+        let (first, others) = self.met_by.unwrap_or((request, false));
+        let others = others || first != request;
+        self.met_by = Some((first, others));
         let same_block = self.pause_began.is_some_and(|began| sent <= began);
         if !same_block {
             if self.pauses_in_a_row == MAX_PAUSES {
-                return Throttled::InVain;
+                return if others {
+                    Throttled::InVain
+                } else {
+                    Throttled::InVainForOne
+                };
             }
             self.pauses_in_a_row += 1;
             self.pause_began = Some(now);
@@ -183,13 +207,11 @@ impl UnderWay<'_> {
         self.pacer.schedule().accepted();
     }
 
-    /// See [`Schedule::throttled`]; the time until which nothing is sent, or `None` where it was in vain.
-    pub fn throttled(&self, retry_after: Option<Duration>) -> Option<Instant> {
+    /// See [`Schedule::throttled`].
+    pub fn throttled(&self, retry_after: Option<Duration>, request: RequestId) -> Throttled {
         let now = self.pacer.epoch.elapsed();
-        match self.pacer.schedule().throttled(now, self.sent, retry_after) {
-            Throttled::Paused(until) => Some(self.pacer.epoch + until),
-            Throttled::InVain => None,
-        }
+        let mut schedule = self.pacer.schedule();
+        schedule.throttled(now, self.sent, retry_after, request)
     }
 }
 
@@ -198,11 +220,21 @@ impl Pacer {
     pub fn new(rate: Rate) -> Self {
         Self {
             schedule: Mutex::new(Schedule::new(rate)),
-            epoch: Instant::now(),
+            // A window ago, so that what was answered within it has a time of its own.
+            epoch: Instant::now()
+                .checked_sub(rate.window)
+                .unwrap_or_else(Instant::now),
             first_in_line: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
             waits_until: Mutex::new(None),
         }
+    }
+
+    /// Counts requests that were answered so long ago.
+    pub fn recall(&self, ago: impl IntoIterator<Item = Duration>) {
+        let now = self.epoch.elapsed();
+        let answered = ago.into_iter().map(|ago| now.saturating_sub(ago));
+        self.schedule().recall(answered);
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -330,7 +362,7 @@ mod tests {
         for _ in 0..3 {
             schedule.answered(5 * MS);
             assert_eq!(
-                schedule.throttled(5 * MS, Duration::ZERO, Some(50 * MS)),
+                schedule.throttled(5 * MS, Duration::ZERO, Some(50 * MS), RequestId(1)),
                 Throttled::Paused(55 * MS)
             );
         }
@@ -353,7 +385,12 @@ mod tests {
         let refuse = |schedule: &mut Schedule, at: u32| {
             assert_eq!(schedule.next(at * MS), Turn::Go);
             schedule.answered(at * MS);
-            schedule.throttled(at * MS, at * MS - Duration::from_nanos(1), None)
+            schedule.throttled(
+                at * MS,
+                at * MS - Duration::from_nanos(1),
+                None,
+                RequestId(at.into()),
+            )
         };
         assert_eq!(refuse(&mut schedule, 1000), Throttled::Paused(1100 * MS));
         assert_eq!(refuse(&mut schedule, 2000), Throttled::Paused(2100 * MS));
@@ -371,7 +408,7 @@ mod tests {
     fn a_limit_that_proved_too_high_is_halved_and_comes_back_step_by_step() {
         let mut schedule = Schedule::new(rate(64, 100 * MS));
         schedule.next(Duration::ZERO);
-        schedule.throttled(MS, Duration::ZERO, None);
+        schedule.throttled(MS, Duration::ZERO, None, RequestId(1));
         schedule.answered(MS);
         assert_eq!(schedule.limit, 32);
         schedule.accepted();

@@ -8,8 +8,10 @@ use http::header::RETRY_AFTER;
 
 /// The longest back-off.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// A server that asks for a longer wait than this is not waited for: the account is unread, and says so.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// An answer that is over the rate limit and asks for a longer wait than this ends the asking with its token.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// A server that failed and asks for a longer wait than this is not waited for: the account is unread, and says so.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 /// What `Retry-After` asks for, in seconds or as an HTTP date; a date gone by asks for no wait.
 /// `None` where the header is absent or says neither.

@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::connection::ConnectionArgs;
@@ -16,7 +18,7 @@ use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
 use crate::accounts::{AccountList, AskedAccount, Source, parse_accounts_file};
-use crate::api::{Api, BaseUrl, ListedAccounts};
+use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
 use crate::clock::Clock;
 use crate::collect::{End, collect};
 use crate::evidence::{
@@ -540,6 +542,9 @@ impl Run {
                 &default
             })?);
         }
+        if args.accounts.resume {
+            recall_requests(&writer, &lanes, api, tokens)?;
+        }
         let done = (0..total)
             .filter(|&position| writer.is_read(position))
             .count();
@@ -567,6 +572,47 @@ impl Run {
             }
         }
     }
+}
+
+/// Counts what was sent before the interruption, so that both together stay within the limit. What cannot be known is
+/// taken as sent at the last moment that is: requests that were under way, and those that listed the accounts.
+fn recall_requests(
+    writer: &EvidenceWriter,
+    lanes: &[Arc<Lane>],
+    api: &Api,
+    tokens: &Tokens<'_>,
+) -> Result<(), Failure> {
+    /// Accounts that a page of a list has at least.
+    const PAGE: usize = 50;
+    let options = api.gate().options();
+    let (requests, written) = writer
+        .requests()
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let since_written = SystemTime::now()
+        .duration_since(written)
+        .unwrap_or_default();
+    let ago = |at: DateTime<Utc>| {
+        let clock_stands = options.clock.is_fixed();
+        let elapsed = (Utc::now() - at).to_std().unwrap_or_default();
+        if clock_stands { since_written } else { elapsed }
+    };
+    for request in requests {
+        let times = std::iter::repeat_n(ago(request.at), request.count as usize);
+        lanes[request.position].recall(times);
+    }
+    let lists = writer
+        .header()
+        .sources
+        .iter()
+        .filter(|source| source.is_listed());
+    let pages: usize = lists.map(|source| source.accounts / PAGE + 2).sum();
+    for lane in tokens.lanes() {
+        lane.recall(std::iter::repeat_n(
+            since_written,
+            options.concurrency + pages,
+        ));
+    }
+    Ok(())
 }
 
 /// A listing that ends early when the program is asked to stop; nothing has been read by then.

@@ -229,3 +229,22 @@ fn progress_is_told_in_lines_where_there_is_no_terminal() {
         assert_eq!(outcome.stderr, "");
     }
 }
+
+#[test]
+fn a_resumed_run_counts_what_was_sent_before_the_interruption() {
+    let window = Duration::from_millis(1500);
+    let limiter = Limiter::new(40, window);
+    let server = limited(&limiter);
+    let dir = std::rc::Rc::new(tempfile::tempdir().unwrap());
+    let audit = || audit_in(&dir, &server).args(["--rate", "40/1500ms", "--concurrency", "4"]);
+    // Most of the budget, and then an interruption.
+    let list = ids(60).join("\n");
+    let running = audit().accounts_file("accounts.txt", &list).spawn();
+    running.wait_for_evidence(40);
+    running.signal("INT");
+    running.wait().expect(130);
+    let before = server.requests().len();
+    audit().arg("--resume").run().expect(0);
+    assert_eq!(limiter.refused(), 0, "the limit was touched");
+    assert!(before >= 40 && server.requests().len() <= 64);
+}

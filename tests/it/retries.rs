@@ -256,3 +256,42 @@ fn a_success_between_pauses_begins_the_counting_again() {
     assert_eq!(server.requests().len(), 12);
     assert_eq!(outcome.column("accounts.csv", "outcome"), vec!["read"; 6]);
 }
+
+#[test]
+fn one_account_that_is_always_one_too_many_costs_no_other() {
+    for concurrency in ["1", "4"] {
+        let server = Server::start(|request| {
+            if request.account() == id(2) {
+                throttled()
+            } else {
+                success(json!([]))
+            }
+        });
+        let outcome = audit(&server)
+            .args(["--rate", "100/60ms", "--concurrency", concurrency])
+            .args(ids(12))
+            .run()
+            .expect(3);
+        for row in outcome.csv("accounts.csv") {
+            if row["account_id"] == id(2) {
+                assert_eq!(row["error_kind"], "rate-limited");
+                let message = &row["error_message"];
+                assert!(message.contains("still over the rate limit"), "{message}");
+            } else {
+                assert_eq!(row["outcome"], "read", "{row:?}");
+            }
+        }
+        assert!(server.of_account(&id(2)).len() <= 8);
+    }
+}
+
+#[test]
+fn a_failing_server_that_asks_for_an_hour_is_not_waited_for() {
+    let server = first(usize::MAX, answer(503, "").with("retry-after", "3500"));
+    let began = Instant::now();
+    let outcome = audit(&server).arg(id(1)).run().expect(3);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let row = outcome.account(&id(1));
+    assert_eq!((&*row["error_kind"], &*row["attempts"]), ("server", "1"));
+    assert!(row["error_message"].contains("wait for 3500 s, which is too long"));
+}
