@@ -7,7 +7,7 @@ use crate::baseline::BaselineAccount;
 use crate::compare::{Change, Side, compare_accounts};
 use crate::evidence::{AccountEvidence, Outcome, RunHeader, SharedDomains};
 use crate::model::{Connector, Field};
-use crate::policy::{Policy, Waiver};
+use crate::policy::Policy;
 use crate::rules::{Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::text::sha256_hex;
 
@@ -289,17 +289,9 @@ impl<'a> Assessor<'a> {
     }
 
     fn status(&self, rule: &Rule, account: &str, canonical_domain: Option<&str>) -> Status {
-        // An account that was not read is never accepted as such: its silence would look clean.
-        if rule.id == "unread-account" {
-            return Status::Open;
-        }
-        let holds = |waiver: &Waiver| {
-            waiver.matches(rule.id, account, canonical_domain) && !waiver.is_expired(self.now)
-        };
         self.policy
             .waivers
-            .iter()
-            .position(holds)
+            .holding(rule.id, account, canonical_domain, self.now)
             .map_or(Status::Open, Status::Waived)
     }
 }
@@ -354,6 +346,7 @@ pub fn sort_connectors(connectors: &mut [Connector]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Waiver;
     use crate::rules::testing::{Case, ID, NOW};
     use serde_json::json;
 
@@ -426,7 +419,10 @@ mod tests {
             expires: "2026-11-21".parse().unwrap(),
         };
         let policy = Policy {
-            waivers: ["no-connector", "unread-account"].map(waiver).to_vec(),
+            waivers: ["no-connector", "unread-account"]
+                .map(waiver)
+                .into_iter()
+                .collect(),
             ..Policy::default()
         };
         let findings = assessed(json!([]), &policy);
@@ -458,7 +454,7 @@ mod tests {
                                  "verification": {"status": "verified"}}]);
         let status = |waiver: Waiver| {
             let policy = Policy {
-                waivers: vec![waiver],
+                waivers: [waiver].into_iter().collect(),
                 ..Policy::default()
             };
             assessed(connectors.clone(), &policy)[0].status
