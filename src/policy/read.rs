@@ -440,7 +440,8 @@ impl<'t> Reader<'t> {
         self.known_keys(section, &["pending_days"]);
         if let Some(value) = section.table.get("pending_days") {
             let days = value.get_ref().as_integer().and_then(|days| {
-                u32::from_str_radix(&days.as_str().replace('_', ""), days.radix()).ok()
+                let days = i64::from_str_radix(&days.as_str().replace('_', ""), days.radix());
+                u32::try_from(days.ok()?).ok()
             });
             let (least, most) = PENDING_DAYS;
             match days {

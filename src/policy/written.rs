@@ -70,7 +70,7 @@ pub struct WrittenDefaults {
 #[serde(deny_unknown_fields)]
 pub struct WrittenAccount {
     /// The account's id.
-    #[schemars(regex(pattern = ACCOUNT))]
+    #[schemars(schema_with = "account_schema")]
     pub id: String,
     /// Which FedRAMP text it is expected to show; the default's unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ pub struct WrittenWaiver {
     #[schemars(schema_with = "waivable_rule_schema")]
     pub rule: String,
     /// The account's id, or "*" for every account.
-    #[schemars(regex(pattern = WAIVED_ACCOUNT))]
+    #[schemars(schema_with = "waived_account_schema")]
     pub account: String,
     /// The domain, where only its findings are meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,10 +116,6 @@ pub struct WrittenWaiver {
     #[schemars(schema_with = "date_schema")]
     pub expires: toml::value::Datetime,
 }
-
-/// An account's id, in the spellings that [`crate::accounts::account_id`] takes.
-const ACCOUNT: &str = r"^\s*'?[0-9a-fA-F]{32}\s*$";
-const WAIVED_ACCOUNT: &str = r"^(\*|\s*'?[0-9a-fA-F]{32}\s*)$";
 
 /// The least and the most days that a verification may be allowed to be pending.
 pub const PENDING_DAYS: (u32, u32) = (0, 3650);
@@ -157,16 +153,34 @@ pub fn is_pattern(text: &str) -> bool {
 /// The number of labels of a name, a trailing dot left off; `None` where one is none.
 fn labels(text: &str) -> Option<usize> {
     let is_label = |label: &str| {
-        let forbidden =
-            |c: char| c.is_whitespace() || c.is_control() || "*@/:?#\u{feff}".contains(c);
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*@/:?#".contains(c);
         !label.is_empty() && !label.contains(forbidden)
     };
     let labels = text.strip_suffix('.').unwrap_or(text).split('.');
     labels.clone().all(is_label).then(|| labels.count())
 }
 
-/// A label in the words of a regular expression; as [`labels`] has it.
-const LABEL: &str = r"[^\s\u0000-\u001f\u007f-\u009f*@/:?#.]+";
+/// White space within brackets of a regular expression, as [`char::is_whitespace`] has it; `\s` is not the same for all
+/// who read JSON Schemas.
+const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+
+/// A label of a name as a regular expression, as [`labels`] has it.
+fn label() -> String {
+    format!(r"[^{SPACE}\u0000-\u001f\u007f-\u009f*@/:?#.]+")
+}
+
+/// An account's id as a regular expression, in the spellings that [`crate::accounts::account_id`] takes.
+fn account() -> String {
+    format!("[{SPACE}]*'?[0-9a-fA-F]{{32}}[{SPACE}]*")
+}
+
+fn account_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": format!("^{}$", account())})
+}
+
+fn waived_account_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": format!(r"^(\*|{})$", account())})
+}
 
 fn severity_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": severities()})
@@ -186,7 +200,7 @@ fn text_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn explanation_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "pattern": r"\S"})
+    json_schema!({"type": "string", "pattern": format!("[^{SPACE}]")})
 }
 
 fn waivable_rule_schema(_: &mut SchemaGenerator) -> Schema {
@@ -196,7 +210,8 @@ fn waivable_rule_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn domain_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "pattern": format!(r"^{LABEL}(\.{LABEL})+\.?$")})
+    let label = label();
+    json_schema!({"type": "string", "pattern": format!(r"^{label}(\.{label})+\.?$")})
 }
 
 fn domains_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -204,7 +219,8 @@ fn domains_schema(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn patterns_schema(_: &mut SchemaGenerator) -> Schema {
-    let pattern = format!(r"^(\*\.{LABEL}|{LABEL}\.{LABEL})(\.{LABEL})*\.?$");
+    let label = label();
+    let pattern = format!(r"^(\*\.{label}|{label}\.{label})(\.{label})*\.?$");
     json_schema!({"type": "array", "items": {"type": "string", "pattern": pattern}})
 }
 
