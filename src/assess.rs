@@ -10,7 +10,7 @@ use crate::evidence::{AccountEvidence, Outcome, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, KnownFinding, Status};
 use crate::ledger::{AccountMemory, LastRead};
 use crate::model::{Connector, canonical_domain, sort_connectors};
-use crate::policy::{Policy, Waiver};
+use crate::policy::Policy;
 use crate::rules::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::text::{sha256_hex, stable_hash};
 
@@ -355,17 +355,9 @@ impl<'a> Assessor<'a> {
     }
 
     fn status(&self, rule: &Rule, account: &str, canonical_domain: Option<&str>) -> Status {
-        // An account that was not read is never accepted as such: its silence would look clean.
-        if rule.id == "unread-account" {
-            return Status::Open;
-        }
-        let holds = |waiver: &Waiver| {
-            waiver.matches(rule.id, account, canonical_domain) && !waiver.is_expired(self.now)
-        };
         self.policy
             .waivers
-            .iter()
-            .position(holds)
+            .holding(rule.id, account, canonical_domain, self.now)
             .map_or(Status::Open, Status::Waived)
     }
 }
@@ -556,12 +548,17 @@ impl Causes<'_, '_> {
     }
 
     fn of_reopened(&self, change: &Change) -> Cause {
-        let expired = |waiver: &Waiver| {
-            let domain = canonical_domain(&change.email_domain);
-            waiver.matches(&change.what, &self.asked.id, Some(&domain))
-                && waiver.is_expired(self.assessor.now)
+        let domain = canonical_domain(&change.email_domain);
+        let domain = Some(&*domain).filter(|domain| !domain.is_empty());
+        let waivers = &self.assessor.policy.waivers;
+        let mut matching = waivers.matching(&change.what, &self.asked.id, domain);
+        let last = self.before.and_then(|before| before.read.as_ref());
+        let ended_since = |position: usize| {
+            let waiver = &waivers[position];
+            waiver.is_expired(self.assessor.now)
+                && last.is_none_or(|last| !waiver.is_expired(last.judged_at))
         };
-        if self.assessor.policy.waivers.iter().any(expired) {
+        if matching.any(ended_since) {
             Cause::Time
         } else {
             Cause::Policy
@@ -596,6 +593,7 @@ fn ids(findings: Vec<Finding>) -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Waiver;
     use crate::rules::testing::{Case, ID, NOW};
     use serde_json::json;
 
@@ -668,7 +666,10 @@ mod tests {
             expires: "2026-11-21".parse().unwrap(),
         };
         let policy = Policy {
-            waivers: ["no-connector", "unread-account"].map(waiver).to_vec(),
+            waivers: ["no-connector", "unread-account"]
+                .map(waiver)
+                .into_iter()
+                .collect(),
             ..Policy::default()
         };
         let findings = assessed(json!([]), &policy);
@@ -700,7 +701,7 @@ mod tests {
                                  "verification": {"status": "verified"}}]);
         let status = |waiver: Waiver| {
             let policy = Policy {
-                waivers: vec![waiver],
+                waivers: [waiver].into_iter().collect(),
                 ..Policy::default()
             };
             assessed(connectors.clone(), &policy)[0].status

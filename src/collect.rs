@@ -253,7 +253,7 @@ async fn verify(api: &Api, lane: &Arc<Lane>) {
 }
 
 /// Why a list is not whole: the API has been documented to answer one of 2,000 connectors, and has no further page.
-fn missing(list: &ConnectorList) -> Option<ReadError> {
+pub fn missing(list: &ConnectorList) -> Option<ReadError> {
     let listed = list.connectors.len() as u64;
     let total = list.total_count.filter(|&total| total > listed)?;
     let message =

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Failure;
+use super::failure::write_hint;
 use crate::file_mode::{FileMode, sync_dir};
 use crate::runs::{PARTIAL, is_run_id, run_order};
 
@@ -24,22 +25,14 @@ pub struct Destination {
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
-    let hint = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "choose a folder that you may write to with --output"
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "make room, or choose a folder on another disk with --output"
-        }
-        _ => "choose another folder with --output",
-    };
-    Failure::failed(format!("cannot write to {}: {error}", path.display())).hint(hint)
+    Failure::failed(format!("cannot write to {}: {error}", path.display())).hint(write_hint(error))
 }
 
 impl Destination {
     /// Makes the directory of a new run. That it can be written to is found out here, before any request.
     pub fn create(output: &Path, started: DateTime<Utc>, mode: FileMode) -> Result<Self, Failure> {
         make_output(output, mode)?;
+        warn_of_latest(output);
         let name = started.format("%Y%m%dT%H%M%SZ").to_string();
         for number in 1..=RUNS_A_SECOND {
             let run_id = if number == 1 {
@@ -78,8 +71,10 @@ impl Destination {
     /// The directory of a run that was interrupted.
     pub fn of_partial(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.strip_suffix(PARTIAL)?;
+        let output = path.parent()?;
+        warn_of_latest(output);
         Some(Self {
-            output: path.parent()?.to_owned(),
+            output: output.to_owned(),
             run_id: name.to_owned(),
         })
     }
@@ -105,9 +100,18 @@ impl Destination {
     pub fn publish(&self) -> Result<PathBuf, Failure> {
         let whole = self.whole();
         std::fs::rename(self.partial(), &whole).map_err(|error| failure(&whole, &error))?;
-        point_latest(&self.output, &self.run_id)
-            .map_err(|error| failure(&self.output.join(LATEST), &error))?;
-        sync_dir(&self.output).map_err(|error| failure(&self.output, &error))?;
+        // The run is whole and in its place. Nobody loses it, or its exit code, for a link: but whoever opens `latest`
+        // would take an older run for this one, so it is said even where only errors are.
+        if let Err(error) = point_latest(&self.output, &self.run_id) {
+            tracing::error!(
+                "{} was not updated: {error}; this run is in {}",
+                self.output.join(LATEST).display(),
+                whole.display()
+            );
+        }
+        if let Err(error) = sync_dir(&self.output) {
+            tracing::warn!("{} may not be on the disk yet: {error}", whole.display());
+        }
         Ok(whole)
     }
 
@@ -139,8 +143,66 @@ fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
     }
 }
 
-#[cfg(unix)]
+/// Finds out what a run would find out that is to be kept in a folder, and leaves nothing behind. What it says is why
+/// `latest` would not point to the run.
+pub fn try_out(output: &Path) -> Result<Option<String>, Failure> {
+    let is_there = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
+    let nearest = output.ancestors().find(is_there).unwrap_or(output);
+    let missing = output.strip_prefix(nearest).unwrap_or(Path::new(""));
+    // What is missing is made within a folder of its own, so that no other run meets a folder that is taken away again.
+    let try_in = |parent: &Path| {
+        let trial = tempfile::Builder::new()
+            .prefix(".cf-sso-audit-")
+            .tempdir_in(parent)?;
+        let run = Destination {
+            output: trial.path().join(missing),
+            run_id: "20000101T000000Z".to_owned(),
+        };
+        std::fs::create_dir_all(run.partial())?;
+        run.try_writing(FileMode::default())?;
+        Ok(point_latest(&run.output, &run.run_id).err())
+    };
+    let no_link = if nearest.as_os_str().is_empty() {
+        try_in(Path::new("."))
+    } else {
+        try_in(nearest)
+    };
+    let no_link = no_link.map_err(|error| failure(output, &error))?;
+    let why = latest_obstacle(output).map(str::to_owned);
+    Ok(why.or(no_link.map(|error| error.to_string())))
+}
+
+/// Why what is called `latest` is not replaced by a link.
+fn latest_obstacle(output: &Path) -> Option<&'static str> {
+    let found = output.join(LATEST).symlink_metadata().ok()?.file_type();
+    if found.is_symlink() {
+        None
+    } else if found.is_dir() {
+        Some("it is a folder, not a link")
+    } else {
+        Some("it is a file, not a link")
+    }
+}
+
+fn warn_of_latest(output: &Path) {
+    if let Some(why) = latest_obstacle(output) {
+        tracing::warn!(
+            "{} will not be updated: {why}; remove or rename it",
+            output.join(LATEST).display()
+        );
+    }
+}
+
+/// Points `latest` to a run unless a newer one is whole already.
 fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
+    match latest_obstacle(output) {
+        Some(why) => Err(io::Error::other(why)),
+        None => replace_latest(output, run_id),
+    }
+}
+
+#[cfg(unix)]
+fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
     let latest = output.join(LATEST);
     if let Ok(target) = std::fs::read_link(&latest) {
         let name = target.to_string_lossy().into_owned();
@@ -155,11 +217,14 @@ fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
         _ => {}
     }
     std::os::unix::fs::symlink(run_id, &aside)?;
-    std::fs::rename(&aside, &latest)
+    std::fs::rename(&aside, &latest).inspect_err(|_| {
+        // The link is of no use under its other name; the error that counts is that of moving it.
+        let _ = std::fs::remove_file(&aside);
+    })
 }
 
 #[cfg(not(unix))]
-fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
+fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
     let latest = output.join(LATEST);
     match std::fs::remove_dir(&latest) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

@@ -9,10 +9,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::connection::ConnectionArgs;
-use super::{Failure, exit, print};
+use super::{Failure, destination, exit, print};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
+use crate::collect::missing;
 use crate::evidence::{ErrorKind, ReadError};
 use crate::text::{count, on_one_line};
 
@@ -71,6 +72,11 @@ impl Examination {
         self.add(Verdict::Pass, check, finding, "");
     }
 
+    fn fail(&mut self, check: &str, failure: &Failure) {
+        let remedy = failure.hint.as_deref().unwrap_or_default();
+        self.add(Verdict::Fail, check, failure.message.as_str(), remedy);
+    }
+
     fn fail_by(&mut self, check: &str, error: &ReadError) {
         let code = error
             .code
@@ -115,17 +121,12 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 }
 
 async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(), Failure> {
-    writable(&args.output, examination);
+    output(&args.output, examination);
     let base_url = args.connection.base_url()?;
     let (name, token) = match args.connection.token() {
         Ok(found) => found,
         Err(failure) => {
-            examination.add(
-                Verdict::Fail,
-                "token",
-                failure.message,
-                failure.hint.as_deref().unwrap_or_default(),
-            );
+            examination.fail("token", &failure);
             return Ok(());
         }
     };
@@ -173,7 +174,7 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
         examination.add(
             Verdict::Fail,
             &format!("account {text}"),
-            "is no account id",
+            "is not an account ID",
             ErrorKind::InvalidId.remedy(),
         );
     }
@@ -204,12 +205,13 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
     }
     for id in &accounts {
         let check = format!("read {id}");
-        match api.list_connectors(&lane, id).await.result {
-            Ok(list) => examination.pass(
+        let list = api.list_connectors(&lane, id).await.result;
+        match list.map(|list| (missing(&list), list)) {
+            Ok((None, list)) => examination.pass(
                 &check,
                 format!("{} can be read", count(list.connectors.len(), "connector")),
             ),
-            Err(error) => examination.fail_by(&check, &error),
+            Ok((Some(error), _)) | Err(error) => examination.fail_by(&check, &error),
         }
     }
     Ok(())
@@ -318,28 +320,19 @@ fn rate_limit(exchange: &Exchange, examination: &mut Examination) {
     }
 }
 
-/// Tries to make a file where the runs are to go, or where their folder would be made.
-fn writable(output: &Path, examination: &mut Examination) {
-    let nearest = output
-        .ancestors()
-        .find(|path| path.is_dir() || path.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let nearest = if nearest.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        nearest
-    };
-    match tempfile::NamedTempFile::new_in(nearest) {
-        Ok(_) => examination.pass("output", format!("{} can be written to", output.display())),
-        Err(error) => {
-            let remedy = "choose another folder with --output";
-            examination.add(
-                Verdict::Fail,
-                "output",
-                format!("{} cannot be written to: {error}", output.display()),
-                remedy,
-            );
-        }
+/// Whether `audit` could keep its runs in a folder.
+fn output(output: &Path, examination: &mut Examination) {
+    const CHECK: &str = "output";
+    let shown = output.display();
+    match destination::try_out(output) {
+        Ok(None) => examination.pass(CHECK, format!("{shown} can be written to")),
+        Ok(Some(why)) => examination.add(
+            Verdict::Warn,
+            CHECK,
+            format!("{shown} can be written to, but its link latest cannot be updated: {why}"),
+            "remove or rename latest, or open runs by their own names",
+        ),
+        Err(failure) => examination.fail(CHECK, &failure),
     }
 }
 

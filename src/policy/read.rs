@@ -1,23 +1,31 @@
 //! From the policy as it is written to the policy as it is valid. All problems of a file are found at once, each
 //! with its line and column, and with the nearest word that would have been right.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::ops::Range;
 
 use chrono::NaiveDate;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::written::{FEDRAMP, rule_ids, severities};
+use super::damage;
+use super::lines::Lines;
+use super::waivers::NEVER_WAIVED;
+use super::written::{FEDRAMP, PENDING_DAYS, is_domain, is_pattern, rule_ids, severities};
 use super::{
-    AccountExpectation, DomainPattern, FedrampExpectation, Policy, PolicySource, RuleSetting,
-    Thresholds, Waiver,
+    AccountExpectation, FedrampExpectation, Policy, PolicySource, RuleSetting, Thresholds, Waiver,
+    Waivers,
 };
 use crate::accounts::account_id;
 use crate::model::canonical_domain;
 use crate::rules::{Rule, Severity, rule};
-use crate::text::sha256_hex;
+use crate::text::{count, sha256_hex};
+
+/// So many problems of a file are listed, and so many warnings; the rest is counted.
+const LISTED: usize = 50;
+
+/// So many characters of a word are repeated in a message.
+const SHOWN: usize = 60;
 
 /// Something in a policy file that is not right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +38,66 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Everything that is wrong with a policy file.
+/// What is wrong with a policy file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct PolicyError {
     /// The file, as it was given.
     pub path: String,
-    /// In the order of the file.
+    /// The first ones, in the order of the file.
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl PolicyError {
+    fn new(path: &str, lines: &Lines<'_>, found: Found) -> Self {
+        let more = found.more();
+        let problem = |(offset, message)| {
+            let (line, column) = lines.position(offset);
+            Problem {
+                line,
+                column,
+                message,
+            }
+        };
+        Self {
+            path: path.to_owned(),
+            problems: found.first.into_iter().map(problem).collect(),
+            more,
+        }
+    }
+}
+
+/// What was found, by the byte that it is about: the first [`LISTED`] in the order of the file, and how many in all.
+#[derive(Debug, Default)]
+struct Found {
+    first: BTreeSet<(usize, String)>,
+    count: usize,
+}
+
+impl Found {
+    /// The message is made only where it will be listed: a file may have problems by the hundred thousand.
+    fn add(&mut self, at: usize, message: impl FnOnce() -> String) {
+        self.count += 1;
+        let is_full = self.first.len() == LISTED;
+        if is_full && self.first.last().is_some_and(|(last, _)| *last < at) {
+            return;
+        }
+        self.first.insert((at, message()));
+        if is_full {
+            self.first.pop_last();
+        }
+    }
+
+    fn more(&self) -> usize {
+        self.count - self.first.len()
+    }
 }
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = crate::text::count(self.problems.len(), "problem");
-        write!(formatter, "the policy {} has {count}:", self.path)?;
+        let number = count(self.problems.len() + self.more, "problem");
+        write!(formatter, "the policy {} has {number}:", self.path)?;
         for Problem {
             line,
             column,
@@ -51,47 +106,44 @@ impl fmt::Display for PolicyError {
         {
             write!(formatter, "\n{}:{line}:{column}: {message}", self.path)?;
         }
+        if self.more > 0 {
+            write!(formatter, "\nand {} more", self.more)?;
+        }
         Ok(())
     }
 }
 
 impl Policy {
-    /// Reads a policy. `path` is the file's, for messages and reports.
+    /// Reads a policy. `path` is the file's, for messages and reports. Waivers that nobody accounts for are logged.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// What is wrong with it.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, PolicyError> {
-        let failed = |problems| PolicyError {
-            path: path.to_owned(),
-            problems,
-        };
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let (line, column) = position(&before, before.len());
-            failed(vec![Problem {
-                line,
-                column,
-                message: "is not UTF-8 text; save the file as UTF-8".to_owned(),
-            }])
+        // A byte order mark is no character of the first line.
+        let content = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let text = std::str::from_utf8(content).map_err(|error| {
+            let good = String::from_utf8_lossy(&content[..error.valid_up_to()]);
+            let mut found = Found::default();
+            found.add(good.len(), || {
+                "is not UTF-8 text; save the file as UTF-8".to_owned()
+            });
+            PolicyError::new(path, &Lines::new(&good), found)
         })?;
-        let mut reader = Reader {
-            text,
-            problems: Vec::new(),
-        };
-        let (document, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            reader.problem(error.span().unwrap_or_default(), error.message().to_owned());
+        let lines = Lines::new(text);
+        let mut reader = Reader::new(&lines);
+        let mut policy = reader.document();
+        if reader.problems.count > 0 {
+            return Err(PolicyError::new(path, &lines, reader.problems));
         }
-        // A document that is not TOML is read no further: what follows from the damage would only confuse.
-        let mut policy = Self::default();
-        if reader.problems.is_empty() {
-            policy = reader.policy(document.get_ref());
+        for (offset, message) in &reader.warnings.first {
+            tracing::warn!("{path}:{}: {message}", lines.of(*offset) + 1);
         }
-        if !reader.problems.is_empty() {
-            reader
-                .problems
-                .sort_by_key(|problem| (problem.line, problem.column));
-            return Err(failed(reader.problems));
+        let more = reader.warnings.more();
+        if more > 0 {
+            tracing::warn!(
+                "{path}: {} without a reason or an owner",
+                count(more, "more waiver")
+            );
         }
         policy.source = Some(PolicySource {
             path: path.to_owned(),
@@ -101,33 +153,58 @@ impl Policy {
     }
 }
 
-/// Line and column of a byte, both 1-based.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
-}
-
 /// The known word that is nearest to an unknown one, where one is near enough to have been meant.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |candidate: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), candidate);
-    let best = known.iter().copied().min_by_key(distance)?;
-    (distance(&best) <= 1 + word.len() / 4).then_some(best)
+    if word.len() > SHOWN {
+        return None;
+    }
+    let word = word.to_lowercase();
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&word, candidate);
+    let (best, far) = known
+        .iter()
+        .map(|&candidate| (candidate, distance(candidate)))
+        .min_by_key(|&(_, far)| far)?;
+    (far <= 1 + word.len() / 4).then_some(best)
 }
 
-fn not_one_of(word: &str, what: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
-        Some(near) => format!("{word:?} is no {what}; did you mean {near:?}?"),
-        None => format!("{word:?} is no {what}; there are {}", known.join(", ")),
+/// A word of the file in quotes, cut off where it is very long.
+fn quoted(word: &str) -> String {
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}", format!("{}…", &word[..end])),
+        None => format!("{word:?}"),
     }
 }
 
+fn unknown(what: &str, word: &str, place: &str, known: &[&str]) -> String {
+    let right = match (nearest(word, known), known) {
+        (Some(near), _) => format!("did you mean {near:?}?"),
+        (None, [only]) => format!("expected {only}"),
+        (None, _) => format!("expected one of {}", known.join(", ")),
+    };
+    format!("unknown {what} {}{place}; {right}", quoted(word))
+}
+
+fn bad_id(text: &str) -> String {
+    format!(
+        "{} is not an account ID: an ID has 32 hex digits",
+        quoted(text)
+    )
+}
+
+fn bad_domain(text: &str) -> String {
+    format!(
+        "{} is not a domain; expected one like agency.example",
+        quoted(text)
+    )
+}
+
 struct Reader<'t> {
-    text: &'t str,
-    problems: Vec<Problem>,
+    lines: &'t Lines<'t>,
+    problems: Found,
+    /// What is allowed and hardly wise.
+    warnings: Found,
+    /// Something was taken out of the document, so nobody can say that something is missing.
+    is_damaged: bool,
 }
 
 /// A table of the document, with the words in which messages name it.
@@ -136,35 +213,61 @@ struct Section<'d> {
     name: &'static str,
     table: &'d DeTable<'d>,
     /// Where it stands, for what it lacks.
-    span: &'d Range<usize>,
+    at: usize,
 }
 
 type Value<'d> = &'d Spanned<DeValue<'d>>;
 
-impl Reader<'_> {
-    fn problem(&mut self, span: Range<usize>, message: String) {
-        let (line, column) = position(self.text, span.start);
-        self.problems.push(Problem {
-            line,
-            column,
-            message,
-        });
+impl<'t> Reader<'t> {
+    fn new(lines: &'t Lines<'t>) -> Self {
+        Self {
+            lines,
+            problems: Found::default(),
+            warnings: Found::default(),
+            is_damaged: false,
+        }
+    }
+
+    fn document(&mut self) -> Policy {
+        if let Ok(document) = DeTable::parse(self.lines.text()) {
+            return self.policy(document.get_ref());
+        }
+        let (faults, left) = damage::take_out(self.lines);
+        for (at, message) in faults {
+            self.problem(at, || message);
+        }
+        self.is_damaged = true;
+        match left.as_deref().map(DeTable::parse) {
+            Some(Ok(document)) => self.policy(document.get_ref()),
+            // The damage goes too deep: what follows from it would only confuse.
+            _ => Policy::default(),
+        }
+    }
+
+    fn problem(&mut self, at: usize, message: impl FnOnce() -> String) {
+        self.problems.add(at, message);
     }
 
     fn wrong_type(&mut self, value: Value<'_>, key: &str, expected: &str) {
         let found = value.get_ref().type_str();
-        self.problem(
-            value.span(),
-            format!("{key} must be {expected}, and is of type {found}"),
-        );
+        self.problem(value.span().start, || {
+            format!("{key} must be {expected}; found {found}")
+        });
+    }
+
+    fn missing(&mut self, section: Section<'_>, key: &str, remedy: &str) {
+        if !self.is_damaged {
+            self.problem(section.at, || {
+                format!("{} has no {key}; add {remedy}", section.name)
+            });
+        }
     }
 
     fn policy(&mut self, root: &DeTable<'_>) -> Policy {
-        let whole = 0..0;
         let root = Section {
             name: "a policy",
             table: root,
-            span: &whole,
+            at: 0,
         };
         self.known_keys(
             root,
@@ -184,25 +287,20 @@ impl Reader<'_> {
         for key in section.table.keys() {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
-                let what = format!("key of {}", section.name);
-                self.problem(key.span(), not_one_of(name, &what, known));
+                self.problem(key.span().start, || {
+                    unknown("key", name, &format!(" in {}", section.name), known)
+                });
             }
         }
     }
 
-    fn section<'d>(
-        &mut self,
-        root: Section<'d>,
-        key: &'static str,
-        span: &'d mut Range<usize>,
-    ) -> Option<Section<'d>> {
+    fn section<'d>(&mut self, root: Section<'d>, key: &'static str) -> Option<Section<'d>> {
         let value = root.table.get(key)?;
-        *span = value.span();
         match value.get_ref() {
             DeValue::Table(table) => Some(Section {
                 name: key,
                 table,
-                span,
+                at: value.span().start,
             }),
             _ => {
                 self.wrong_type(value, key, &format!("a table, [{key}]"));
@@ -216,28 +314,34 @@ impl Reader<'_> {
         &mut self,
         root: Section<'d>,
         key: &'static str,
-    ) -> Vec<(&'d DeTable<'d>, Range<usize>)> {
+        name: &'static str,
+    ) -> Vec<Section<'d>> {
         let Some(value) = root.table.get(key) else {
             return Vec::new();
         };
+        let expected = format!("a list of tables, [[{key}]]");
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(value, key, &format!("a list of tables, [[{key}]]"));
+            self.wrong_type(value, key, &expected);
             return Vec::new();
         };
         let mut tables = Vec::new();
         for item in items.iter() {
             match item.get_ref() {
-                DeValue::Table(table) => tables.push((table, item.span())),
-                _ => self.wrong_type(item, key, &format!("a list of tables, [[{key}]]")),
+                DeValue::Table(table) => tables.push(Section {
+                    name,
+                    table,
+                    at: item.span().start,
+                }),
+                _ => self.wrong_type(item, key, &expected),
             }
         }
         tables
     }
 
-    fn text<'d>(&mut self, section: Section<'d>, key: &str) -> Option<(&'d str, Range<usize>)> {
+    fn text<'d>(&mut self, section: Section<'d>, key: &str) -> Option<(&'d str, usize)> {
         let value = section.table.get(key)?;
         match value.get_ref() {
-            DeValue::String(text) => Some((text.as_ref(), value.span())),
+            DeValue::String(text) => Some((text.as_ref(), value.span().start)),
             _ => {
                 self.wrong_type(value, key, "text in quotes");
                 None
@@ -251,31 +355,25 @@ impl Reader<'_> {
         section: Section<'d>,
         key: &str,
         example: &str,
-    ) -> Option<(&'d str, Range<usize>)> {
+    ) -> Option<(&'d str, usize)> {
         if !section.table.contains_key(key) {
-            self.problem(
-                section.span.clone(),
-                format!("{} has no {key}; add {example}", section.name),
-            );
+            self.missing(section, key, example);
         }
         self.text(section, key)
     }
 
-    fn texts<'d>(
-        &mut self,
-        section: Section<'d>,
-        key: &str,
-    ) -> Option<Vec<(&'d str, Range<usize>)>> {
+    fn texts<'d>(&mut self, section: Section<'d>, key: &str) -> Option<Vec<(&'d str, usize)>> {
+        const EXPECTED: &str = "a list of texts, such as [\"a.example\"]";
         let value = section.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(value, key, "a list of texts, such as [\"a.example\"]");
+            self.wrong_type(value, key, EXPECTED);
             return None;
         };
         let mut texts = Vec::new();
         for item in items.iter() {
             match item.get_ref() {
-                DeValue::String(text) => texts.push((text.as_ref(), item.span())),
-                _ => self.wrong_type(item, key, "a list of texts, such as [\"a.example\"]"),
+                DeValue::String(text) => texts.push((text.as_ref(), item.span().start)),
+                _ => self.wrong_type(item, key, EXPECTED),
             }
         }
         Some(texts)
@@ -283,81 +381,81 @@ impl Reader<'_> {
 
     fn rules(&mut self, root: Section<'_>) -> HashMap<&'static str, RuleSetting> {
         let mut settings = HashMap::new();
-        let mut span = 0..0;
-        let Some(section) = self.section(root, "rules", &mut span) else {
+        let Some(section) = self.section(root, "rules") else {
             return settings;
         };
         for (key, value) in section.table {
-            let Some(rule) = self.rule(key.get_ref(), key.span()) else {
+            let Some(rule) = self.rule(key.get_ref(), key.span().start) else {
                 continue;
             };
             let DeValue::Table(table) = value.get_ref() else {
                 self.wrong_type(value, rule.id, &format!("a table, [rules.{}]", rule.id));
                 continue;
             };
-            let span = key.span();
             let one = Section {
                 name: "a rule",
                 table,
-                span: &span,
+                at: key.span().start,
             };
             self.known_keys(one, &["severity"]);
-            if let Some((word, at)) =
-                self.required_text(one, "severity", "severity = \"low\", for example")
-            {
-                let setting = match (word, Severity::parse(word)) {
-                    (_, Some(severity)) => Some(RuleSetting::Severity(severity)),
-                    ("off", None) if rule.id == "unread-account" => {
-                        let message = "unread-account cannot be off: an account that was not read would look clean";
-                        self.problem(at, message.to_owned());
-                        None
-                    }
-                    ("off", None) => Some(RuleSetting::Off),
-                    _ => {
-                        self.problem(at, not_one_of(word, "severity", &severities()));
-                        None
-                    }
-                };
-                settings.extend(setting.map(|setting| (rule.id, setting)));
-            }
+            let word = self.required_text(one, "severity", "severity = \"low\", for example");
+            let setting = word.and_then(|(word, at)| self.rule_setting(rule, word, at));
+            settings.extend(setting.map(|setting| (rule.id, setting)));
         }
         settings
     }
 
-    fn rule(&mut self, id: &str, span: Range<usize>) -> Option<&'static Rule> {
+    fn rule_setting(&mut self, rule: &Rule, word: &str, at: usize) -> Option<RuleSetting> {
+        if let Some(severity) = Severity::parse(word) {
+            return Some(RuleSetting::Severity(severity));
+        }
+        if word == "off" && rule.id != NEVER_WAIVED {
+            return Some(RuleSetting::Off);
+        }
+        self.problem(at, || {
+            if word == "off" {
+                format!(
+                    "{NEVER_WAIVED} cannot be off: an account that was not read would look clean"
+                )
+            } else {
+                unknown("severity", word, "", &severities())
+            }
+        });
+        None
+    }
+
+    fn rule(&mut self, id: &str, at: usize) -> Option<&'static Rule> {
         let found = rule(id);
         if found.is_none() {
-            self.problem(span, not_one_of(id, "rule", &rule_ids()));
+            self.problem(at, || unknown("rule", id, "", &rule_ids()));
         }
         found
     }
 
     fn thresholds(&mut self, root: Section<'_>) -> Thresholds {
         let mut thresholds = Thresholds::default();
-        let mut span = 0..0;
-        let Some(section) = self.section(root, "thresholds", &mut span) else {
+        let Some(section) = self.section(root, "thresholds") else {
             return thresholds;
         };
         self.known_keys(section, &["pending_days"]);
         if let Some(value) = section.table.get("pending_days") {
-            let days = value.get_ref().as_integer();
-            match days.and_then(|days| {
-                u32::from_str_radix(&days.as_str().replace('_', ""), days.radix()).ok()
-            }) {
-                Some(days @ 0..=3650) => thresholds.pending_days = days,
-                _ => self.problem(
-                    value.span(),
-                    "pending_days must be a whole number of days from 0 to 3650, such as 2"
-                        .to_owned(),
-                ),
+            let days = value.get_ref().as_integer().and_then(|days| {
+                let days = i64::from_str_radix(&days.as_str().replace('_', ""), days.radix());
+                u32::try_from(days.ok()?).ok()
+            });
+            let (least, most) = PENDING_DAYS;
+            match days {
+                Some(days) if (least..=most).contains(&days) => thresholds.pending_days = days,
+                _ => self.problem(value.span().start, || {
+                    format!("pending_days must be a whole number of days from {least} to {most}, such as 2")
+                }),
             }
         }
         thresholds
     }
 
     fn defaults(&mut self, root: Section<'_>) -> FedrampExpectation {
-        let mut span = 0..0;
-        let Some(section) = self.section(root, "defaults", &mut span) else {
+        let Some(section) = self.section(root, "defaults") else {
             return FedrampExpectation::default();
         };
         self.known_keys(section, &["fedramp"]);
@@ -365,13 +463,13 @@ impl Reader<'_> {
     }
 
     fn fedramp(&mut self, section: Section<'_>) -> Option<FedrampExpectation> {
-        let (word, span) = self.text(section, "fedramp")?;
+        let (word, at) = self.text(section, "fedramp")?;
         match word {
             "required" => Some(FedrampExpectation::Required),
             "forbidden" => Some(FedrampExpectation::Forbidden),
             "any" => Some(FedrampExpectation::Any),
             _ => {
-                self.problem(span, not_one_of(word, "FedRAMP expectation", &FEDRAMP));
+                self.problem(at, || unknown("FedRAMP expectation", word, "", &FEDRAMP));
                 None
             }
         }
@@ -379,12 +477,8 @@ impl Reader<'_> {
 
     fn accounts(&mut self, root: Section<'_>) -> HashMap<String, AccountExpectation> {
         let mut accounts = HashMap::new();
-        for (table, span) in self.list(root, "accounts") {
-            let section = Section {
-                name: "an account",
-                table,
-                span: &span,
-            };
+        let mut first: HashMap<String, usize> = HashMap::new();
+        for section in self.list(root, "accounts", "an account") {
             self.known_keys(
                 section,
                 &["id", "fedramp", "owner", "domains", "allow_domains"],
@@ -396,130 +490,192 @@ impl Reader<'_> {
             );
             let expectation = AccountExpectation {
                 fedramp: self.fedramp(section),
+                // A blank owner is none, as in an accounts file.
                 owner: self
                     .text(section, "owner")
-                    .map(|(owner, _)| owner.to_owned())
+                    .map(|(owner, _)| owner.trim().to_owned())
                     .unwrap_or_default(),
-                domains: self
-                    .domains(section, "domains")
-                    .into_iter()
-                    .flatten()
-                    .map(|domain| canonical_domain(domain).into_owned())
-                    .collect(),
+                domains: self.expected_domains(section),
                 allow_domains: self
-                    .domains(section, "allow_domains")
-                    .map(|domains| domains.into_iter().map(DomainPattern::parse).collect()),
+                    .domains(section, "allow_domains", is_pattern)
+                    .map(|patterns| patterns.into_iter().collect()),
             };
             let Some((text, at)) = id else { continue };
-            match account_id(text) {
-                None => self.problem(at, bad_id(text)),
-                Some(id) if accounts.contains_key(&id) => {
-                    self.problem(at, format!("the account {id} stands in the policy already; say everything of it in one place"));
-                }
-                Some(id) => {
+            let Some(id) = account_id(text) else {
+                self.problem(at, || bad_id(text));
+                continue;
+            };
+            match first.get(&id) {
+                None => {
+                    first.insert(id.clone(), at);
                     accounts.insert(id, expectation);
+                }
+                Some(&before) => {
+                    let line = self.lines.of(before) + 1;
+                    self.problem(at, || {
+                        format!("the account {id} is already on line {line}; merge the two tables")
+                    });
                 }
             }
         }
         accounts
     }
 
-    /// Domains, of which `allow_domains` may begin with `*.`.
-    fn domains<'d>(&mut self, section: Section<'d>, key: &str) -> Option<Vec<&'d str>> {
+    /// The domains that an account must have, each once however often and in whatever spelling it is listed.
+    fn expected_domains(&mut self, section: Section<'_>) -> Vec<String> {
+        let domains = self
+            .domains(section, "domains", is_domain)
+            .unwrap_or_default();
+        let mut seen = HashSet::new();
+        domains
+            .into_iter()
+            .map(|domain| canonical_domain(domain).into_owned())
+            .filter(|domain| seen.insert(domain.clone()))
+            .collect()
+    }
+
+    fn domains<'d>(
+        &mut self,
+        section: Section<'d>,
+        key: &str,
+        is_valid: fn(&str) -> bool,
+    ) -> Option<Vec<&'d str>> {
         let mut domains = Vec::new();
-        for (text, span) in self.texts(section, key)? {
-            let bare = text
-                .strip_prefix("*.")
-                .filter(|_| key == "allow_domains")
-                .unwrap_or(text);
-            if is_domain(bare) {
+        for (text, at) in self.texts(section, key)? {
+            if is_valid(text) {
                 domains.push(text);
-            } else if text.contains('*') && key != "allow_domains" {
-                self.problem(
-                    span,
-                    format!("{text:?} is no domain: only allow_domains may hold a pattern"),
-                );
+            } else if is_pattern(text) {
+                self.problem(at, || {
+                    format!(
+                        "{} is not a domain: only allow_domains takes patterns",
+                        quoted(text)
+                    )
+                });
             } else {
-                self.problem(
-                    span,
-                    format!("{text:?} is no domain; one looks like agency.example"),
-                );
+                self.problem(at, || bad_domain(text));
             }
         }
         Some(domains)
     }
 
-    fn waivers(&mut self, root: Section<'_>) -> Vec<Waiver> {
-        let mut waivers = Vec::new();
-        for (table, span) in self.list(root, "waivers") {
-            let section = Section {
-                name: "a waiver",
-                table,
-                span: &span,
-            };
+    fn waivers(&mut self, root: Section<'_>) -> Waivers {
+        let mut waivers = Waivers::default();
+        // Where each one stands, in the same order.
+        let mut places = Vec::new();
+        for section in self.list(root, "waivers", "a waiver") {
             self.known_keys(
                 section,
                 &["rule", "account", "domain", "reason", "owner", "expires"],
             );
-            let rule = self.required_text(
-                section,
-                "rule",
-                "rule = \"disabled-connector\", for example",
-            );
-            let rule = rule.and_then(|(id, at)| self.rule(id, at));
-            let account = self.required_text(
-                section,
-                "account",
-                "account = \"*\" for every account, or an account's id",
-            );
-            let account = account.and_then(|(text, at)| match (text, account_id(text)) {
-                ("*", _) => Some(None),
-                (_, Some(id)) => Some(Some(id)),
-                (_, None) => {
-                    self.problem(at, format!("{}, or \"*\" for every account", bad_id(text)));
-                    None
-                }
-            });
-            let domain = self.text(section, "domain").and_then(|(text, at)| {
-                if !is_domain(text) {
-                    self.problem(
-                        at,
-                        format!("{text:?} is no domain; one looks like agency.example"),
-                    );
-                    return None;
-                }
-                Some(canonical_domain(text).into_owned())
-            });
-            let text = |reader: &mut Self, key| {
-                reader
-                    .text(section, key)
-                    .map(|(text, _)| text.to_owned())
-                    .unwrap_or_default()
+            let Some(waiver) = self.waiver(section) else {
+                continue;
             };
-            let (reason, owner) = (text(self, "reason"), text(self, "owner"));
-            let expires = self.expiry(section);
-            if let (Some(rule), Some(account), Some(expires)) = (rule, account, expires) {
-                waivers.push(Waiver {
-                    rule: rule.id,
-                    account,
-                    domain,
-                    reason,
-                    owner,
-                    expires,
-                });
+            match waivers.add(waiver) {
+                Ok(()) => places.push(section.at),
+                // One of the two may have lost the domain by which they differ.
+                Err(_) if self.is_damaged => {}
+                Err(first) => {
+                    let line = self.lines.of(places[first]) + 1;
+                    self.problem(section.at, || {
+                        format!("this waiver repeats the one on line {line}: same rule, account and domain; keep one of the two")
+                    });
+                }
             }
         }
         waivers
+    }
+
+    fn waiver(&mut self, section: Section<'_>) -> Option<Waiver> {
+        let rule = self
+            .required_text(
+                section,
+                "rule",
+                "rule = \"disabled-connector\", for example",
+            )
+            .and_then(|(id, at)| self.waivable_rule(id, at));
+        let account = self
+            .required_text(
+                section,
+                "account",
+                "account = \"*\" for every account, or an account's ID",
+            )
+            .and_then(|(text, at)| self.waived_account(text, at));
+        let domain = self.waived_domain(section);
+        let reason = self.explanation(section, "reason", "say why the finding is accepted");
+        let owner = self.explanation(section, "owner", "name who accepted it");
+        if reason.is_none() || owner.is_none() {
+            let lacks = match (&reason, &owner) {
+                (None, None) => "no reason and no owner",
+                (None, _) => "no reason",
+                _ => "no owner",
+            };
+            self.warnings
+                .add(section.at, || format!("this waiver has {lacks}"));
+        }
+        let expires = self.expiry(section);
+        Some(Waiver {
+            rule: rule?.id,
+            account: account?,
+            domain: domain?,
+            reason: reason.unwrap_or_default(),
+            owner: owner.unwrap_or_default(),
+            expires: expires?,
+        })
+    }
+
+    fn waivable_rule(&mut self, id: &str, at: usize) -> Option<&'static Rule> {
+        if id == NEVER_WAIVED {
+            self.problem(at, || {
+                format!(
+                    "{NEVER_WAIVED} cannot be waived: an account that was not read would look clean"
+                )
+            });
+            return None;
+        }
+        self.rule(id, at)
+    }
+
+    /// The account of a waiver: `Some(None)` for every one.
+    fn waived_account(&mut self, text: &str, at: usize) -> Option<Option<String>> {
+        if text == "*" {
+            return Some(None);
+        }
+        let id = account_id(text);
+        if id.is_none() {
+            self.problem(at, || {
+                format!("{}; \"*\" means every account", bad_id(text))
+            });
+        }
+        id.map(Some)
+    }
+
+    /// The domain of a waiver: `Some(None)` for every one.
+    fn waived_domain(&mut self, section: Section<'_>) -> Option<Option<String>> {
+        if !section.table.contains_key("domain") {
+            return Some(None);
+        }
+        let (text, at) = self.text(section, "domain")?;
+        if !is_domain(text) {
+            self.problem(at, || bad_domain(text));
+            return None;
+        }
+        Some(Some(canonical_domain(text).into_owned()))
+    }
+
+    /// Text that may be left out, and says something where it is there.
+    fn explanation(&mut self, section: Section<'_>, key: &str, remedy: &str) -> Option<String> {
+        let (text, at) = self.text(section, key)?;
+        if text.trim().is_empty() {
+            self.problem(at, || format!("{key} is blank; {remedy}"));
+        }
+        Some(text.to_owned())
     }
 
     fn expiry(&mut self, section: Section<'_>) -> Option<NaiveDate> {
         const EXAMPLE: &str =
             "the last day on which it holds, such as expires = 2027-01-31, without quotes";
         let Some(value) = section.table.get("expires") else {
-            self.problem(
-                section.span.clone(),
-                format!("a waiver has no expires; add {EXAMPLE}"),
-            );
+            self.missing(section, "expires", EXAMPLE);
             return None;
         };
         let date = match value.get_ref() {
@@ -532,24 +688,12 @@ impl Reader<'_> {
             NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into())
         });
         if date.is_none() {
-            self.problem(value.span(), format!("expires must be a date: {EXAMPLE}"));
+            self.problem(value.span().start, || {
+                format!("expires must be a date: {EXAMPLE}")
+            });
         }
         date
     }
-}
-
-fn bad_id(text: &str) -> String {
-    format!("{text:?} is no account id: one has 32 hex digits")
-}
-
-fn is_domain(text: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label
-                .contains(|c: char| c.is_whitespace() || c.is_control() || "*@/:?#".contains(c))
-    };
-    let text = text.strip_suffix('.').unwrap_or(text);
-    text.contains('.') && text.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -578,7 +722,8 @@ mod tests {
         let account = &policy.accounts["023e105f4ecef8ad9ca31a8372d0c353"];
         assert_eq!(account.fedramp, Some(FedrampExpectation::Required));
         assert_eq!(account.domains, ["agency.example"]);
-        assert_eq!(account.allow_domains.as_ref().map(Vec::len), Some(2));
+        let allowed = account.allow_domains.as_ref().unwrap();
+        assert!(allowed.contains("agency.example") && allowed.contains("a.agency.example"));
         assert_eq!(policy.waivers[0].expires.to_string(), "2027-01-31");
         assert!(policy.source.is_some());
     }
@@ -609,7 +754,7 @@ mod tests {
             for key in keys(pointer) {
                 let found = problems(&format!("{before}{key} = 1.5{after}\n"));
                 assert!(
-                    !found.iter().any(|problem| problem.contains("is no key")),
+                    !found.iter().any(|problem| problem.contains("unknown key")),
                     "{pointer} {key}: {found:?}"
                 );
                 assert!(!found.is_empty(), "{pointer} {key} may be anything");
@@ -637,6 +782,150 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_character_of_the_first_line() {
+        for text in ["zebra = 1\n", "# ok\nzebra = 1\n"] {
+            let marked = format!("\u{feff}{text}");
+            assert_eq!(problems(&marked), problems(text));
+        }
+        let error = Policy::parse("p.toml", b"\xef\xbb\xbf# \xff").unwrap_err();
+        assert_eq!(error.problems[0].column, 3);
+    }
+
+    #[test]
+    fn a_syntax_error_hides_no_other_problem() {
+        insta::assert_snapshot!(
+            problems(include_str!("../../tests/policies/damaged.toml")).join("\n")
+        );
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_told_once() {
+        let text = "[[accounts]]\nid = \"12\"\ndomains = [\"a.example\",\nowner = \"x\"\n[[waivers]]\nrule = \"zebra\"\n";
+        assert_eq!(
+            problems(text),
+            [
+                "2:6: \"12\" is not an account ID: an ID has 32 hex digits".to_owned(),
+                "3:24: unclosed array or inline table, expected `]` or `}`".to_owned(),
+                format!(
+                    "6:8: unknown rule \"zebra\"; expected one of {}",
+                    rule_ids().join(", ")
+                ),
+            ]
+        );
+    }
+
+    /// A valid policy of several lines of each kind.
+    const VALID: &str = r#"# Ünïcode
+[rules.no-connector]
+severity = "low"
+[rules]
+unknown-value = { severity = "off" }
+[thresholds]
+pending_days = 2
+[defaults]
+fedramp = "any"
+[[accounts]]
+id = "023e105f4ecef8ad9ca31a8372d0c353"
+domains = [
+  "agency.example", # here
+  "lab.agency.example",
+]
+allow_domains = ["*.gov", "agency.example"]
+[[waivers]]
+rule = "no-connector"
+account = "*"
+reason = """
+several
+lines"""
+owner = 'j.doe'
+expires = 2027-01-31
+[[waivers]]
+rule = "no-connector"
+account = "*"
+domain = "a.example"
+reason = "another"
+expires = 2027-01-31
+"#;
+
+    #[test]
+    fn a_syntax_error_brings_no_problem_that_is_none() {
+        assert!(Policy::parse("p.toml", VALID.as_bytes()).is_ok());
+        let mut damaged = 0;
+        for (at, c) in VALID.char_indices() {
+            let (before, behind) = VALID.split_at(at);
+            let rest = &behind[c.len_utf8()..];
+            let line_left = behind.find('\n').unwrap_or(0);
+            let mut texts = vec![
+                [before, rest].concat(),
+                [before, &behind[line_left..]].concat(),
+            ];
+            texts.extend(
+                ["[", "]", "\"", "=", "{", ",", "\n", "x y"]
+                    .map(|more| [before, more, behind].concat()),
+            );
+            for text in texts {
+                let (_, errors) = DeTable::parse_recoverable(&text);
+                if errors.is_empty() {
+                    continue;
+                }
+                damaged += 1;
+                let line = before.matches('\n').count() + 1;
+                let messages: Vec<_> = errors.iter().map(toml::de::Error::message).collect();
+                for problem in Policy::parse("p.toml", text.as_bytes())
+                    .unwrap_err()
+                    .problems
+                {
+                    let is_syntax = messages.contains(&&*problem.message)
+                        || problem.message.starts_with("unclosed");
+                    let is_near = (line..=line + 1).contains(&problem.line);
+                    assert!(is_syntax || is_near, "{problem:?} in\n{text}");
+                }
+            }
+        }
+        assert!(damaged > 1000, "{damaged}");
+    }
+
+    #[test]
+    fn the_first_problems_are_listed_and_the_rest_is_counted() {
+        let mut text = String::new();
+        for number in 0..LISTED + 7 {
+            text += &format!("k{number} = 1\n");
+        }
+        let error = Policy::parse("p.toml", text.as_bytes()).unwrap_err();
+        assert_eq!((error.problems.len(), error.more), (LISTED, 7));
+        let lines: Vec<_> = error.problems.iter().map(|problem| problem.line).collect();
+        assert_eq!(
+            lines,
+            (1..=LISTED).collect::<Vec<_>>(),
+            "the first in the order of the file"
+        );
+        let said = error.to_string();
+        assert!(said.starts_with("the policy p.toml has 57 problems:\np.toml:1:1: unknown key"));
+        assert!(said.ends_with("\nand 7 more"));
+    }
+
+    #[test]
+    fn a_word_without_an_end_is_cut_off() {
+        let found = problems(&format!("{} = 1\n", "k".repeat(100_000)));
+        assert_eq!(
+            found,
+            [format!(
+                "1:1: unknown key \"{}…\" in a policy; expected one of rules, thresholds, defaults, accounts, waivers",
+                "k".repeat(SHOWN)
+            )]
+        );
+    }
+
+    #[test]
+    fn a_domain_is_read_once_however_often_it_is_listed() {
+        let text = "[[accounts]]\nid = \"023e105f4ecef8ad9ca31a8372d0c353\"\n\
+                    domains = [\"Z.example\", \"a.example\", \"z.example.\", \"z.example\"]\n";
+        let policy = Policy::parse("p.toml", text.as_bytes()).unwrap();
+        let account = &policy.accounts["023e105f4ecef8ad9ca31a8372d0c353"];
+        assert_eq!(account.domains, ["z.example", "a.example"]);
+    }
+
+    #[test]
     fn an_expired_waiver_is_no_problem() {
         let text = "[[waivers]]\nrule = \"no-connector\"\naccount = \"*\"\nexpires = 2001-01-01\n";
         assert_eq!(
@@ -649,6 +938,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_of_lines_are_counted_right_in_damaged_files_too(before in 0usize..4, after in 0usize..4) {
+            let text = format!("{}x =\n{}zebra = 1\n", "\n".repeat(before), "\n".repeat(after));
+            let found = problems(&text);
+            prop_assert_eq!(found.len(), 2);
+            let place = format!("{}:1: unknown key", before + after + 2);
+            prop_assert!(found[1].starts_with(&place));
+        }
+
         #[test]
         fn any_text_is_a_policy_or_has_problems(text in "(\\[\\[?(rules|accounts|waivers)\\.?[a-z-]{0,9}\\]\\]?\n|[a-z_]{1,9} = [\"0-9a-z*.\\[\\]-]{0,12}\n){0,8}") {
             if let Err(error) = Policy::parse("p.toml", text.as_bytes()) {

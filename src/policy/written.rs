@@ -1,10 +1,14 @@
 //! A policy as it is written: the shape of the TOML file, for editors (JSON Schema) and for the reader's keys.
+//!
+//! Schema and reader agree as far as JSON Schema can say it. It cannot say that two accounts, or two waivers, are the
+//! same in different words, and knows neither TOML's dates from text nor its whole numbers from `2.0`.
 
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use super::waivers::NEVER_WAIVED;
 use crate::rules::{RULES, Severity};
 
 /// What is expected of the accounts that `cf-sso-audit` reads, and what is waived until when.
@@ -24,9 +28,11 @@ pub struct WrittenPolicy {
     pub defaults: WrittenDefaults,
     /// What is expected of single accounts.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub accounts: Vec<WrittenAccount>,
     /// What is accepted for a time.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub waivers: Vec<WrittenWaiver>,
 }
 
@@ -44,7 +50,8 @@ pub struct WrittenRule {
 #[serde(deny_unknown_fields)]
 pub struct WrittenThresholds {
     /// Days that a verification may be pending; 2 unless set. Cloudflare gives up within two.
-    #[schemars(range(min = 0, max = 3650))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pending_days_schema")]
     pub pending_days: Option<u32>,
 }
 
@@ -63,17 +70,23 @@ pub struct WrittenDefaults {
 #[serde(deny_unknown_fields)]
 pub struct WrittenAccount {
     /// The account's id.
-    #[schemars(regex(pattern = "^[0-9a-fA-F]{32}$"))]
+    #[schemars(schema_with = "account_schema")]
     pub id: String,
     /// Which FedRAMP text it is expected to show; the default's unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "fedramp_schema")]
     pub fedramp: Option<String>,
     /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text_schema")]
     pub owner: Option<String>,
     /// Domains that must each have an enabled, verified connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "domains_schema")]
     pub domains: Option<Vec<String>>,
     /// The domains it may have; "*.example.com" means all below example.com.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "patterns_schema")]
     pub allow_domains: Option<Vec<String>>,
 }
 
@@ -82,21 +95,30 @@ pub struct WrittenAccount {
 #[serde(deny_unknown_fields)]
 pub struct WrittenWaiver {
     /// The rule whose findings are waived.
-    #[schemars(schema_with = "rule_schema")]
+    #[schemars(schema_with = "waivable_rule_schema")]
     pub rule: String,
     /// The account's id, or "*" for every account.
-    #[schemars(regex(pattern = "^(\\*|[0-9a-fA-F]{32})$"))]
+    #[schemars(schema_with = "waived_account_schema")]
     pub account: String,
     /// The domain, where only its findings are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "domain_schema")]
     pub domain: Option<String>,
     /// Why it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "explanation_schema")]
     pub reason: Option<String>,
     /// Who accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "explanation_schema")]
     pub owner: Option<String>,
     /// The last day on which it holds, such as 2027-01-31, without quotes.
     #[schemars(schema_with = "date_schema")]
     pub expires: toml::value::Datetime,
 }
+
+/// The least and the most days that a verification may be allowed to be pending.
+pub const PENDING_DAYS: (u32, u32) = (0, 3650);
 
 /// The words for a severity, with the one that switches a rule off.
 pub fn severities() -> Vec<&'static str> {
@@ -115,29 +137,109 @@ pub fn rule_ids() -> Vec<&'static str> {
     RULES.iter().map(|rule| rule.id).collect()
 }
 
+/// Whether a text can be a domain: at least two labels, and nothing in them that stands in no name.
+pub fn is_domain(text: &str) -> bool {
+    labels(text).is_some_and(|labels| labels > 1)
+}
+
+/// Whether a text is a domain, or `*.` before one, which may then be a top-level domain.
+pub fn is_pattern(text: &str) -> bool {
+    match text.strip_prefix("*.") {
+        Some(parent) => labels(parent).is_some(),
+        None => is_domain(text),
+    }
+}
+
+/// The number of labels of a name, a trailing dot left off; `None` where one is none.
+fn labels(text: &str) -> Option<usize> {
+    let is_label = |label: &str| {
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*@/:?#".contains(c);
+        !label.is_empty() && !label.contains(forbidden)
+    };
+    let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    labels.clone().all(is_label).then(|| labels.count())
+}
+
+/// White space within brackets of a regular expression, as [`char::is_whitespace`] has it; `\s` is not the same for all
+/// who read JSON Schemas.
+const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+
+/// A label of a name as a regular expression, as [`labels`] has it.
+fn label() -> String {
+    format!(r"[^{SPACE}\u0000-\u001f\u007f-\u009f*@/:?#.]+")
+}
+
+/// An account's id as a regular expression, in the spellings that [`crate::accounts::account_id`] takes.
+fn account() -> String {
+    format!("[{SPACE}]*'?[0-9a-fA-F]{{32}}[{SPACE}]*")
+}
+
+fn account_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": format!("^{}$", account())})
+}
+
+fn waived_account_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": format!(r"^(\*|{})$", account())})
+}
+
 fn severity_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": severities()})
+}
+
+fn pending_days_schema(_: &mut SchemaGenerator) -> Schema {
+    let (least, most) = PENDING_DAYS;
+    json_schema!({"type": "integer", "minimum": least, "maximum": most})
 }
 
 fn fedramp_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": FEDRAMP})
 }
 
-fn rule_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": rule_ids()})
+fn text_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string"})
+}
+
+fn explanation_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": format!("[^{SPACE}]")})
+}
+
+fn waivable_rule_schema(_: &mut SchemaGenerator) -> Schema {
+    let mut rules = rule_ids();
+    rules.retain(|id| *id != NEVER_WAIVED);
+    json_schema!({"type": "string", "enum": rules})
+}
+
+fn domain_schema(_: &mut SchemaGenerator) -> Schema {
+    let label = label();
+    json_schema!({"type": "string", "pattern": format!(r"^{label}(\.{label})+\.?$")})
+}
+
+fn domains_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": domain_schema(generator)})
+}
+
+fn patterns_schema(_: &mut SchemaGenerator) -> Schema {
+    let label = label();
+    let pattern = format!(r"^(\*\.{label}|{label}\.{label})(\.{label})*\.?$");
+    json_schema!({"type": "array", "items": {"type": "string", "pattern": pattern}})
 }
 
 fn rules_schema(generator: &mut SchemaGenerator) -> Schema {
     let rule = generator.subschema_for::<WrittenRule>();
-    let properties: BTreeMap<_, _> = rule_ids()
-        .into_iter()
-        .map(|id| (id, rule.clone()))
-        .collect();
+    let of = |id: &str| {
+        if id != NEVER_WAIVED {
+            return rule.clone();
+        }
+        let mut severities = severities();
+        severities.retain(|word| *word != "off");
+        json_schema!({"allOf": [rule, {"properties": {"severity": {"enum": severities}}}]})
+    };
+    let properties: BTreeMap<_, _> = rule_ids().into_iter().map(|id| (id, of(id))).collect();
     json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
 fn date_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date"})
+    json_schema!({"type": "string", "format": "date", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"})
 }
 
 /// The JSON Schema of a policy.

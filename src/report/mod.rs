@@ -615,14 +615,9 @@ impl<'a> Tally<'a> {
             }
             let domain = crate::model::canonical_domain(&finding.email_domain);
             let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
-            // No waiver means an account that was not read.
-            let waivable = finding.rule.id != "unread-account";
-            for usage in self.waivers.iter_mut().filter(|_| waivable) {
-                usage.matched += u64::from(usage.waiver.matches(
-                    finding.rule.id,
-                    &assessed.asked.id,
-                    domain,
-                ));
+            let (rule, account) = (finding.rule.id, &assessed.asked.id);
+            for position in self.policy.waivers.matching(rule, account, domain) {
+                self.waivers[position].matched += 1;
             }
         }
     }

@@ -1,5 +1,8 @@
 //! A domain that the account should sign in through its identity provider, and does not.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use super::controls::{CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
 use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
 use crate::evidence::Outcome;
@@ -23,29 +26,34 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     if subject.evidence.outcome != Outcome::Read {
         return Vec::new();
     }
-    let expected = subject
-        .policy
-        .account(&subject.account.id)
-        .map_or(&[][..], |expectation| &expectation.domains);
+    let Some(expectation) = subject.policy.account(&subject.account.id) else {
+        return Vec::new();
+    };
+    if expectation.domains.is_empty() {
+        return Vec::new();
+    }
+    // Whether a domain that has connectors has one in force.
+    let mut in_force: HashMap<Cow<'_, str>, bool> = HashMap::new();
+    for connector in &subject.evidence.connectors {
+        if let Some(domain) = connector.canonical_domain() {
+            *in_force.entry(domain).or_default() |=
+                connector.is_verified() && connector.enabled.known() == Some(&true);
+        }
+    }
     let hit = |domain: &String| {
-        let of_domain = || {
-            let connectors = subject.evidence.connectors.iter();
-            connectors.filter(|connector| connector.canonical_domain().as_deref() == Some(domain))
+        let lacks = match in_force.get(domain.as_str()) {
+            Some(true) => return None,
+            Some(false) => "no connector that is enabled and verified",
+            None => "no connector",
         };
-        let in_force = of_domain().any(|c| c.is_verified() && c.enabled.known() == Some(&true));
-        let state = if of_domain().next().is_none() {
-            "no connector"
-        } else {
-            "no connector that is enabled and verified"
-        };
-        (!in_force).then(|| Hit {
+        Some(Hit {
             domain: Some(domain.clone()),
             ..Hit::new(format!(
-                "the policy expects {domain}, and the account has {state} for it"
+                "the policy expects {domain}, and the account has {lacks} for it"
             ))
         })
     };
-    expected.iter().filter_map(hit).collect()
+    expectation.domains.iter().filter_map(hit).collect()
 }
 
 #[cfg(test)]
@@ -53,6 +61,7 @@ mod tests {
     use super::super::testing::{Case, ID};
     use super::*;
     use crate::policy::AccountExpectation;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -78,5 +87,35 @@ mod tests {
         );
         case.evidence.outcome = Outcome::Incomplete;
         assert!(case.judged_by(&RULE).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn looking_up_finds_what_going_through_all_connectors_finds(
+            connectors in proptest::collection::vec(("[A-Da-d]\\.example\\.?", any::<bool>(), any::<bool>()), 0..9),
+            domains in proptest::sample::subsequence(vec!["a.example", "b.example", "c.example"], 0..=3),
+        ) {
+            let verified = |yes: bool| if yes { "verified" } else { "pending" };
+            let answered: Vec<_> = connectors
+                .iter()
+                .map(|(domain, enabled, yes)| {
+                    json!({"email_domain": domain, "enabled": enabled, "verification": {"status": verified(*yes)}})
+                })
+                .collect();
+            let mut case = Case::read(answered.into());
+            let expectation = AccountExpectation {
+                domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
+                ..AccountExpectation::default()
+            };
+            case.policy.accounts.insert(ID.to_owned(), expectation);
+            let found: Vec<_> = case.judged_by(&RULE).into_iter().filter_map(|hit| hit.domain).collect();
+            let in_force = |wanted: &&&str| {
+                connectors.iter().any(|(domain, enabled, verified)| {
+                    domain.to_lowercase().trim_end_matches('.') == **wanted && *enabled && *verified
+                })
+            };
+            let missing: Vec<_> = domains.iter().filter(|domain| !in_force(domain)).copied().collect();
+            prop_assert_eq!(found, missing);
+        }
     }
 }

@@ -494,6 +494,96 @@ fn a_file_in_the_folders_place_is_found_out_before_anything_is_asked() {
     assert_eq!(server.requests().len(), 0);
 }
 
+/// What stands in the place of `latest`: a copy that a tool which follows links made, or a file.
+fn in_the_place_of_latest(dir: &Rc<tempfile::TempDir>, is_folder: bool) -> std::path::PathBuf {
+    let latest = dir.path().join("reports/latest");
+    let file = if is_folder {
+        fs::create_dir_all(&latest).unwrap();
+        latest.join("report.html")
+    } else {
+        fs::create_dir_all(latest.parent().unwrap()).unwrap();
+        latest.clone()
+    };
+    fs::write(file, "an older report").unwrap();
+    latest
+}
+
+#[test]
+fn what_stands_in_the_place_of_latest_costs_no_report_and_is_left_alone() {
+    for (is_folder, why) in [
+        (true, "it is a folder, not a link"),
+        (false, "it is a file, not a link"),
+    ] {
+        let dir = shared_dir();
+        let latest = in_the_place_of_latest(&dir, is_folder);
+        let before = contents(latest.parent().unwrap());
+        let server = Server::start(good_answer);
+        let outcome = audit_in(&dir, &server).args(ids(2)).run().expect(0);
+        assert!(outcome.run_dir().ends_with(RUN_ID));
+        check_sums(&outcome.run_dir());
+        let outcome = outcome.prints(&["2 of 2 accounts read."]).says(&[
+            &format!("reports/latest will not be updated: {why}; remove or rename it"),
+            &format!("reports/latest was not updated: {why}; this run is in "),
+            &format!("reports/{RUN_ID}"),
+        ]);
+        let mut after = contents(&outcome.reports());
+        after.retain(|(name, _)| !name.contains(RUN_ID));
+        assert_eq!(after, before, "nothing is changed, and nothing is left");
+        // The run's own exit code comes, and what went wrong is said to those who hear of nothing else.
+        let quiet = audit_in(&dir, &server)
+            .args(ids(2))
+            .args(["bad", "-q"])
+            .run()
+            .expect(3);
+        assert!(quiet.stderr.contains("latest was not updated"));
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_latest_is_told_before_anything_is_asked() {
+    let dir = shared_dir();
+    in_the_place_of_latest(&dir, true);
+    let server = Server::start(answers_only(1..=1));
+    for resumes in [false, true] {
+        let mut program = audit_in(&dir, &server).args(ids(2));
+        if resumes {
+            program = program.arg("--resume");
+        }
+        server.now(answers_only(1..=1));
+        let running = program.spawn();
+        wait_until("something is asked", || !server.requests().is_empty());
+        running.signal("INT");
+        running
+            .wait()
+            .expect(130)
+            .says(&["latest will not be updated: it is a folder, not a link"]);
+    }
+}
+
+#[test]
+fn a_link_that_cannot_be_made_costs_no_report() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let earlier = earlier_report(&dir, &server);
+    // Nobody, not even root, can put a link in the place of a folder that holds something.
+    let aside = dir.path().join(format!("reports/.latest-{RUN_ID}"));
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("x"), "").unwrap();
+    let outcome = audit_in(&dir, &server)
+        .args(ids(2))
+        .run()
+        .expect(0)
+        .prints(&["2 of 2 accounts read."])
+        .says(&["reports/latest was not updated: "]);
+    assert!(!outcome.stderr.contains("will not be updated"));
+    check_sums(&outcome.run_dir());
+    let after = contents(&outcome.reports());
+    assert!(
+        earlier.iter().all(|was| after.contains(was)),
+        "the report before is as it was, and the link points to it"
+    );
+}
+
 #[test]
 fn runs_of_the_same_second_do_not_harm_each_other() {
     let dir = shared_dir();

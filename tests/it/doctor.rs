@@ -315,6 +315,113 @@ fn the_output_folder_is_tried_and_nothing_is_left_in_it() {
 }
 
 #[test]
+fn the_output_folder_is_judged_as_an_audit_judges_it() {
+    let server = well(state("active", None));
+    let long = format!("new/{}", "x".repeat(300));
+    for (output, good) in [
+        (".", true),
+        ("new", true),
+        ("new/../other", true),
+        ("taken", false),
+        ("taken/reports", false),
+        ("nowhere", false),
+        ("nowhere/reports", false),
+        (&*long, false),
+        ("/proc", false),
+        ("/proc/nowhere", false),
+    ] {
+        let set_up = |program: Program| {
+            program.file("taken", "a file");
+            std::os::unix::fs::symlink("/no/such/folder", program.dir().join("nowhere")).unwrap();
+            program
+        };
+        let program = set_up(doctor(&server)).args(["--output", output, "--json"]);
+        let dir = program.dir().to_owned();
+        let examined = program.run().expect(u8::from(!good).into());
+        let names = |dir: &std::path::Path| -> Vec<_> {
+            let mut names: Vec<_> = std::fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            names(&dir),
+            ["nowhere", "taken"],
+            "{output}: something is left"
+        );
+        let line = line(&examined, "output");
+        assert_eq!(line["result"], if good { "pass" } else { "fail" }, "{line}");
+        if !good {
+            assert!(line["finding"].as_str().unwrap().contains(output), "{line}");
+            assert!(
+                line["remedy"].as_str().unwrap().contains("--output"),
+                "{line}"
+            );
+        }
+        let audited = set_up(audit(&server))
+            .args(["--output", output, &id(1)])
+            .run();
+        assert_eq!(
+            audited.code(),
+            Some(u8::from(!good).into()),
+            "{output}: {}",
+            audited.stderr
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_the_link_to_the_newest_run_is_warned_of() {
+    let server = well(state("active", None));
+    for (is_folder, why) in [
+        (Some(true), "it is a folder, not a link"),
+        (Some(false), "it is a file, not a link"),
+        (None, ""),
+    ] {
+        let program = doctor(&server).args(["-o", ".", "--json"]);
+        let latest = program.dir().join("latest");
+        match is_folder {
+            Some(true) => std::fs::create_dir(&latest).unwrap(),
+            Some(false) => std::fs::write(&latest, "").unwrap(),
+            None => std::os::unix::fs::symlink("20261121T101500Z", &latest).unwrap(),
+        }
+        let dir = program.dir().to_owned();
+        let outcome = program.run().expect(0);
+        let line = line(&outcome, "output");
+        assert_eq!(
+            line["result"],
+            if why.is_empty() { "pass" } else { "warn" },
+            "{line}"
+        );
+        assert!(line["finding"].as_str().unwrap().contains(why), "{line}");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn an_account_whose_list_is_incomplete_does_not_pass() {
+    let server = Server::start(|request| {
+        if request.path.contains("/tokens/verify") {
+            return state("active", None);
+        }
+        enveloped(
+            json!([connector(1, "a.example")]),
+            json!({"total_count": 2}),
+        )
+    });
+    let outcome = doctor(&server).args([&id(1), "--json"]).run().expect(1);
+    let line = line(&outcome, &format!("read {}", id(1)));
+    assert_eq!(line["result"], "fail");
+    let finding = line["finding"].as_str().unwrap();
+    assert!(
+        finding.contains("incomplete-list: 1 of 2 connectors"),
+        "{line}"
+    );
+}
+
+#[test]
 fn what_the_api_says_does_nothing_to_a_terminal() {
     let server = well(failure(401, 1000, "Invalid\u{1b}[2J\u{7}\nAPI Token"));
     let outcome = doctor(&server).run().expect(1);

@@ -4,6 +4,30 @@ use serde_json::Value;
 
 use crate::harness::program;
 
+/// A JSON Schema that values are judged by.
+pub struct Validator {
+    schemas: boon::Schemas,
+    root: boon::SchemaIndex,
+}
+
+impl Validator {
+    pub fn new(schema: &Value) -> Self {
+        const PLACE: &str = "memory:schema";
+        let mut compiler = boon::Compiler::new();
+        compiler.enable_format_assertions();
+        compiler.add_resource(PLACE, schema.clone()).unwrap();
+        let mut schemas = boon::Schemas::new();
+        let root = compiler.compile(PLACE, &mut schemas).unwrap();
+        Self { schemas, root }
+    }
+
+    /// What the schema has against a value.
+    pub fn judge(&self, value: &Value) -> Result<(), String> {
+        let judged = self.schemas.validate(value, self.root);
+        judged.map_err(|error| error.to_string())
+    }
+}
+
 /// What in a value is not as a schema says; only the words of JSON Schema that ours use are known.
 fn objections(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     for key in schema.as_object().unwrap().keys() {
@@ -96,4 +120,5 @@ fn the_report_is_as_its_schema_says() {
     let mut found = Vec::new();
     objections(&schema, &demo.json(), "report", &mut found);
     assert_eq!(found, Vec::<String>::new());
+    assert_eq!(Validator::new(&schema).judge(&demo.json()), Ok(()));
 }

@@ -256,7 +256,7 @@ impl Format for Page<'_> {
             "waivers": waivers(summary),
             "trend": summary.trend,
             "controls": controls(summary),
-            "rules": summary.policy.rules_in_force().map(explained).collect::<Vec<_>>(),
+            "rules": RULES.iter().map(|rule| explained(rule, summary.policy)).collect::<Vec<_>>(),
             "files": files(self.settings),
         });
         for ((name, _), table) in PAGE_TABLES.iter().zip(&self.tables) {
@@ -396,7 +396,7 @@ fn totals(summary: &Summary<'_>) -> Value {
     };
     let rule = |(rule, count): (&Rule, super::FindingCount)| {
         json!({
-            "id": rule.id, "title": rule.title, "severity": rule.severity.as_str(),
+            "id": rule.id, "title": rule.title, "severity": severity_in_force(rule, summary.policy),
             "open": count.open, "waived": count.waived, "new": count.new,
         })
     };
@@ -479,8 +479,10 @@ fn waivers(summary: &Summary<'_>) -> Value {
             "reason": waiver.reason,
             "owner": waiver.owner,
             "expires": waiver.expires.to_string(),
+            "unused": usage.matched == 0,
         })
     };
+    // Each waiver stands in one list.
     let list = |wanted: &dyn Fn(&WaiverUse<'_>) -> bool| -> Vec<Value> {
         summary
             .waivers
@@ -491,11 +493,12 @@ fn waivers(summary: &Summary<'_>) -> Value {
     };
     let expired = |usage: &WaiverUse<'_>| usage.waiver.is_expired(summary.now);
     let soon = |usage: &WaiverUse<'_>| usage.waiver.is_expiring(summary.now);
+    let lasting = |usage: &WaiverUse<'_>| !expired(usage) && !soon(usage);
     json!({
-        "active": list(&|usage| !expired(usage) && !soon(usage)),
+        "active": list(&|usage| lasting(usage) && usage.matched > 0),
         "expiring": list(&soon),
         "expired": list(&expired),
-        "unused": list(&|usage| usage.matched == 0),
+        "unused": list(&|usage| lasting(usage) && usage.matched == 0),
     })
 }
 
@@ -517,10 +520,20 @@ fn controls(summary: &Summary<'_>) -> Vec<Value> {
         .collect()
 }
 
-fn explained(rule: &Rule) -> Value {
+/// The severity of a rule by the policy, or `off`.
+fn severity_in_force(rule: &Rule, policy: &Policy) -> &'static str {
+    policy
+        .severity(rule, rule.severity)
+        .map_or("off", Severity::as_str)
+}
+
+fn explained(rule: &Rule, policy: &Policy) -> Value {
+    let (severity, default) = (severity_in_force(rule, policy), rule.severity.as_str());
     json!({
         "id": rule.id,
-        "severity": rule.severity.as_str(),
+        "severity": severity,
+        // Said only where the policy changes it.
+        "default_severity": if severity == default { "" } else { default },
         "title": rule.title,
         "what": rule.what,
         "why": rule.why,
