@@ -78,10 +78,10 @@ impl Damage<'_> {
     fn assess(&mut self, errors: &[Error]) {
         let mut errors: Vec<_> = errors.iter().collect();
         errors.sort_by_key(|error| start(error));
-        let endless = self.statements.iter().find(|statement| {
+        let is_endless = |statement: &&Statement| {
             statement.kind == Kind::Endless && !self.taken_out[statement.first_line]
-        });
-        let endless = endless.copied();
+        };
+        let endless = self.statements.iter().find(is_endless).copied();
         let mut trusted = endless.map_or(self.lines.count(), |statement| statement.first_line);
         for error in errors {
             let offset = start(error);
@@ -101,8 +101,9 @@ impl Damage<'_> {
             let is_header = statement.is_some_and(|statement| statement.kind != Kind::Key)
                 || self.lines.rest_of_line(offset).contains('[');
             let end = if is_header {
-                trusted = self.next_header(last + 1);
-                trusted
+                let end = self.next_header(last + 1);
+                trusted = trusted.min(end);
+                end
             } else {
                 last + 1
             };

@@ -84,7 +84,7 @@ impl Found {
             return;
         }
         self.first.insert((at, message()));
-        if is_full {
+        if self.first.len() > LISTED {
             self.first.pop_last();
         }
     }

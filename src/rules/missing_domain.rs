@@ -10,7 +10,7 @@ use crate::evidence::Outcome;
 /// See the module.
 pub const RULE: Rule = Rule {
     id: "missing-domain",
-    title: "Expected domain not in force",
+    title: "Required domain missing or inactive",
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Account,
