@@ -18,4 +18,5 @@ pub mod policy;
 pub mod report;
 pub mod rules;
 pub mod simulator;
+pub mod spreadsheet;
 pub mod text;
