@@ -179,7 +179,7 @@ impl ErrorKind {
                 "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
             }
             Self::Forbidden => {
-                "Give the token the permission SSO Connector Read on this account (SSO Connector Write to change connectors), or use another token for it (`token_env`)."
+                "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
             }
             Self::NotFound => "Check the id; the account or connector may be deleted.",
             Self::RateLimited => "Run it again later, or with a lower `--rate`.",
@@ -197,7 +197,23 @@ impl ErrorKind {
             }
         }
     }
+
+    /// What to do about it where something was to be changed, which needs another permission than reading.
+    pub fn remedy_of_change(self) -> String {
+        match self {
+            Self::Auth => format!(
+                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission {WRITE_PERMISSION}."
+            ),
+            Self::Forbidden => {
+                format!("Give the token the permission {WRITE_PERMISSION} on this account.")
+            }
+            other => other.remedy().to_owned(),
+        }
+    }
 }
+
+/// The permission that changing connectors needs: the API and the dashboard name it differently.
+pub const WRITE_PERMISSION: &str = "SSO Connector Write (labelled Edit in the dashboard)";
 
 /// Why an account was not read whole, with what the API said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,14 +1,18 @@
-//! From findings to the plan that would mend them: pure. Carrying it out is the command's.
+//! From findings to the plan that would fix them: pure. Carrying it out is the command's.
 //!
-//! A plan never deletes. What it would do to a connector rests on what the evidence says of it; whoever carries it
-//! out reads the connector again first, and leaves alone what is no longer so.
+//! A plan never deletes, and does not decide what a person must decide. What it would do to a connector rests on what
+//! the evidence says of it; whoever carries it out reads the connector again first, and leaves alone what is no longer so.
 
-use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-use crate::api::ConnectorChange;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{ConnectorChange, is_connector_id};
 use crate::assess::Assessed;
+use crate::finding::Finding;
 use crate::model::{Connector, Status};
-use crate::policy::{FedrampExpectation, Policy};
+use crate::rules::Severity;
 
 /// What is allowed beside the harmless actions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,8 +23,8 @@ pub struct Allowed {
     pub disable: bool,
 }
 
-/// What would be done to a connector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// What would be done to a connector. Several on one connector are carried out in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Disable it, because its domain is not verified.
@@ -62,6 +66,22 @@ impl Action {
             }),
         }
     }
+
+    /// Whether a connector is as one on which this was done.
+    fn is_done_on(self, connector: &Connector) -> bool {
+        match self {
+            Self::Enable | Self::Disable => {
+                connector.enabled.known() == Some(&(self == Self::Enable))
+            }
+            Self::FedrampOn | Self::FedrampOff => {
+                connector.use_fedramp_language.known() == Some(&(self == Self::FedrampOn))
+            }
+            Self::BeginVerification => matches!(
+                connector.verification.status.known(),
+                Some(Status::Pending | Status::Verified)
+            ),
+        }
+    }
 }
 
 /// One step of a plan.
@@ -77,23 +97,88 @@ pub struct Step {
     pub email_domain: String,
     /// What would be done.
     pub action: Action,
-    /// The rule whose finding it would mend.
+    /// The rule whose finding it would fix.
     pub rule: &'static str,
     /// The finding.
     pub finding_id: String,
+    /// The finding's severity.
+    pub severity: Severity,
     /// The connector as the evidence has it.
     pub evidence: Connector,
+    /// The worst severity of the connector's steps, which are kept together.
+    #[serde(skip)]
+    urgency: Severity,
 }
 
-/// A finding that no step mends, and why.
+impl Step {
+    /// Whether the connector shows that the step was carried out: it is as the step would have it, and was not before.
+    pub fn is_done_on(&self, now: &Connector) -> bool {
+        self.action.is_done_on(now) && !self.action.is_done_on(&self.evidence)
+    }
+
+    /// Why the step is not to be carried out on a connector as it is now: everything of it that has changed since the
+    /// audit, but for what the actions `sent` to it before are there to change. `None` where it may be carried out.
+    pub fn objection(&self, now: &Connector, sent: impl Fn(Action) -> bool) -> Option<String> {
+        let changed = WATCHED.iter().filter_map(|(what, value, changed_by)| {
+            let (before, now) = (value(&self.evidence), value(now));
+            let expected = before == now || changed_by.iter().any(|&action| sent(action));
+            (!expected).then(|| format!("{what} was {before}, and is {now} now"))
+        });
+        let changed: Vec<_> = changed.collect();
+        (!changed.is_empty()).then(|| changed.join("; "))
+    }
+}
+
+/// A field of a connector as text.
+type Shown = fn(&Connector) -> Cow<'_, str>;
+
+/// What has to be as in the evidence for a step to be carried out, and the actions that change it.
+const WATCHED: [(&str, Shown, &[Action]); 5] = [
+    (
+        "its domain",
+        |c| {
+            c.canonical_domain()
+                .unwrap_or_else(|| c.email_domain.shown("unknown"))
+        },
+        &[],
+    ),
+    (
+        "its status",
+        |c| c.verification.status.shown("unknown"),
+        &[Action::BeginVerification],
+    ),
+    (
+        "enabled",
+        |c| c.enabled.shown("unknown"),
+        &[Action::Disable, Action::Enable],
+    ),
+    (
+        "the FedRAMP text",
+        |c| c.use_fedramp_language.shown("unknown"),
+        &[Action::FedrampOn, Action::FedrampOff],
+    ),
+    (
+        "its verification code",
+        |c| c.verification.code.shown("unknown"),
+        &[],
+    ),
+];
+
+/// A finding that no step fixes, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unmended {
+pub struct Manual {
     /// The account.
     pub account_id: String,
+    /// Its name, or empty.
+    pub account_name: String,
+    /// The connector, or empty.
+    pub connector_id: String,
     /// The domain it is about, or empty.
     pub email_domain: String,
     /// The rule.
     pub rule: &'static str,
+    /// The finding's severity.
+    pub severity: Severity,
     /// Why there is no step for it.
     pub reason: String,
 }
@@ -107,196 +192,233 @@ pub struct Record {
     pub value: String,
 }
 
+impl Record {
+    /// The record that verifies a connector's domain; `None` where domain or code are not known.
+    pub fn of(connector: &Connector) -> Option<Self> {
+        Some(Self {
+            name: connector.canonical_domain()?.into_owned(),
+            value: connector.verification.code.known()?.clone(),
+        })
+    }
+}
+
 /// What would be done, what would not, and what DNS has to do.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Plan {
-    /// In the order of the accounts.
+    /// The worst first, those of one connector together.
     pub steps: Vec<Step>,
-    /// Findings that need a person.
-    pub unmended: Vec<Unmended>,
+    /// Findings that need a person, the worst first. Programs that read the JSON know them by an older name.
+    #[serde(rename = "unmended")]
+    pub manual: Vec<Manual>,
     /// TXT records to publish.
     pub records: Vec<Record>,
 }
 
+/// What an open finding about a connector calls for.
+enum Answer {
+    /// A step.
+    Step(Action),
+    /// Nothing more than another finding's step.
+    Covered,
+    /// Waiting, once the TXT record is published.
+    Wait,
+    /// Something that this program does not do, and why.
+    Manual(&'static str),
+    /// A person's decision about the connector itself: whether it should be there at all. Until it is made, nothing is
+    /// done that would build on the connector.
+    Decision,
+}
+
+/// What an open finding calls for, by its rule: the one place that knows. `findings` are the connector's open ones.
+fn answer(rule: &str, connector: &Connector, findings: &[&Finding], allowed: Allowed) -> Answer {
+    let is_pending = connector.verification.status.known() == Some(&Status::Pending);
+    let is_stale = || {
+        findings
+            .iter()
+            .any(|finding| finding.rule.id == "stale-verification")
+    };
+    match rule {
+        "enabled-unverified" if allowed.disable => Answer::Step(Action::Disable),
+        "enabled-unverified" => Answer::Manual("disabling it needs --disable"),
+        "unverified-domain" if is_stale() => Answer::Covered,
+        "unverified-domain" if is_pending => Answer::Wait,
+        "unverified-domain" | "stale-verification" => Answer::Step(Action::BeginVerification),
+        "disabled-connector" if !connector.is_verified() => {
+            Answer::Manual("it can be enabled once its domain is verified")
+        }
+        "disabled-connector" if allowed.enable => Answer::Step(Action::Enable),
+        "disabled-connector" => Answer::Manual(
+            "enabling it needs --enable: it takes effect for every user of the domain",
+        ),
+        // The finding says that the text is not as the policy expects, so it expects the opposite.
+        "fedramp-language" if connector.use_fedramp_language.known() == Some(&true) => {
+            Answer::Step(Action::FedrampOff)
+        }
+        "fedramp-language" => Answer::Step(Action::FedrampOn),
+        "duplicate-domain" | "unexpected-domain" => Answer::Decision,
+        _ => Answer::Manual("it needs a person's decision"),
+    }
+}
+
 impl Plan {
-    /// Adds what would mend an account's open findings.
-    pub fn add(&mut self, assessed: &Assessed<'_>, policy: &Policy, allowed: Allowed) {
+    /// Adds what would fix an account's open findings.
+    pub fn add(&mut self, assessed: &Assessed<'_>, allowed: Allowed) {
+        let mut of_connectors = vec![Vec::new(); assessed.evidence.connectors.len()];
         for finding in assessed.findings.iter().filter(|finding| finding.is_open()) {
-            let connector = finding
+            match finding
                 .connector
-                .and_then(|index| assessed.evidence.connectors.get(index));
-            let action = match connector {
-                None => Err("it concerns the account as a whole".to_owned()),
-                // The finding that it is stale begins the verification again.
-                Some(_)
-                    if finding.rule.id == "unverified-domain"
-                        && is_stale(assessed, finding.connector) =>
-                {
-                    Ok(None)
-                }
-                Some(connector) => action(
-                    finding.rule.id,
-                    connector,
-                    policy.fedramp(&assessed.asked.id),
-                    allowed,
-                ),
-            };
-            let id = connector.and_then(|connector| connector.id.known());
-            match (action, connector, id) {
-                (Ok(Some(action)), Some(connector), Some(id)) => {
-                    if action == Action::BeginVerification {
-                        self.records.extend(record(connector));
-                    }
-                    let twin = |step: &Step| {
-                        step.account_id == assessed.asked.id
-                            && step.connector_id == *id
-                            && step.action == action
-                    };
-                    if !self
-                        .steps
-                        .iter()
-                        .rev()
-                        .take(assessed.findings.len())
-                        .any(twin)
-                    {
-                        self.steps.push(Step {
-                            account_id: assessed.asked.id.clone(),
-                            account_name: assessed.asked.name.clone(),
-                            connector_id: id.clone(),
-                            email_domain: finding.email_domain.clone(),
-                            action,
-                            rule: finding.rule.id,
-                            finding_id: finding.id.clone(),
-                            evidence: connector.clone(),
-                        });
-                    }
-                }
-                (Ok(None), _, _) => {}
-                (Ok(Some(_)), _, _) => self.leave(
-                    assessed,
-                    finding,
-                    "the connector has no id by which it could be changed".to_owned(),
-                ),
-                (Err(reason), _, _) => self.leave(assessed, finding, reason),
+                .and_then(|index| of_connectors.get_mut(index))
+            {
+                Some(findings) => findings.push(finding),
+                None => self.leave(assessed, finding, "it concerns the account as a whole"),
             }
         }
+        let mut planned = HashSet::new();
+        for (connector, findings) in assessed.evidence.connectors.iter().zip(&of_connectors) {
+            let mut steps = self.answers(assessed, connector, findings, allowed);
+            // Two records of one connector are changed once.
+            steps.retain(|step| planned.insert((step.connector_id.clone(), step.action)));
+            steps.sort_by_key(|step| step.action);
+            if let Some(urgency) = steps.iter().map(|step| step.severity).min() {
+                steps.iter_mut().for_each(|step| step.urgency = urgency);
+            }
+            self.steps.append(&mut steps);
+        }
     }
 
-    fn leave(
+    /// The steps that fix findings about one connector; what is left to a person, and the records, are added at once.
+    fn answers(
         &mut self,
         assessed: &Assessed<'_>,
-        finding: &crate::finding::Finding,
-        reason: String,
-    ) {
-        self.unmended.push(Unmended {
+        connector: &Connector,
+        findings: &[&Finding],
+        allowed: Allowed,
+    ) -> Vec<Step> {
+        let answers: Vec<_> = findings
+            .iter()
+            .map(|&finding| {
+                (
+                    finding,
+                    answer(finding.rule.id, connector, findings, allowed),
+                )
+            })
+            .collect();
+        let undecided = answers
+            .iter()
+            .find(|(_, answer)| matches!(answer, Answer::Decision))
+            .map(|(finding, _)| {
+                format!(
+                    "a person must first decide about the connector itself: see {}",
+                    finding.rule.id
+                )
+            })
+            .or_else(|| {
+                let unknown = connector.canonical_domain().is_none();
+                unknown.then(|| "its domain is not known".to_owned())
+            });
+        let mut steps = Vec::new();
+        for (finding, answer) in answers {
+            // Disabling builds on nothing: it is the way out while a person decides.
+            let is_disabling = matches!(answer, Answer::Step(Action::Disable));
+            let held = undecided.as_ref().filter(|_| !is_disabling);
+            let step = match (answer, held) {
+                (Answer::Covered, _) => continue,
+                (Answer::Manual(reason), _) => Err(reason.to_owned()),
+                (Answer::Decision, _) => Err("a person must decide about the connector".to_owned()),
+                (Answer::Wait | Answer::Step(_), Some(reason)) => Err(reason.clone()),
+                (Answer::Wait, None) => {
+                    self.records.extend(Record::of(connector));
+                    Err("verification is under way: publish the TXT record, and wait".to_owned())
+                }
+                (Answer::Step(action), None) => address(connector).map(|id| (id, action)),
+            };
+            let (id, action) = match step {
+                Ok(step) => step,
+                Err(reason) => {
+                    self.leave(assessed, finding, &reason);
+                    continue;
+                }
+            };
+            if action == Action::BeginVerification {
+                self.records.extend(Record::of(connector));
+            }
+            steps.push(Step {
+                account_id: assessed.asked.id.clone(),
+                account_name: assessed.asked.name.clone(),
+                connector_id: id.to_owned(),
+                email_domain: finding.email_domain.clone(),
+                action,
+                rule: finding.rule.id,
+                finding_id: finding.id.clone(),
+                severity: finding.severity,
+                evidence: connector.clone(),
+                urgency: finding.severity,
+            });
+        }
+        steps
+    }
+
+    fn leave(&mut self, assessed: &Assessed<'_>, finding: &Finding, reason: &str) {
+        self.manual.push(Manual {
             account_id: assessed.asked.id.clone(),
+            account_name: assessed.asked.name.clone(),
+            connector_id: finding.connector_id.clone(),
             email_domain: finding.email_domain.clone(),
             rule: finding.rule.id,
-            reason,
+            severity: finding.severity,
+            reason: reason.to_owned(),
         });
     }
-}
 
-fn is_stale(assessed: &Assessed<'_>, connector: Option<usize>) -> bool {
-    let stale = |finding: &crate::finding::Finding| {
-        finding.is_open()
-            && finding.rule.id == "stale-verification"
-            && finding.connector == connector
-    };
-    assessed.findings.iter().any(stale)
-}
-
-/// What mends a finding; nothing where another finding's step does, and why not where no step can.
-fn action(
-    rule: &str,
-    connector: &Connector,
-    fedramp: FedrampExpectation,
-    allowed: Allowed,
-) -> Result<Option<Action>, String> {
-    let status = connector.verification.status.known();
-    match rule {
-        "enabled-unverified" if allowed.disable => Ok(Some(Action::Disable)),
-        "enabled-unverified" => Err("disabling it needs --disable".to_owned()),
-        "unverified-domain" if status == Some(&Status::Pending) => {
-            Err("verification is under way: publish the TXT record, and wait".to_owned())
-        }
-        "unverified-domain" | "stale-verification" => Ok(Some(Action::BeginVerification)),
-        "disabled-connector" if !connector.is_verified() => {
-            Err("it can be enabled once its domain is verified".to_owned())
-        }
-        "disabled-connector" if allowed.enable => Ok(Some(Action::Enable)),
-        "disabled-connector" => Err(
-            "enabling it needs --enable: it takes effect for every user of the domain".to_owned(),
-        ),
-        "fedramp-language" => Ok(match fedramp {
-            FedrampExpectation::Required => Some(Action::FedrampOn),
-            FedrampExpectation::Forbidden => Some(Action::FedrampOff),
-            FedrampExpectation::Any => None,
-        }),
-        _ => Err("it needs a person's decision".to_owned()),
+    /// Puts what was added in order, once all accounts were.
+    pub fn finish(&mut self) {
+        self.steps.sort_by_key(|step| step.urgency);
+        self.manual.sort_by_key(|left| left.severity);
+        self.records.sort();
+        self.records.dedup();
     }
 }
 
-fn record(connector: &Connector) -> Option<Record> {
-    let (name, value) = (
-        connector.canonical_domain()?,
-        connector.verification.code.known()?,
-    );
-    Some(Record {
-        name: name.into_owned(),
-        value: value.clone(),
-    })
-}
-
-/// Why a step is not to be carried out on a connector as it is now; `None` where it may.
-pub fn objection(step: &Step, now: &Connector) -> Option<String> {
-    let changed =
-        |what: &str, before: std::borrow::Cow<'_, str>, now: std::borrow::Cow<'_, str>| {
-            (before != now).then(|| format!("{what} was {before}, and is {now} now"))
-        };
-    let before = &step.evidence;
-    if now.canonical_domain() != before.canonical_domain() {
-        return changed(
-            "its domain",
-            before.email_domain.shown("unknown"),
-            now.email_domain.shown("unknown"),
-        )
-        .or_else(|| Some("its domain is another".to_owned()));
-    }
-    let status = changed(
-        "its status",
-        before.verification.status.shown("unknown"),
-        now.verification.status.shown("unknown"),
-    );
-    let enabled = || {
-        changed(
-            "enabled",
-            before.enabled.shown("unknown"),
-            now.enabled.shown("unknown"),
-        )
-    };
-    match step.action {
-        Action::BeginVerification => status,
-        Action::Enable | Action::Disable => enabled().or(status),
-        Action::FedrampOn | Action::FedrampOff => changed(
-            "the FedRAMP text",
-            before.use_fedramp_language.shown("unknown"),
-            now.use_fedramp_language.shown("unknown"),
-        ),
+/// The id by which a connector can be changed, or why there is none.
+fn address(connector: &Connector) -> Result<&str, String> {
+    match connector.id.known() {
+        None => Err("the connector has no ID by which it could be changed".to_owned()),
+        Some(id) if !is_connector_id(id) => Err(format!(
+            "its ID has {} characters, and the API takes IDs of 32: change it in the dashboard",
+            id.chars().count()
+        )),
+        Some(id) => Ok(id),
     }
 }
 
-/// The records as a snippet of a zone file, long values in several strings as DNS has them.
+/// The longest value of a record, in bytes: 255 strings of 255, which with their lengths still fit a record.
+const LONGEST_VALUE: usize = 255 * 255;
+/// What is shown of a name that cannot be published, in characters.
+const SHOWN_OF_NAME: usize = 100;
+
+/// The records as a snippet of a zone file, long values in several strings as DNS has them. A record that no zone could
+/// hold is left out, and a comment says so. Whatever names and values hold, each record is one line of plain ASCII.
 pub fn zone_snippet(records: &[Record]) -> String {
     let line = |record: &Record| {
-        let strings: Vec<_> = record.value.as_bytes().chunks(255).map(quoted).collect();
-        format!(
-            "{}. 300 IN TXT {}\n",
-            record.name.trim_end_matches('.'),
-            strings.join(" ")
-        )
+        let reason = if !is_host_name(&record.name) {
+            "it is not a domain name"
+        } else if !(1..=LONGEST_VALUE).contains(&record.value.len()) {
+            "its value is empty, or too long for a TXT record"
+        } else {
+            let strings: Vec<_> = record.value.as_bytes().chunks(255).map(quoted).collect();
+            return format!("{}. 300 IN TXT {}\n", record.name, strings.join(" "));
+        };
+        let name: String = record.name.chars().take(SHOWN_OF_NAME).collect();
+        format!("; left out: \"{}\": {reason}\n", name.escape_default())
     };
     records.iter().map(line).collect()
+}
+
+/// Whether the name can own a record, and means nothing else in a zone file.
+fn is_host_name(name: &str) -> bool {
+    let of_host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(of_host);
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A character string of a zone file: what is not plain is written by its number.
@@ -317,29 +439,35 @@ mod tests {
     use super::*;
     use crate::assess::{Assessor, Earlier, KnownElsewhere};
     use crate::evidence::SharedDomains;
+    use crate::policy::{AccountExpectation, FedrampExpectation, Policy};
     use crate::rules::testing::{Case, NOW};
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     const ID: &str = "c0000000000000000000000000000001";
+    const ALL: Allowed = Allowed {
+        enable: true,
+        disable: true,
+    };
 
-    fn plan(connectors: Value, policy: &Policy, allowed: Allowed) -> Plan {
-        let case = Case::read(connectors);
+    fn plan_of(case: Case, allowed: Allowed) -> Plan {
         let header = crate::evidence::testing::header(case.accounts.clone());
         let assessor = Assessor {
             header: &header,
-            policy,
-            shared_domains: &SharedDomains::default(),
+            policy: &case.policy,
+            shared_domains: &case.shared,
             now: NOW.parse().unwrap(),
             elsewhere: &KnownElsewhere::default(),
             compares: false,
         };
         let mut plan = Plan::default();
-        plan.add(
-            &assessor.assess(case.evidence, Earlier::default()),
-            policy,
-            allowed,
-        );
+        plan.add(&assessor.assess(case.evidence, Earlier::default()), allowed);
+        plan.finish();
         plan
+    }
+
+    fn plan(connectors: Value, allowed: Allowed) -> Plan {
+        plan_of(Case::read(connectors), allowed)
     }
 
     fn connector(enabled: bool, status: &str) -> Value {
@@ -347,21 +475,23 @@ mod tests {
                "verification": {"status": status, "code": "cloudflare_dashboard_sso=1"}})
     }
 
-    fn actions(connectors: Value, policy: &Policy, allowed: Allowed) -> Vec<&'static str> {
-        plan(connectors, policy, allowed)
-            .steps
-            .iter()
-            .map(|step| step.action.as_str())
+    fn read(value: Value) -> Connector {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn actions(plan: &Plan) -> Vec<&'static str> {
+        plan.steps.iter().map(|step| step.action.as_str()).collect()
+    }
+
+    fn reasons(plan: &Plan) -> Vec<(&'static str, &str)> {
+        let manual = plan.manual.iter();
+        manual
+            .map(|left| (left.rule, left.reason.as_str()))
             .collect()
     }
 
     #[test]
     fn what_is_harmless_is_planned_and_what_is_not_needs_its_flag() {
-        let (policy, none) = (Policy::default(), Allowed::default());
-        let all = Allowed {
-            enable: true,
-            disable: true,
-        };
         for (enabled, status, harmless, allowed) in [
             (
                 false,
@@ -391,13 +521,10 @@ mod tests {
             ),
         ] {
             let connectors = json!([connector(enabled, status)]);
+            let bare = plan(connectors.clone(), Allowed::default());
+            assert_eq!(actions(&bare), harmless, "{enabled} {status}");
             assert_eq!(
-                actions(connectors.clone(), &policy, none),
-                harmless,
-                "{enabled} {status}"
-            );
-            assert_eq!(
-                actions(connectors, &policy, all),
+                actions(&plan(connectors, ALL)),
                 allowed,
                 "{enabled} {status}"
             );
@@ -412,83 +539,375 @@ mod tests {
             (FedrampExpectation::Required, true, vec![]),
             (FedrampExpectation::Any, true, vec![]),
         ] {
-            let policy = Policy {
+            let mut one = connector(true, "verified");
+            one["use_fedramp_language"] = actual.into();
+            let mut case = Case::read(json!([one]));
+            case.policy = Policy {
                 fedramp: expected,
                 ..Policy::default()
             };
-            let mut one = connector(true, "verified");
-            one["use_fedramp_language"] = actual.into();
-            assert_eq!(actions(json!([one]), &policy, Allowed::default()), planned);
+            assert_eq!(actions(&plan_of(case, Allowed::default())), planned);
         }
     }
 
     #[test]
-    fn what_no_step_mends_is_said_with_the_reason() {
-        let plan = plan(
-            json!([{"email_domain": "a.example", "verification": {"status": "failed"}}]),
-            &Policy::default(),
-            Allowed::default(),
+    fn a_connector_that_a_person_must_decide_about_is_at_most_disabled() {
+        let duplicate = |connectors: Value| {
+            let mut case = Case::read(connectors);
+            case.shared = SharedDomains::claimed_by("a.example", &[0, 1]);
+            case
+        };
+        let unexpected = |connectors: Value| {
+            let mut case = Case::read(connectors);
+            let expectation = AccountExpectation {
+                allow_domains: Some(["b.example"].into_iter().collect()),
+                ..AccountExpectation::default()
+            };
+            let account = case.accounts[0].id.clone();
+            case.policy.accounts.insert(account, expectation);
+            case
+        };
+        let cases: [(&str, &dyn Fn(Value) -> Case); 2] = [
+            ("duplicate-domain", &duplicate),
+            ("unexpected-domain", &unexpected),
+        ];
+        for (rule, case) in cases {
+            for (enabled, status, planned) in [
+                (false, "verified", vec![]),
+                (false, "failed", vec![]),
+                (false, "pending", vec![]),
+                (true, "failed", vec!["disable"]),
+            ] {
+                let mut case = case(json!([connector(enabled, status)]));
+                case.policy.fedramp = FedrampExpectation::Forbidden;
+                let plan = plan_of(case, ALL);
+                assert_eq!(actions(&plan), planned, "{rule} {enabled} {status}");
+                assert_eq!(plan.records, [], "{rule} {enabled} {status}");
+                let reasons = reasons(&plan);
+                let why =
+                    format!("a person must first decide about the connector itself: see {rule}");
+                assert!(
+                    reasons.contains(&(rule, "a person must decide about the connector")),
+                    "{reasons:?}"
+                );
+                assert!(reasons.contains(&("fedramp-language", why.as_str())));
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_step_fixes_is_said_with_the_reason() {
+        let without = |key: &str, value: Value| {
+            let mut one = connector(false, "failed");
+            one[key] = value;
+            plan(json!([one]), ALL)
+        };
+        assert_eq!(
+            reasons(&without("id", Value::Null))[0],
+            (
+                "unverified-domain",
+                "the connector has no ID by which it could be changed"
+            )
         );
-        let reasons: Vec<_> = plan
-            .unmended
+        for length in [31, 33] {
+            let plan = without("id", "c".repeat(length).into());
+            assert_eq!(actions(&plan), [""; 0]);
+            let why = format!(
+                "its ID has {length} characters, and the API takes IDs of 32: change it in the dashboard"
+            );
+            assert_eq!(
+                reasons(&plan),
+                [
+                    ("unverified-domain", why.as_str()),
+                    (
+                        "disabled-connector",
+                        "it can be enabled once its domain is verified"
+                    )
+                ]
+            );
+        }
+        assert_eq!(
+            reasons(&without("email_domain", Value::Null))[0],
+            ("unverified-domain", "its domain is not known")
+        );
+        let mut pending = connector(true, "pending");
+        pending["updated_on"] = NOW.into();
+        let plan = plan(json!([pending]), ALL);
+        assert!(reasons(&plan).contains(&(
+            "unverified-domain",
+            "verification is under way: publish the TXT record, and wait"
+        )));
+        assert_eq!(plan.records.len(), 1, "the record to publish is shown");
+    }
+
+    #[test]
+    fn the_worst_come_first_and_a_connectors_steps_stay_together() {
+        let with = |number: u32, fields: Value| {
+            let mut one = connector(true, "verified");
+            one["id"] = format!("c{number:031}").into();
+            one["email_domain"] = format!("d{number}.example").into();
+            for (key, value) in fields.as_object().unwrap() {
+                one[key] = value.clone();
+            }
+            one
+        };
+        let plan = plan(
+            json!([
+                with(1, json!({"enabled": false})),
+                with(
+                    2,
+                    json!({"enabled": false, "verification": {"status": "failed"}})
+                ),
+                with(3, json!({"verification": {"status": "awaiting"}})),
+            ]),
+            ALL,
+        );
+        let planned: Vec<_> = plan
+            .steps
             .iter()
-            .map(|left| (left.rule, left.reason.as_str()))
+            .map(|step| format!("{} {}", step.action.as_str(), step.email_domain))
             .collect();
         assert_eq!(
-            reasons,
+            planned,
             [
-                (
-                    "unverified-domain",
-                    "the connector has no id by which it could be changed"
-                ),
-                ("unknown-value", "it needs a person's decision")
+                "disable d3.example",
+                "begin-verification d3.example",
+                "begin-verification d2.example",
+                "enable d1.example",
             ]
         );
     }
 
     #[test]
-    fn a_connector_that_changed_meanwhile_is_left_alone() {
+    fn a_connector_that_is_listed_twice_is_changed_once() {
         let plan = plan(
-            json!([connector(false, "failed")]),
-            &Policy::default(),
-            Allowed::default(),
+            json!([connector(false, "failed"), connector(false, "failed")]),
+            ALL,
         );
-        let read = |value: Value| serde_json::from_value::<Connector>(value).unwrap();
+        assert_eq!(actions(&plan), ["begin-verification"]);
+    }
+
+    #[test]
+    fn a_plan_of_many_connectors_takes_no_more_than_its_share_of_time() {
+        const MANY: usize = 50_000;
+        let case = Case::read(json!([connector(false, "failed")]));
+        let header = crate::evidence::testing::header(case.accounts.clone());
+        let assessor = Assessor {
+            header: &header,
+            policy: &case.policy,
+            shared_domains: &case.shared,
+            now: NOW.parse().unwrap(),
+            elsewhere: &KnownElsewhere::default(),
+            compares: false,
+        };
+        let mut assessed = assessor.assess(case.evidence, Earlier::default());
+        let (one, findings) = (
+            assessed.evidence.connectors.remove(0),
+            assessed.findings.split_off(0),
+        );
+        for number in 0..MANY {
+            let mut connector = one.clone();
+            connector.id = crate::model::Field::Known(format!("{number:032}"));
+            assessed.evidence.connectors.push(connector);
+            assessed
+                .findings
+                .extend(findings.iter().cloned().map(|finding| Finding {
+                    connector: Some(number),
+                    ..finding
+                }));
+        }
+        let began = std::time::Instant::now();
+        let mut plan = Plan::default();
+        plan.add(&assessed, ALL);
+        plan.finish();
+        assert_eq!(plan.steps.len(), MANY);
+        // Looking through all findings for each of them takes minutes.
+        assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn everything_that_changed_meanwhile_is_named() {
+        let plan = plan(json!([connector(false, "failed")]), Allowed::default());
+        let step = &plan.steps[0];
+        let objection = |fields: Value| {
+            let mut now = connector(false, "failed");
+            for (key, value) in fields.as_object().unwrap() {
+                now[key] = value.clone();
+            }
+            step.objection(&read(now), |_| false)
+        };
+        assert_eq!(objection(json!({})), None);
         assert_eq!(
-            objection(&plan.steps[0], &read(connector(false, "failed"))),
+            objection(json!({"email_domain": "a.EXAMPLE", "updated_on": null})),
             None
         );
+        for (fields, said) in [
+            (
+                json!({"email_domain": "b.example"}),
+                "its domain was a.example, and is b.example now",
+            ),
+            (
+                json!({"enabled": true}),
+                "enabled was false, and is true now",
+            ),
+            (
+                json!({"use_fedramp_language": null}),
+                "the FedRAMP text was true, and is unknown now",
+            ),
+            (
+                json!({"verification": {"status": "pending", "code": "other"}}),
+                "its status was failed, and is pending now; its verification code was cloudflare_dashboard_sso=1, and is other now",
+            ),
+        ] {
+            assert_eq!(objection(fields).unwrap(), said);
+        }
+    }
+
+    #[test]
+    fn what_earlier_steps_changed_is_expected() {
+        let plan = plan(json!([connector(true, "failed")]), ALL);
+        assert_eq!(actions(&plan), ["disable", "begin-verification"]);
+        let step = &plan.steps[1];
+        let now = read(connector(false, "failed"));
+        let disabled = |action| action == Action::Disable;
+        assert_eq!(step.objection(&now, disabled), None);
+        assert!(step.objection(&now, |_| false).is_some());
+        let now = read(connector(false, "verified"));
         assert_eq!(
-            objection(&plan.steps[0], &read(connector(false, "pending"))).unwrap(),
-            "its status was failed, and is pending now"
-        );
-        let mut other = connector(false, "failed");
-        other["email_domain"] = "b.example".into();
-        assert_eq!(
-            objection(&plan.steps[0], &read(other)).unwrap(),
-            "its domain was A.example., and is b.example now"
+            step.objection(&now, disabled).unwrap(),
+            "its status was failed, and is verified now"
         );
     }
 
     #[test]
-    fn records_are_a_zone_file() {
-        let record = |value: &str| Record {
-            name: "a.example".to_owned(),
-            value: value.to_owned(),
+    fn a_step_is_seen_to_be_done_where_only_it_can_have_done_it() {
+        let step = |enabled, status| {
+            plan(json!([connector(enabled, status)]), ALL)
+                .steps
+                .remove(0)
         };
-        assert_eq!(
-            zone_snippet(&[record("x=1")]),
-            "a.example. 300 IN TXT \"x=1\"\n"
-        );
-        assert_eq!(
-            zone_snippet(&[record("a\"\\\u{e9}\n")]),
-            "a.example. 300 IN TXT \"a\\\"\\\\\\195\\169\\010\"\n"
-        );
-        assert_eq!(
-            zone_snippet(&[record(&"x".repeat(300))])
-                .matches('"')
-                .count(),
-            4
-        );
+        let begin = step(false, "failed");
+        for (status, done) in [("pending", true), ("verified", true), ("failed", false)] {
+            assert_eq!(
+                begin.is_done_on(&read(connector(false, status))),
+                done,
+                "{status}"
+            );
+        }
+        // It was pending for too long, and still is: nothing shows that it was begun again.
+        assert!(!step(false, "pending").is_done_on(&read(connector(false, "pending"))));
+        let enable = step(false, "verified");
+        assert!(enable.is_done_on(&read(connector(true, "verified"))));
+        assert!(!enable.is_done_on(&read(connector(false, "verified"))));
+    }
+
+    fn record(name: &str, value: &str) -> Record {
+        Record {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn records_are_a_zone_file() {
+        for (value, strings) in [
+            ("x=1", "\"x=1\""),
+            ("a\"\\\u{e9}\n", "\"a\\\"\\\\\\195\\169\\010\""),
+        ] {
+            assert_eq!(
+                zone_snippet(&[record("a.example", value)]),
+                format!("a.example. 300 IN TXT {strings}\n")
+            );
+        }
+        let long = zone_snippet(&[record("a.example", &"x".repeat(300))]);
+        assert_eq!(long.matches('"').count(), 4);
+    }
+
+    #[test]
+    fn what_no_zone_could_hold_is_left_out_in_one_line() {
+        for name in [
+            "victim.example. 300 IN A 6.6.6.6\nx.example",
+            "a b.example",
+            "a;b.example",
+            "(a.example",
+            "a\".example",
+            "$INCLUDE",
+            "@",
+            "a\\.example",
+            "m\u{fc}nchen.example",
+            "a..example",
+            "a.example.",
+            "",
+            "a\u{2028}b",
+            "a\rb",
+            &"a".repeat(64),
+            &"a.".repeat(200),
+        ] {
+            let snippet = zone_snippet(&[record(name, "x")]);
+            assert!(
+                snippet.starts_with("; left out: \"")
+                    && snippet.ends_with("\": it is not a domain name\n"),
+                "{snippet}"
+            );
+            assert!(snippet.is_ascii() && snippet.lines().count() == 1 && snippet.len() < 1500);
+        }
+        for value in ["", &"x".repeat(LONGEST_VALUE + 1)] {
+            assert_eq!(
+                zone_snippet(&[record("a.example", value)]),
+                "; left out: \"a.example\": its value is empty, or too long for a TXT record\n"
+            );
+        }
+    }
+
+    /// The owner and the text of each record, as a name server would read the zone file.
+    fn parsed(snippet: &str) -> Vec<(String, Vec<u8>)> {
+        use domain::zonefile::inplace::{Entry, Zonefile};
+        let mut zone = Zonefile::from(snippet);
+        let mut found = Vec::new();
+        while let Some(entry) = zone.next_entry().unwrap() {
+            let Entry::Record(record) = entry else {
+                panic!("{snippet} holds more than records");
+            };
+            let domain::rdata::ZoneRecordData::Txt(txt) = record.data() else {
+                panic!("{snippet} holds more than TXT records");
+            };
+            found.push((
+                record.owner().to_string(),
+                txt.iter().flatten().copied().collect(),
+            ));
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_server_reads_the_records_and_nothing_else(
+            records in proptest::collection::vec(
+                (
+                    prop_oneof![any::<String>(), "[a-z0-9_.-]{0,70}", r#"[ab.;()"$@\\ \t\r\n]{0,9}"#, "[a-z0-9-]{1,9}(\\.[a-zA-Z]{2,9}){1,3}"],
+                    prop_oneof![any::<String>(), r#"[\\"; 0-9\n]{0,9}"#, "[a-z\u{e9}]{250,600}"],
+                ),
+                0..5,
+            )
+        ) {
+            let records: Vec<_> = records.iter().map(|(name, value)| record(name, value)).collect();
+            let snippet = zone_snippet(&records);
+            prop_assert_eq!(snippet.lines().count(), records.len());
+            let kept = records.iter().zip(snippet.lines()).filter(|(_, line)| !line.starts_with("; left out: "));
+            let kept: Vec<_> = kept.map(|(record, _)| (record.name.clone(), record.value.clone().into_bytes())).collect();
+            prop_assert_eq!(parsed(&snippet), kept);
+        }
+
+        #[test]
+        fn no_domain_is_left_out(name in "[a-zA-Z0-9_-]{1,63}(\\.[a-zA-Z0-9-]{1,20}){1,5}") {
+            prop_assert_eq!(parsed(&zone_snippet(&[record(&name, "x")])), [(name, b"x".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn the_longest_value_fits_a_record() {
+        let value = "x".repeat(LONGEST_VALUE);
+        let found = parsed(&zone_snippet(&[record("a.example", &value)]));
+        assert_eq!(found, [("a.example".to_owned(), value.into_bytes())]);
     }
 }

@@ -22,4 +22,5 @@ pub mod report;
 pub mod rules;
 pub mod runs;
 pub mod simulator;
+pub mod spreadsheet;
 pub mod text;

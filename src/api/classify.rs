@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::evidence::{ErrorKind, ReadError};
+use crate::evidence::{ErrorKind, ReadError, WRITE_PERMISSION};
 use crate::model::Field;
 
 /// What an answer means.
@@ -38,12 +38,28 @@ struct Envelope {
     errors: Value,
 }
 
-/// What the token may lack, for the errors that a bad token and a token without the permission share.
-const PERMISSION: &str =
-    "the token is not valid, or lacks the permission \"SSO Connector Read\" on this account";
+/// What a request does, which decides the permission that its token needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It reads.
+    Read,
+    /// It changes something.
+    Write,
+}
 
-/// Says what an answer means. `location` is where a redirect points.
-pub fn meaning(status: StatusCode, location: Option<&str>, body: &[u8]) -> Meaning {
+impl Access {
+    /// The permission, as the API names it; with the dashboard's own name where that is another.
+    pub fn permission(self) -> &'static str {
+        match self {
+            Self::Read => "SSO Connector Read",
+            Self::Write => WRITE_PERMISSION,
+        }
+    }
+}
+
+/// Says what an answer to a request means. `location` is where a redirect points.
+pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body: &[u8]) -> Meaning {
+    let told = |kind, errors: &[Message], otherwise| told(access, kind, errors, otherwise);
     let envelope = serde_json::from_slice::<Envelope>(body);
     let errors = envelope
         .as_ref()
@@ -183,7 +199,7 @@ fn kind_of(status: StatusCode, errors: &[Message]) -> (ErrorKind, bool) {
 }
 
 /// The error as the API told it, with what it means where its own words do not say.
-fn told(kind: ErrorKind, errors: &[Message], otherwise: String) -> ReadError {
+fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) -> ReadError {
     let Some(first) = errors.first() else {
         return ReadError::new(kind, otherwise);
     };
@@ -197,8 +213,12 @@ fn told(kind: ErrorKind, errors: &[Message], otherwise: String) -> ReadError {
     } else {
         texts.join("; ")
     };
+    // A bad token and one without the permission get the same words.
     if first.code.as_deref() == Some("10000") {
-        message = format!("{message}: {PERMISSION}");
+        let permission = access.permission();
+        message = format!(
+            "{message}: the token is not valid, or lacks the permission \"{permission}\" on this account"
+        );
     }
     ReadError {
         kind,
@@ -225,7 +245,12 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, body: &str) -> (ErrorKind, bool, bool) {
-        match meaning(StatusCode::from_u16(status).unwrap(), None, body.as_bytes()) {
+        match meaning(
+            Access::Read,
+            StatusCode::from_u16(status).unwrap(),
+            None,
+            body.as_bytes(),
+        ) {
             Meaning::Failure {
                 error,
                 token_refused,
@@ -384,9 +409,13 @@ mod tests {
     #[test]
     fn a_success_with_code_10000_among_its_messages_is_one() {
         let body = br#"{"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active"}],"result":{}}"#;
-        assert_eq!(meaning(StatusCode::OK, None, body), Meaning::Success);
+        assert_eq!(
+            meaning(Access::Read, StatusCode::OK, None, body),
+            Meaning::Success
+        );
         assert_eq!(
             meaning(
+                Access::Read,
                 StatusCode::OK,
                 None,
                 br#"{"success":true,"errors":null,"result":[]}"#
@@ -395,10 +424,32 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_refusal_names_the_permission_that_the_request_needs() {
+        let body = error("10000", "Authentication error");
+        for (access, permission) in [
+            (
+                Access::Read,
+                "lacks the permission \"SSO Connector Read\" on",
+            ),
+            (
+                Access::Write,
+                "lacks the permission \"SSO Connector Write (labelled Edit in the dashboard)\" on",
+            ),
+        ] {
+            match meaning(access, StatusCode::FORBIDDEN, None, body.as_bytes()) {
+                Meaning::Failure { error, .. } => {
+                    assert!(error.message.contains(permission), "{}", error.message)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_answer_has_a_meaning(status in 200u16..600, body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            meaning(StatusCode::from_u16(status).unwrap(), None, &body);
+            meaning(Access::Read, StatusCode::from_u16(status).unwrap(), None, &body);
         }
     }
 }

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::classify::{Meaning, meaning};
+use super::classify::{Access, Meaning, meaning};
 use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
 use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
 use super::token::{Token, TokenKind};
@@ -214,6 +214,8 @@ impl Lane {
 pub struct Exchange {
     /// Requests sent.
     pub attempts: u32,
+    /// Whether the last of them may have arrived: it got further than connecting.
+    pub arrived: bool,
     /// Of the last answer.
     pub http_status: Option<u16>,
     /// Cloudflare's name for the last answer.
@@ -374,6 +376,8 @@ impl Session {
 
         let outcome = self.send(http, request).await;
         let milliseconds = began.elapsed().as_millis() as u64;
+        let not_connected = matches!(&outcome, Err(Broken::Transport(error)) if error.is_connect());
+        self.note(|exchange| exchange.arrived = !not_connected);
         match outcome {
             Ok(answer) => {
                 let status = answer.status.as_u16();
@@ -454,7 +458,8 @@ impl Session {
         tries: &mut Tries,
     ) -> Attempt {
         let location = header_text(&answer.headers, LOCATION.as_str());
-        let meaning = meaning(answer.status, location.as_deref(), &answer.body);
+        let access = if is_read { Access::Read } else { Access::Write };
+        let meaning = meaning(access, answer.status, location.as_deref(), &answer.body);
         self.note(|exchange| {
             exchange.http_status = Some(answer.status.as_u16());
             exchange.cf_ray = header_text(&answer.headers, "cf-ray");

@@ -20,7 +20,7 @@ mod proxy;
 mod retry;
 mod token;
 
-pub use classify::{Meaning, meaning};
+pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
@@ -330,7 +330,7 @@ impl Api {
         };
         let client = self.client(lane);
         let answer = client.delete_sso_connector(&account, &connector).await;
-        conclude(&client, answer).and_then(|_| Ok(()))
+        conclude(&client, answer).without_result()
     }
 
     /// Has Cloudflare look for a connector's TXT record (again). The answer names no connector.
@@ -348,7 +348,7 @@ impl Api {
         let answer = client
             .begin_sso_connector_verification(&account, &connector)
             .await;
-        conclude(&client, answer).and_then(|_| Ok(()))
+        conclude(&client, answer).without_result()
     }
 
     /// Asks what a user's token is worth.
@@ -491,6 +491,12 @@ fn account_path(account_id: &str) -> Result<types::AccountId, ReadError> {
     types::AccountId::try_from(account_id).map_err(|error| no_id("an account id", &error))
 }
 
+/// Whether a connector's id is one that a request can name: the API documents 32 characters, and the client keeps to
+/// what is documented wherever something may be changed.
+pub fn is_connector_id(id: &str) -> bool {
+    types::SsoConnectorId::try_from(id).is_ok()
+}
+
 fn ids(
     account_id: &str,
     connector_id: &str,
@@ -524,6 +530,23 @@ fn one_of(result: Value, connector_id: &str) -> Option<Connector> {
 }
 
 impl<T> Answered<T> {
+    /// Whether what was asked for may have been done although it failed here: the request may have arrived, and no
+    /// answer of the API's says what became of it.
+    pub fn is_lost(&self) -> bool {
+        let silent = |error: &ReadError| {
+            matches!(
+                error.kind,
+                ErrorKind::Timeout | ErrorKind::Connect | ErrorKind::Server | ErrorKind::Malformed
+            )
+        };
+        self.exchange.arrived && self.result.as_ref().is_err_and(silent)
+    }
+
+    /// The same where what was answered does not matter.
+    pub fn without_result(self) -> Answered<()> {
+        self.and_then(|_| Ok(()))
+    }
+
     fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, ReadError>) -> Answered<U> {
         Answered {
             result: self.result.and_then(read),

@@ -5,9 +5,12 @@ use clap::Args;
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
 use crate::clock::Clock;
-use crate::text::on_one_line;
+use crate::spreadsheet::guarded;
 
 /// List the accounts that the token can list, as a CSV that --accounts-file takes
+///
+/// A name or ID that a spreadsheet would take for a formula, number or date has a leading '. --accounts-file ignores it
+/// before an ID, and keeps it in a name.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -17,7 +20,7 @@ Examples:
 pub struct AccountsArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Those of an organization
+    /// Only the accounts of an organization
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
 }
@@ -47,8 +50,9 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     };
     write(["account_id", "account_name"])?;
     for account in &listed.accounts {
-        // A line break in a name would still be CSV, and no longer a line for a person.
-        write([&account.id, &on_one_line(&account.name)])?;
+        // Guarded, because such a list is edited in spreadsheets; that also leaves no line break in a name, which would
+        // still be CSV, and no longer a line for a person.
+        write([&guarded(&account.id), &guarded(&account.name)])?;
     }
     let bytes = csv
         .into_inner()

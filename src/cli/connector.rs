@@ -10,15 +10,17 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print, tell};
 use crate::accounts::account_id;
-use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed};
+use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed, Token};
 use crate::clock::Clock;
-use crate::evidence::{ErrorKind, ReadError};
+use crate::evidence::ReadError;
+use crate::fix::{Record, zone_snippet};
 use crate::model::{Connector, canonical_domain};
-use crate::text::{on_one_line, printable_lines};
+use crate::text::on_one_line;
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
 ///
-/// A connector is named by its id or by its e-mail domain.
+/// A connector is named by its id or by its e-mail domain. Listing and showing need the permission SSO Connector Read;
+/// everything else needs SSO Connector Write (labelled Edit in the dashboard). A --dry-run needs no token.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -126,7 +128,7 @@ struct Common {
     /// Write the API's own fields as JSON
     #[arg(long)]
     json: bool,
-    /// Show the request, and send nothing
+    /// Show the request, and send nothing; needs no token
     #[arg(long)]
     dry_run: bool,
 }
@@ -137,7 +139,14 @@ fn parse_account(text: &str) -> Result<String, String> {
     })
 }
 
-/// Stands in a rehearsal for an id that only the API could tell.
+/// The id of a connector.
+struct Named {
+    id: String,
+    /// The domain that it stands for in a rehearsal, where only the API could tell the id.
+    domain: Option<String>,
+}
+
+/// What a request names in a rehearsal where only the API could tell the id.
 const UNKNOWN_ID: &str = "ffffffffffffffffffffffffffffffff";
 
 /// Runs the command.
@@ -146,7 +155,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
         Operation::List { target, common } => {
             let desk = Desk::open(common, Effect::Reads)?;
             let answered = desk.api.list_connectors(&desk.lane, &target.account).await;
-            let Some(list) = desk.answer(answered, "")? else {
+            let Some(list) = desk.answer(answered, None)? else {
                 return Ok(exit::DONE);
             };
             let missing = list
@@ -170,12 +179,12 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
         }
         Operation::Get { target, common } => {
             let desk = Desk::open(common, Effect::Reads)?;
-            let id = desk.connector_id(&target).await?;
+            let named = desk.named(&target).await?;
             let answered = desk
                 .api
-                .get_connector(&desk.lane, &target.account, &id)
+                .get_connector(&desk.lane, &target.account, &named.id)
                 .await;
-            desk.show(answered, &target.connector)
+            desk.show(answered, Some(&named))
         }
         Operation::Create {
             target,
@@ -194,7 +203,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
                 .api
                 .create_connector(&desk.lane, &target.account, &new)
                 .await;
-            desk.show(answered, "")
+            desk.show(answered, None)
         }
         Operation::Update {
             target,
@@ -213,19 +222,19 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
                     ),
                 )?;
             }
-            let id = desk.connector_id(&target).await?;
+            let named = desk.named(&target).await?;
             let change = ConnectorChange {
                 enabled,
                 use_fedramp_language,
             };
             let answered = desk
                 .api
-                .update_connector(&desk.lane, &target.account, &id, change)
+                .update_connector(&desk.lane, &target.account, &named.id, change)
                 .await;
-            match desk.answer(answered, &target.connector)? {
+            match desk.answer(answered, Some(&named))? {
                 None => Ok(exit::DONE),
                 Some(Some(connector)) => desk.show_one(&connector),
-                Some(None) => desk.say("updated", &id),
+                Some(None) => desk.say("updated", &named.id),
             }
         }
         Operation::Delete {
@@ -243,26 +252,26 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
                     ),
                 )?;
             }
-            let id = desk.connector_id(&target).await?;
+            let named = desk.named(&target).await?;
             let answered = desk
                 .api
-                .delete_connector(&desk.lane, &target.account, &id)
+                .delete_connector(&desk.lane, &target.account, &named.id)
                 .await;
-            match desk.answer(answered, &target.connector)? {
+            match desk.answer(answered, Some(&named))? {
                 None => Ok(exit::DONE),
-                Some(()) => desk.say("deleted", &id),
+                Some(()) => desk.say("deleted", &named.id),
             }
         }
         Operation::BeginVerification { target, common } => {
             let desk = Desk::open(common, Effect::Changes)?;
-            let id = desk.connector_id(&target).await?;
+            let named = desk.named(&target).await?;
             let answered = desk
                 .api
-                .begin_verification(&desk.lane, &target.account, &id)
+                .begin_verification(&desk.lane, &target.account, &named.id)
                 .await;
-            match desk.answer(answered, &target.connector)? {
+            match desk.answer(answered, Some(&named))? {
                 None => Ok(exit::DONE),
-                Some(()) => desk.say("verification begun", &id),
+                Some(()) => desk.say("verification begun", &named.id),
             }
         }
     }
@@ -288,7 +297,14 @@ impl Desk {
     fn open(common: Common, effect: Effect) -> Result<Self, Failure> {
         let clock = Clock::from_environment().map_err(Failure::usage)?;
         let base_url = common.connection.base_url()?;
-        let (name, token) = common.connection.token()?;
+        let (name, token) = if common.dry_run {
+            // Nothing is sent, so nothing has to be allowed; but a lane has a token.
+            let token = Token::parse("--dry-run", "none")
+                .map_err(|error| Failure::failed(error.to_string()))?;
+            ("--dry-run".to_owned(), token)
+        } else {
+            common.connection.token()?
+        };
         let api = common.connection.api(base_url, clock)?;
         Ok(Self {
             lane: common.connection.lane(&name, token),
@@ -299,21 +315,25 @@ impl Desk {
         })
     }
 
-    /// The id of a connector that is named by its id or its domain. In a rehearsal no domain can be looked up.
-    async fn connector_id(&self, target: &Target) -> Result<String, Failure> {
+    /// The connector that is named by its id or its domain. In a rehearsal no domain can be looked up.
+    async fn named(&self, target: &Target) -> Result<Named, Failure> {
         let named = target.connector.trim();
         if !named.contains('.') {
-            return Ok(named.to_owned());
+            return Ok(Named {
+                id: named.to_owned(),
+                domain: None,
+            });
         }
         if self.rehearsal {
-            return Ok(UNKNOWN_ID.to_owned());
+            return Ok(Named {
+                id: UNKNOWN_ID.to_owned(),
+                domain: Some(named.to_owned()),
+            });
         }
-        let list = self
-            .api
-            .list_connectors(&self.lane, &target.account)
-            .await
+        let answered = self.api.list_connectors(&self.lane, &target.account).await;
+        let list = answered
             .result
-            .map_err(|error| refused(&error, Effect::Reads))?;
+            .map_err(|error| refused(&error, error.kind.remedy()))?;
         let wanted = canonical_domain(named);
         let of_domain = list
             .connectors
@@ -323,7 +343,10 @@ impl Desk {
             .filter_map(|connector| connector.id.known())
             .collect();
         match ids.as_slice() {
-            [id] => Ok((*id).clone()),
+            [id] => Ok(Named {
+                id: (*id).clone(),
+                domain: None,
+            }),
             [] => Err(Failure::failed(format!(
                 "account {} has no connector for {wanted}",
                 target.account
@@ -342,16 +365,29 @@ impl Desk {
     }
 
     /// The answer of use; `None` where nothing was sent and the request was shown instead.
-    fn answer<T>(&self, answered: Answered<T>, named: &str) -> Result<Option<T>, Failure> {
+    fn answer<T>(
+        &self,
+        answered: Answered<T>,
+        named: Option<&Named>,
+    ) -> Result<Option<T>, Failure> {
         if let Some(rehearsed) = answered.exchange.rehearsed {
             print(&shown(rehearsed, named, self.json))?;
             return Ok(None);
         }
-        let refused = |error| refused(&error, self.effect);
-        answered.result.map(Some).map_err(refused)
+        let is_lost = answered.is_lost();
+        answered.result.map(Some).map_err(|error| {
+            let hint = match self.effect {
+                Effect::Reads => error.kind.remedy().to_owned(),
+                Effect::Changes if is_lost => {
+                    "the change may have been carried out all the same: look with `cf-sso-audit connector list` before you try again".to_owned()
+                }
+                Effect::Changes => error.kind.remedy_of_change(),
+            };
+            refused(&error, hint)
+        })
     }
 
-    fn show(&self, answered: Answered<Connector>, named: &str) -> Result<u8, Failure> {
+    fn show(&self, answered: Answered<Connector>, named: Option<&Named>) -> Result<u8, Failure> {
         match self.answer(answered, named)? {
             None => Ok(exit::DONE),
             Some(connector) => self.show_one(&connector),
@@ -378,13 +414,15 @@ impl Desk {
 }
 
 /// The request that would have been sent.
-fn shown(request: Rehearsed, named: &str, json: bool) -> String {
-    let place = if named.is_empty() {
-        String::new()
-    } else {
-        format!("<id of {named}>")
+fn shown(request: Rehearsed, named: Option<&Named>, json: bool) -> String {
+    let url = match named.and_then(|named| named.domain.as_deref()) {
+        None => request.url,
+        Some(domain) => {
+            let place = |id: &str| format!("/sso_connectors/{id}");
+            let id_of = format!("<id of {}>", on_one_line(domain));
+            request.url.replace(&place(UNKNOWN_ID), &place(&id_of))
+        }
     };
-    let url = request.url.replace(UNKNOWN_ID, &place);
     let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
     if json {
         return format!(
@@ -401,17 +439,7 @@ fn shown(request: Rehearsed, named: &str, json: bool) -> String {
 }
 
 /// The API's refusal: code, message, what it means, what to do.
-fn refused(error: &ReadError, effect: Effect) -> Failure {
-    let answer_lost = matches!(
-        error.kind,
-        ErrorKind::Timeout | ErrorKind::Connect | ErrorKind::Server | ErrorKind::Malformed
-    );
-    let hint = match effect {
-        Effect::Changes if answer_lost => {
-            "the change may have been carried out all the same: look with `cf-sso-audit connector list` before you try again"
-        }
-        _ => error.kind.remedy(),
-    };
+fn refused(error: &ReadError, hint: impl Into<String>) -> Failure {
     let code = error
         .code
         .as_ref()
@@ -428,10 +456,8 @@ fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
     let mut input = std::io::stdin().lock();
     if !std::io::stdin().is_terminal() {
-        return Err(
-            Failure::usage("this needs --yes where nobody can be asked".to_owned())
-                .hint("look at it with --dry-run first"),
-        );
+        return Err(Failure::usage("not a terminal: pass --yes to confirm")
+            .hint("look at it with --dry-run first"));
     }
     tell(&format!("{question} [y/N] "));
     let mut answer = String::new();
@@ -508,19 +534,11 @@ fn details(connector: &Connector) -> String {
     ] {
         let _ = writeln!(text, "{name:14} {}", on_one_line(&value));
     }
-    if let (Some(domain), Some(code), false) = (
-        connector.email_domain.known(),
-        connector.verification.code.known(),
-        connector.is_verified(),
-    ) {
-        let record = crate::fix::Record {
-            name: canonical_domain(domain).into_owned(),
-            value: code.clone(),
-        };
+    if let Some(record) = Record::of(connector).filter(|_| !connector.is_verified()) {
         let _ = write!(
             text,
             "\nPublish this TXT record, at the e-mail domain itself:\n  {}",
-            printable_lines(&crate::fix::zone_snippet(&[record]))
+            zone_snippet(&[record])
         );
     }
     text

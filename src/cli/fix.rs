@@ -1,14 +1,12 @@
-//! `cf-sso-audit fix RUN_DIR`: the plan that would mend a run's findings; `--apply` carries it out.
+//! `cf-sso-audit fix RUN_DIR`: the plan that would fix a run's findings; `--apply` carries it out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
@@ -16,31 +14,36 @@ use super::judgement::policy_of;
 use super::stop::Stop;
 use super::tokens::Tokens;
 use super::{Failure, exit, print};
-use crate::api::{Api, Lane};
+use crate::api::{Answered, Api, Lane};
 use crate::assess::{Assessor, Earlier, KnownElsewhere};
 use crate::clock::Clock;
-use crate::evidence::{Evidence, FILE_NAME, ReadError};
-use crate::file_mode::FileMode;
-use crate::fix::{Allowed, Plan, Step, objection, zone_snippet};
+use crate::evidence::{ErrorKind, Evidence, FILE_NAME, ReadError};
+use crate::fix::{Action, Allowed, Plan, Record, Step, zone_snippet};
 use crate::ledger::policy_of_run;
 use crate::policy::Policy;
-use crate::text::{count, on_one_line, printable_lines};
+use crate::spreadsheet::guarded;
+use crate::text::{count, on_one_line};
 
-/// What was carried out, in a run's directory.
-const LOG_NAME: &str = "fix-log.jsonl";
+mod log;
+
+use log::{FixLog, LOG_NAME, Outcome, Sent, StepResult};
+
 /// So many failures in a row end the carrying out.
 const FAILURES: u32 = 3;
 
-/// Plan what would mend a run's open findings; --apply carries it out
+/// Plan how to fix a run's open findings; --apply carries the plan out
 ///
 /// The plan begins verifications and sets FedRAMP texts to what the policy expects. It enables only with --enable,
-/// disables only with --disable, and never deletes. Without --apply nothing is sent. With it, each connector is read again
-/// first and left alone where it is no longer as in the evidence, and what was done is written to fix-log.jsonl in the run's
-/// directory before the next is begun.
+/// disables only with --disable, and never deletes. A connector with an open finding that only a person can decide
+/// (duplicate-domain, unexpected-domain) is left alone, except that it may be disabled. Without --apply nothing is sent.
+/// With it, each connector is read again first and left alone where it is no longer as in the evidence. Each change is
+/// noted in fix-log.jsonl in the run's directory before it is sent, and what became of it before the next one.
+///
+/// --apply needs the permission SSO Connector Write (labelled Edit in the dashboard).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What would mend the newest run's findings?
+  What would fix the newest run's findings?
       cf-sso-audit fix reports/latest --policy policy.toml
   Do it:
       cf-sso-audit fix reports/latest --policy policy.toml --apply")]
@@ -62,7 +65,7 @@ pub struct FixArgs {
     /// Write the plan as JSON
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Write the plan as CSV
+    /// Write the plan's steps as CSV. Text that a spreadsheet would take for a formula, number or date has a leading '
     #[arg(long)]
     csv: bool,
     #[command(flatten)]
@@ -91,7 +94,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     apply(&args, &evidence, &plan, clock).await
 }
 
-/// A plan that forgot the run's policy would mend what was waived, and not what was expected.
+/// A plan that forgot the run's policy would fix what was waived, and not what was expected.
 fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
     let judged_by = policy_of_run(run)
         .map_err(|error| Failure::usage(format!("the run cannot be read: {error}")))?;
@@ -100,7 +103,7 @@ fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
             "the run was judged by the policy {}, and none is given now",
             source.path
         ))
-        .hint("give the policy with --policy: its waivers and expectations decide what is mended")),
+        .hint("give the policy with --policy: its waivers and expectations decide what is fixed")),
         (Some(source), Some(given)) if source.sha256 != given.sha256 => {
             tracing::warn!(
                 "the run was judged by another policy than {}, or it has changed since: the plan goes by the one given",
@@ -138,61 +141,74 @@ fn make_plan(
         let account = evidence
             .account(position)
             .map_err(|error| Failure::failed(error.to_string()))?;
-        plan.add(
-            &assessor.assess(account, Earlier::default()),
-            policy,
-            allowed,
-        );
+        plan.add(&assessor.assess(account, Earlier::default()), allowed);
     }
-    plan.records.sort();
-    plan.records.dedup();
+    plan.finish();
     Ok(plan)
 }
 
+/// The plan for people: what has to be published first, what would be done, what is left to them.
 fn text(plan: &Plan) -> String {
     let mut text = String::new();
+    if !plan.records.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} to publish first, as a zone file: no verification succeeds without",
+            count(plan.records.len(), "TXT record")
+        );
+        text.push_str(&zone_snippet(&plan.records));
+        text.push('\n');
+    }
     let _ = writeln!(text, "{} to carry out", count(plan.steps.len(), "step"));
     for step in &plan.steps {
         let _ = writeln!(
             text,
-            "  {:18} {}  {}  ({}, {})",
+            "  {:8}  {:18}  {}  connector {}  of {}  ({})",
+            step.severity,
             step.action.as_str(),
-            step.account_id,
-            step.email_domain,
-            step.connector_id,
+            on_one_line(&step.email_domain),
+            on_one_line(&step.connector_id),
+            named(&step.account_name, &step.account_id),
             step.rule
         );
     }
-    if !plan.unmended.is_empty() {
+    if !plan.manual.is_empty() {
+        let needs = if plan.manual.len() == 1 {
+            "needs"
+        } else {
+            "need"
+        };
         let _ = writeln!(
             text,
-            "\n{} that no step mends",
-            count(plan.unmended.len(), "finding")
+            "\n{} {needs} manual action",
+            count(plan.manual.len(), "finding")
         );
-        for left in &plan.unmended {
+        for left in &plan.manual {
+            let about = [left.email_domain.as_str(), left.connector_id.as_str()]
+                .into_iter()
+                .find(|text| !text.is_empty());
+            let about = about.map(|text| format!("{}  of ", on_one_line(text)));
             let _ = writeln!(
                 text,
-                "  {:20} {}  {}: {}",
-                left.rule, left.account_id, left.email_domain, left.reason
+                "  {:8}  {:20}  {}{}: {}",
+                left.severity,
+                left.rule,
+                about.unwrap_or_default(),
+                named(&left.account_name, &left.account_id),
+                left.reason
             );
         }
     }
-    if !plan.records.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nTXT records that must be published for a verification to succeed, as a zone file"
-        );
-        text.push_str(&zone_snippet(&plan.records));
-        let _ = writeln!(text, "\nand as CSV\nname,type,value");
-        for record in &plan.records {
-            let _ = writeln!(text, "{},TXT,{}", record.name, quoted(&record.value));
-        }
-    }
-    printable_lines(&text)
+    text
 }
 
-fn quoted(value: &str) -> String {
-    format!("\"{}\"", value.replace('"', "\"\""))
+/// An account, for people: `Acme (023e105f4ecef8ad9ca31a8372d0c353)`.
+fn named(name: &str, id: &str) -> String {
+    let id = on_one_line(id);
+    match name {
+        "" => id.into_owned(),
+        name => format!("{} ({id})", on_one_line(name)),
+    }
 }
 
 fn csv_text(plan: &Plan) -> Result<String, Failure> {
@@ -208,28 +224,32 @@ fn csv_text(plan: &Plan) -> Result<String, Failure> {
         "finding_id",
         "txt_name",
         "txt_value",
+        "severity",
     ])
     .map_err(failed)?;
     for step in &plan.steps {
-        let code = step.evidence.verification.code.shown("");
-        let (name, value) = match step.action.change() {
-            None => (step.email_domain.as_str(), code.as_ref()),
-            Some(_) => ("", ""),
+        let record = match step.action {
+            Action::BeginVerification => Record::of(&step.evidence),
+            _ => None,
         };
-        let action = step.action.as_str();
+        let (name, value) = match &record {
+            Some(record) => (record.name.as_str(), record.value.as_str()),
+            None => ("", ""),
+        };
         let fields = [
             &step.account_id,
             &step.account_name,
             &step.connector_id,
             &step.email_domain,
-            action,
+            step.action.as_str(),
             step.rule,
             &step.finding_id,
             name,
             value,
+            step.severity.as_str(),
         ];
-        let clean = fields.map(|field| on_one_line(field).into_owned());
-        csv.write_record(&clean).map_err(failed)?;
+        csv.write_record(fields.map(|field| guarded(field).into_owned()))
+            .map_err(failed)?;
     }
     let bytes = csv
         .into_inner()
@@ -237,42 +257,20 @@ fn csv_text(plan: &Plan) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A line of the log.
-#[derive(Debug, Serialize, Deserialize)]
-struct LogLine {
-    at: chrono::DateTime<chrono::Utc>,
-    account_id: String,
-    connector_id: String,
-    email_domain: String,
-    action: String,
-    finding_id: String,
-    /// `done`, `skipped` or `failed`.
-    result: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    http_status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cf_ray: Option<String>,
-}
-
-/// What became of a step.
-struct Done {
-    result: &'static str,
-    reason: String,
-    http_status: Option<u16>,
-    cf_ray: Option<String>,
-}
-
-impl Done {
-    fn skipped(reason: String) -> Self {
-        Self {
-            result: "skipped",
-            reason,
-            http_status: None,
-            cf_ray: None,
-        }
-    }
+/// The lane of each step's account, in the order of the steps.
+fn lanes(args: &FixArgs, evidence: &Evidence, plan: &Plan) -> Result<Vec<Arc<Lane>>, Failure> {
+    let accounts = evidence.header().accounts.iter();
+    let variables: HashMap<_, _> = accounts
+        .map(|account| (account.id.as_str(), account.token_env.as_str()))
+        .collect();
+    let mut tokens = Tokens::new(&args.connection, None);
+    plan.steps
+        .iter()
+        .map(|step| {
+            let variable = variables.get(step.account_id.as_str());
+            tokens.lane(variable.copied().unwrap_or_default())
+        })
+        .collect()
 }
 
 async fn apply(
@@ -292,94 +290,101 @@ async fn apply(
         ))
         .hint("give the same --base-url as the audit's"));
     }
-    let mut tokens = Tokens::new(&args.connection, None);
-    let mut lanes = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
-        let asked = header
-            .accounts
-            .iter()
-            .find(|account| account.id == step.account_id);
-        lanes.push(tokens.lane(asked.map_or("", |account| &account.token_env))?);
-    }
-    let api = args.connection.api(base_url, clock)?;
-    let path = args.run_dir.join(LOG_NAME);
-    let log_failure = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}: {error}", path.display()))
-            .hint("nothing more is changed without a log; mend the cause and run it again")
+    let lanes = lanes(args, evidence, plan)?;
+    let mut hand = Hand {
+        api: args.connection.api(base_url, clock)?,
+        log: FixLog::open(&args.run_dir)?,
+        clock,
+        remedies: BTreeSet::new(),
     };
-    let already = done_before(&path).map_err(log_failure)?;
-    let mut log = open_log(&path).map_err(log_failure)?;
-
-    let (mut changed, mut skipped, mut failed, mut in_a_row) = (0, 0, 0, 0);
+    let mut tally = Tally::default();
     for (number, (step, lane)) in plan.steps.iter().zip(&lanes).enumerate() {
-        let done = if already.contains(&key(&step.connector_id, step.action.as_str())) {
-            Done::skipped(format!("done before, as {LOG_NAME} says"))
-        } else {
-            tokio::select! {
-                done = carry_out(&api, lane, step) => done,
-                () = stop.requested() => {
-                    let left = count(plan.steps.len() - number, "step");
-                    // A change may be under way: its answer is not known, and reading the connector again will tell.
-                    return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left"))
-                        .hint("run it again: each connector is read again before it is changed"));
-                }
+        let outcome = tokio::select! {
+            biased;
+            () = stop.requested() => {
+                hand.abandon(step)?;
+                let left = count(plan.steps.len() - number, "step");
+                return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left"))
+                    .hint("run it again: each connector is read again before it is changed"));
             }
+            outcome = hand.carry_out(lane, step) => outcome?,
         };
-        let line = LogLine {
-            at: clock.now(),
-            account_id: step.account_id.clone(),
-            connector_id: step.connector_id.clone(),
-            email_domain: step.email_domain.clone(),
-            action: step.action.as_str().to_owned(),
-            finding_id: step.finding_id.clone(),
-            result: done.result.to_owned(),
-            reason: done.reason.clone(),
-            http_status: done.http_status,
-            cf_ray: done.cf_ray,
-        };
-        write_log(&mut log, &line).map_err(log_failure)?;
-        let reason = if done.reason.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", done.reason)
-        };
-        say(args, &progress_line(done.result, step, &reason))?;
-        match done.result {
-            "done" => {
-                changed += 1;
-                in_a_row = 0;
-            }
-            "skipped" => skipped += 1,
-            _ => {
-                failed += 1;
-                in_a_row += 1;
-            }
-        }
-        if in_a_row == FAILURES {
+        hand.log.write(clock.now(), step, &outcome)?;
+        say(args, &progress_line(&outcome, step))?;
+        tally.add(outcome.result);
+        if tally.in_a_row == FAILURES {
             let left = plan.steps.len() - number - 1;
             return Err(Failure::failed(format!(
                 "stopped after {FAILURES} failures in a row, with {} left",
                 count(left, "step")
             ))
             .hint(format!(
-                "see {}; run it again when the cause is mended",
-                path.display()
+                "see {}; fix the cause and run it again{}",
+                hand.log.path().display(),
+                hand.remedies()
             )));
         }
     }
-    let log = path.display();
-    say(
-        args,
-        &format!("{changed} done, {skipped} skipped, {failed} failed; see {log}\n"),
-    )?;
-    Ok(if failed > 0 { exit::FAILED } else { exit::DONE })
+    let log = hand.log.path().display();
+    say(args, &format!("{tally}; see {log}\n"))?;
+    if tally.failed + tally.unknown == 0 {
+        return Ok(exit::DONE);
+    }
+    Err(
+        Failure::failed(format!("not every step was carried out: {tally}")).hint(format!(
+            "run it again: what was done is not done twice{}",
+            hand.remedies()
+        )),
+    )
 }
 
-/// What became of a step, for people. Domains and reasons come from outside: they do nothing to a terminal.
-fn progress_line(result: &str, step: &Step, reason: &str) -> String {
-    let action = step.action.as_str();
+/// How many steps ended how.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    skipped: usize,
+    failed: usize,
+    unknown: usize,
+    /// Failed or unknown, since the last one that was done.
+    in_a_row: u32,
+}
+
+impl Tally {
+    fn add(&mut self, result: StepResult) {
+        match result {
+            StepResult::Done => self.done += 1,
+            StepResult::Skipped => self.skipped += 1,
+            StepResult::Failed => self.failed += 1,
+            StepResult::Sending | StepResult::Unknown => self.unknown += 1,
+        }
+        match result {
+            StepResult::Done => self.in_a_row = 0,
+            StepResult::Skipped => {}
+            _ => self.in_a_row += 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (done, skipped, failed) = (self.done, self.skipped, self.failed);
+        write!(formatter, "{done} done, {skipped} skipped, {failed} failed")?;
+        match self.unknown {
+            0 => Ok(()),
+            unknown => write!(formatter, ", {unknown} unknown"),
+        }
+    }
+}
+
+/// What became of a step, for people.
+fn progress_line(outcome: &Outcome, step: &Step) -> String {
+    let reason = match outcome.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    let (result, action) = (outcome.result.as_str(), step.action.as_str());
     let line = format!("{result}  {action} {}{reason}", step.email_domain);
-    line.replace(char::is_control, "\u{fffd}") + "\n"
+    on_one_line(&line).into_owned() + "\n"
 }
 
 /// Says how it goes on: on standard output, unless that is the plan's, for a program to read.
@@ -392,102 +397,115 @@ fn say(args: &FixArgs, text: &str) -> Result<(), Failure> {
     print(text)
 }
 
-/// Reads the connector again, and does the step where it is still as in the evidence.
-async fn carry_out(api: &Api, lane: &Arc<Lane>, step: &Step) -> Done {
-    let failed = |error: ReadError, what: &str| Done {
-        result: "failed",
-        reason: format!(
-            "{what}: {}{}",
-            error
-                .code
-                .map(|code| format!("{code} "))
-                .unwrap_or_default(),
-            error.message
-        ),
-        http_status: None,
-        cf_ray: None,
-    };
-    let now = match api
-        .get_connector(lane, &step.account_id, &step.connector_id)
-        .await
-        .result
-    {
-        Ok(connector) => connector,
-        Err(error) => return failed(error, "it could not be read again"),
-    };
-    if let Some(reason) = objection(step, &now) {
-        return Done::skipped(reason);
-    }
-    let (result, exchange) = match step.action.change() {
-        None => {
-            let answered = api
-                .begin_verification(lane, &step.account_id, &step.connector_id)
-                .await;
-            (answered.result, answered.exchange)
-        }
-        Some(change) => {
-            let answered = api
-                .update_connector(lane, &step.account_id, &step.connector_id, change)
-                .await;
-            (answered.result.map(|_| ()), answered.exchange)
-        }
-    };
-    let done = match result {
-        Ok(()) => Done {
-            result: "done",
-            reason: String::new(),
-            http_status: None,
-            cf_ray: None,
-        },
-        Err(error) => failed(error, "the API refused"),
-    };
-    Done {
-        http_status: exchange.http_status,
-        cf_ray: exchange.cf_ray,
-        ..done
-    }
+/// What carries steps out.
+struct Hand {
+    api: Api,
+    log: FixLog,
+    clock: Clock,
+    /// What to do about the refusals so far.
+    remedies: BTreeSet<String>,
 }
 
-fn key(connector_id: &str, action: &str) -> (String, String) {
-    (connector_id.to_owned(), action.to_owned())
-}
-
-/// What an earlier carrying out of the same plan did.
-fn done_before(path: &Path) -> std::io::Result<HashSet<(String, String)>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        file => file?,
-    };
-    let mut done = HashSet::new();
-    for line in BufReader::new(file).split(b'\n') {
-        // A line that was cut off tells of a step whose answer is not known: it is looked at again.
-        if let Ok(line) = serde_json::from_slice::<LogLine>(&line?)
-            && line.result == "done"
-        {
-            done.insert(key(&line.connector_id, &line.action));
+impl Hand {
+    /// Reads the connector again, and does the step where it is still as in the evidence.
+    ///
+    /// # Errors
+    /// The log cannot be written; then nothing is sent.
+    async fn carry_out(&mut self, lane: &Arc<Lane>, step: &Step) -> Result<Outcome, Failure> {
+        let before = self.log.sent(step);
+        if before == Some(Sent::Done) {
+            let reason = format!("done before, as {LOG_NAME} says");
+            return Ok(Outcome::new(StepResult::Skipped, reason));
         }
-    }
-    Ok(done)
-}
-
-fn open_log(path: &Path) -> std::io::Result<File> {
-    match FileMode::default().create_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mut file = File::options().read(true).append(true).open(path)?;
-            // The next line must not be glued to one that was cut off.
-            let text = std::fs::read(path)?;
-            if text.last().is_some_and(|&byte| byte != b'\n') {
-                file.write_all(b"\n")?;
+        let (account, connector) = (&step.account_id, &step.connector_id);
+        let read = self.api.get_connector(lane, account, connector).await;
+        let now = match read.result {
+            Ok(connector) => connector,
+            Err(error) if is_gone(&error) => return Ok(gone(&error)),
+            Err(error) => {
+                self.remedies.insert(error.kind.remedy().to_owned());
+                let reason = format!("it could not be read again: {}", told(&error));
+                return Ok(Outcome::new(StepResult::Failed, reason));
             }
-            Ok(file)
+        };
+        if before == Some(Sent::Unknown) && step.is_done_on(&now) {
+            let reason = "found to be so: an earlier attempt had no answer";
+            return Ok(Outcome::new(StepResult::Done, reason));
         }
-        made => made,
+        let sent = |action| self.log.sent_action(step, action).is_some();
+        if let Some(reason) = step.objection(&now, sent) {
+            return Ok(Outcome::new(StepResult::Skipped, reason));
+        }
+        let sending = Outcome::new(StepResult::Sending, "");
+        self.log.write(self.clock.now(), step, &sending)?;
+        let answered = match step.action.change() {
+            None => self.api.begin_verification(lane, account, connector).await,
+            Some(change) => self
+                .api
+                .update_connector(lane, account, connector, change)
+                .await
+                .without_result(),
+        };
+        Ok(self.concluded(answered))
+    }
+
+    /// What an answer to a change means for its step.
+    fn concluded(&mut self, answered: Answered<()>) -> Outcome {
+        let is_lost = answered.is_lost();
+        let what = match answered.exchange.arrived {
+            true => "the API refused",
+            false => "it was not sent",
+        };
+        let outcome = match answered.result {
+            Ok(()) => Outcome::new(StepResult::Done, ""),
+            Err(error) if is_lost => {
+                let reason = format!("it may have been done: {}", told(&error));
+                Outcome::new(StepResult::Unknown, reason)
+            }
+            Err(error) if is_gone(&error) => gone(&error),
+            Err(error) => {
+                self.remedies.insert(error.kind.remedy_of_change());
+                Outcome::new(StepResult::Failed, format!("{what}: {}", told(&error)))
+            }
+        };
+        Outcome {
+            http_status: answered.exchange.http_status,
+            cf_ray: answered.exchange.cf_ray,
+            ..outcome
+        }
+    }
+
+    /// Notes that nobody waits for the answer to a step any more, where it was sent.
+    fn abandon(&mut self, step: &Step) -> Result<(), Failure> {
+        if self.log.sent(step) != Some(Sent::Unknown) {
+            return Ok(());
+        }
+        let reason = "it may have been done: interrupted before the answer came";
+        let unknown = Outcome::new(StepResult::Unknown, reason);
+        self.log.write(self.clock.now(), step, &unknown)
+    }
+
+    /// What to do about the refusals so far, as the end of a hint.
+    fn remedies(&self) -> String {
+        let lines = self.remedies.iter().map(|remedy| format!("\n{remedy}"));
+        lines.collect()
     }
 }
 
-fn write_log(log: &mut File, line: &LogLine) -> std::io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    log.write_all(&bytes)?;
-    log.sync_data()
+/// What the API said.
+fn told(error: &ReadError) -> String {
+    match &error.code {
+        Some(code) => format!("{code} {}", error.message),
+        None => error.message.clone(),
+    }
+}
+
+/// Whether the API itself, and not something on the way to it, says that there is no such connector.
+fn is_gone(error: &ReadError) -> bool {
+    error.kind == ErrorKind::NotFound && error.code.is_some()
+}
+
+fn gone(error: &ReadError) -> Outcome {
+    let reason = format!("it is no longer there: {}", told(error));
+    Outcome::new(StepResult::Skipped, reason)
 }

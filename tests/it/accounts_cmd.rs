@@ -69,6 +69,14 @@ fn the_list_is_taken_by_audit() {
         .iter()
         .map(|name| name.replace('\n', " ").replace('\u{1b}', "\u{fffd}"))
         .collect();
+    // A spreadsheet, in which the list may be edited, takes none of them for a formula; the sign for that stays.
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|name| match name.starts_with('=') {
+            true => format!("'{name}"),
+            false => name.clone(),
+        })
+        .collect();
     assert_eq!(names, expected);
 }
 
@@ -128,4 +136,28 @@ fn why_there_is_no_list_is_told_with_what_to_do() {
         .run()
         .expect(1)
         .says(&["organization none", "check the organization's id"]);
+}
+
+#[test]
+fn an_id_that_a_spreadsheet_would_take_for_a_number_comes_back_whole() {
+    let digits = "1".repeat(32);
+    let server = Server::start({
+        let digits = digits.clone();
+        move |request| match request.parameter("page") {
+            Some("1") => success(json!([{"id": digits, "name": "2026-11-21"}])),
+            Some(_) => success(json!([])),
+            None => success(json!([connector(1, "a.example")])),
+        }
+    });
+    let list = accounts(&server).run().expect(0).stdout;
+    assert_eq!(
+        list,
+        format!("account_id,account_name\n'{digits},'2026-11-21\n")
+    );
+    let audited = audit(&server)
+        .args(["--accounts-file", "-", "--csv-dialect", "plain"])
+        .stdin(list)
+        .run()
+        .expect(0);
+    assert_eq!(audited.column("accounts.csv", "account_id"), [digits]);
 }

@@ -171,8 +171,10 @@ fn a_rehearsal_shows_each_request_and_sends_nothing() {
     for case in cases() {
         // What would be asked about needs no yes where nothing is sent.
         let arguments: Vec<_> = case.arguments.iter().filter(|a| *a != "--yes").collect();
+        // Nor does it need a token.
         let rehearsed = || {
             connector_command(&server, case.operation)
+                .without_env("CLOUDFLARE_API_TOKEN")
                 .args(&arguments)
                 .arg("--dry-run")
         };
@@ -190,6 +192,35 @@ fn a_rehearsal_shows_each_request_and_sends_nothing() {
             assert!(!text.contains(secret));
         }
         assert_eq!(server.requests().len(), 0, "{}", case.operation);
+    }
+    // An account or a connector may well have the ID that stands for one that is not known.
+    let odd = "f".repeat(32);
+    let rehearsed = |arguments: &[&str]| {
+        program("connector")
+            .at(&server)
+            .args(arguments)
+            .arg("--dry-run")
+            .run()
+            .expect(0)
+            .stdout
+    };
+    let base = server.base_url();
+    for (arguments, url) in [
+        (
+            &["list", &odd][..],
+            format!("GET {base}/accounts/{odd}/sso_connectors\n"),
+        ),
+        (
+            &["get", &odd, &odd],
+            format!("GET {base}/accounts/{odd}/sso_connectors/{odd}\n"),
+        ),
+        (
+            &["get", &odd, "corp.example"],
+            format!("GET {base}/accounts/{odd}/sso_connectors/<id of corp.example>\n"),
+        ),
+    ] {
+        let text = rehearsed(arguments);
+        assert!(text.starts_with(&url), "{text}");
     }
     // Nor is a domain looked up.
     connector_command(&server, "delete")
@@ -545,7 +576,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             [
                 "forbidden 9109: Unauthorized to access requested resource",
                 "may not do this here",
-                "SSO Connector Write",
+                "SSO Connector Read",
             ],
         ),
         (
@@ -584,6 +615,12 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             let remedy = match case.method {
                 "GET" => remedy,
                 _ if answer_lost => "may have been carried out all the same",
+                _ if told[0].starts_with("forbidden") => {
+                    "Give the token the permission SSO Connector Write (labelled Edit in the dashboard)"
+                }
+                _ if told[0].starts_with("auth") => {
+                    "have the permission SSO Connector Write (labelled Edit in the dashboard)"
+                }
                 _ => remedy,
             };
             let reply = reply.clone();
@@ -596,6 +633,11 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
                 .says(&[what, meaning, remedy])
                 .says(&["error: ", "hint: "]);
             assert_eq!(outcome.stdout, "");
+            let other = match case.method {
+                "GET" => "SSO Connector Write",
+                _ => "SSO Connector Read",
+            };
+            assert!(!outcome.stderr.contains(other), "{}", outcome.stderr);
         }
     }
 }
@@ -663,6 +705,42 @@ fn a_change_whose_answer_is_lost_is_not_sent_twice_and_a_read_is() {
             });
         }
     });
+}
+
+#[test]
+fn a_change_that_never_left_is_not_said_to_be_lost() {
+    let outcome = program("connector")
+        .args(["begin-verification", &id(1), &connector_id(1)])
+        .args(["--base-url", "http://127.0.0.1:1", "--retries", "0"])
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .run()
+        .expect(1)
+        .says(&["connect: cannot connect", "hint: Run it again"]);
+    assert!(!outcome.stderr.contains("may have been carried out"));
+}
+
+#[test]
+fn the_record_to_publish_is_one_line_whatever_the_domain() {
+    for domain in [
+        "x.example\nvictim.example. 300 IN A 6.6.6.6",
+        "a b;(\"$@\\.example",
+    ] {
+        let server = api(vec![connector_with(
+            1,
+            domain,
+            json!({"verification": {"status": "failed", "code": "x"}}),
+        )]);
+        let text = connector_command(&server, "get")
+            .arg(connector_id(1))
+            .run()
+            .expect(0)
+            .stdout;
+        let (_, snippet) = text.split_once("at the e-mail domain itself:\n").unwrap();
+        assert!(
+            snippet.starts_with("  ; left out: ") && snippet.lines().count() == 1,
+            "{snippet}"
+        );
+    }
 }
 
 #[test]

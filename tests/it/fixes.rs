@@ -1,10 +1,12 @@
-//! `fix`: the plan that would mend a run's findings, and carrying it out.
+//! `fix`: the plan that would fix a run's findings, and carrying it out.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,7 +83,7 @@ fn state(number: usize, domain: &str, enabled: bool, status: &str) -> Value {
     )
 }
 
-/// One connector of each kind that a plan may mend, in two accounts.
+/// One connector of each kind that a plan may fix, in two accounts.
 fn all_kinds() -> Vec<(String, Vec<Value>)> {
     vec![
         (
@@ -236,19 +238,25 @@ fn the_plan_holds_what_is_harmless_and_what_is_not_with_its_flag() {
     let harmless = [
         "begin-verification failed.example",
         "begin-verification open.example",
-        "begin-verification awaiting.example",
         "fedramp-on gov.example",
+        "begin-verification awaiting.example",
     ];
     assert_eq!(actions(&plan(&[])), harmless);
     let mut with_enable = harmless.to_vec();
-    with_enable.insert(3, "enable off.example");
+    with_enable.push("enable off.example");
     assert_eq!(actions(&plan(&["--enable"])), with_enable);
-    let mut with_disable = harmless.to_vec();
-    with_disable.insert(0, "disable open.example");
-    assert_eq!(actions(&plan(&["--disable"])), with_disable);
-    let mut with_both = with_enable;
-    with_both.insert(0, "disable open.example");
-    assert_eq!(actions(&plan(&["--enable", "--disable"])), with_both);
+    // What is critical comes first, and the same connector's other step with it.
+    assert_eq!(
+        actions(&plan(&["--disable"])),
+        [
+            "disable open.example",
+            "begin-verification open.example",
+            "begin-verification failed.example",
+            "fedramp-on gov.example",
+            "begin-verification awaiting.example",
+        ]
+    );
+    assert_eq!(actions(&plan(&["--enable", "--disable"])).len(), 6);
 
     let bare = plan(&[]);
     let step = &bare["steps"][0];
@@ -256,6 +264,7 @@ fn the_plan_holds_what_is_harmless_and_what_is_not_with_its_flag() {
         ("account_id", json!(id(1))),
         ("connector_id", json!(connector_id(2))),
         ("rule", json!("unverified-domain")),
+        ("severity", json!("high")),
         ("evidence", state(2, "failed.example", false, "failed")),
     ] {
         assert_eq!(step[key], value, "{key}");
@@ -341,9 +350,10 @@ fn people_get_the_plan_with_the_records_as_zone_file_and_csv() {
         ],
     )]);
     let text = audited.fix().run().expect(0).prints(&[
+        "3 TXT records to publish first, as a zone file",
         "3 steps to carry out\n",
-        "  begin-verification ",
-        "findings that no step mends\n",
+        "  high      begin-verification  b.example  connector ",
+        "findings need manual action\n",
         "awaiting.example. 300 IN TXT \"code-1\"\n",
         "b.example. 300 IN TXT \"say \\\"yes\\\"\\\\\\027\\195\\169\"\n",
         &format!(
@@ -351,9 +361,11 @@ fn people_get_the_plan_with_the_records_as_zone_file_and_csv() {
             "x".repeat(255),
             "x".repeat(45)
         ),
-        "name,type,value\nawaiting.example,TXT,\"code-1\"\n",
     ]);
     assert!(!text.stdout.contains('\u{1b}'));
+    // What has to be published comes before the steps that need it, and once.
+    assert_eq!(text.stdout.matches("\"code-1\"").count(), 1);
+    assert!(text.stdout.find("code-1") < text.stdout.find("3 steps"));
     let csv = audited.fix().arg("--csv").run().expect(0).stdout;
     let found: Vec<_> = rows(csv.as_bytes(), b',')
         .into_iter()
@@ -401,21 +413,24 @@ fn each_connector_is_read_again_before_it_is_changed() {
         [
             "GET 004",
             "PATCH 004 {\"enabled\":false}",
-            "GET 002",
-            "POST 002/begin_verification",
             "GET 004",
             "POST 004/begin_verification",
+            "GET 002",
+            "POST 002/begin_verification",
+            "GET 006",
+            "PATCH 006 {\"use_fedramp_language\":true}",
             "GET 001",
             "POST 001/begin_verification",
             "GET 003",
             "PATCH 003 {\"enabled\":true}",
-            "GET 006",
-            "PATCH 006 {\"use_fedramp_language\":true}",
         ]
     );
     let log = audited.log();
-    assert_eq!(log.len(), 6);
-    for line in &log {
+    assert_eq!(log.len(), 12);
+    for line in log.iter().step_by(2) {
+        assert_eq!(line["result"], "sending");
+    }
+    for line in log.iter().skip(1).step_by(2) {
         assert_eq!(line["result"], "done");
         assert_eq!(line["http_status"], 200);
         assert!(line["cf_ray"].as_str().unwrap().ends_with("-SYD"));
@@ -451,17 +466,17 @@ fn twice_does_nothing_the_second_time() {
 #[test]
 fn what_changed_meanwhile_is_left_alone_with_the_reason() {
     let audited = Audited::new(all_kinds());
-    audited
-        .world
-        .change(1, 1, json!({"verification": {"status": "verified"}}));
-    audited
-        .world
-        .change(1, 2, json!({"email_domain": "else.example"}));
-    audited.world.change(1, 3, json!({"enabled": true}));
-    audited.world.change(1, 4, json!({"enabled": false}));
-    audited
-        .world
-        .change(2, 6, json!({"use_fedramp_language": true}));
+    let of = |status: &str, code: &str| json!({"verification": {"status": status, "code": code}});
+    let world = &audited.world;
+    world.change(1, 1, of("verified", "code-1"));
+    world.change(1, 2, of("failed", "another"));
+    world.change(1, 3, json!({"email_domain": "else.example"}));
+    world.change(
+        1,
+        4,
+        json!({"use_fedramp_language": true, "enabled": false}),
+    );
+    world.change(2, 6, json!({"enabled": false}));
     audited
         .fix()
         .policy(&policy())
@@ -469,15 +484,15 @@ fn what_changed_meanwhile_is_left_alone_with_the_reason() {
         .run()
         .expect(0)
         .prints(&[
-            "1 done, 5 skipped, 0 failed",
-            "skipped  disable open.example: enabled was true, and is false now\n",
-            "skipped  begin-verification failed.example: its domain was failed.example, and is else.example now\n",
+            "0 done, 6 skipped, 0 failed",
+            "skipped  disable open.example: enabled was true, and is false now; the FedRAMP text was false, and is true now\n",
+            "skipped  begin-verification open.example: enabled was true, and is false now; the FedRAMP text was",
+            "skipped  begin-verification failed.example: its verification code was code-2, and is another now\n",
             "skipped  begin-verification awaiting.example: its status was awaiting, and is verified now\n",
-            "skipped  enable off.example: enabled was false, and is true now\n",
-            "skipped  fedramp-on gov.example: the FedRAMP text was false, and is true now\n",
+            "skipped  enable off.example: its domain was off.example, and is else.example now\n",
+            "skipped  fedramp-on gov.example: enabled was true, and is false now\n",
         ]);
-    // What has nothing to do with the step does not stand in its way.
-    assert_eq!(audited.changes(), 1);
+    assert_eq!(audited.changes(), 0);
     assert_eq!(audited.log().len(), 6);
     assert!(
         audited.log()[0]["reason"]
@@ -541,10 +556,12 @@ fn it_stops_after_three_failures_in_a_row() {
         [
             "failed", "done", "failed", "done", "failed", "failed", "failed"
         ]
+        .map(|result| ["sending", result])
+        .as_flattened()
     );
-    assert_eq!(audited.log()[0]["http_status"], 400);
+    assert_eq!(audited.log()[1]["http_status"], 400);
     assert_eq!(audited.changes(), 7);
-    // When the cause is mended, the rest is done, and what was done is not done again.
+    // When the cause is fixed, the rest is done, and what was done is not done again.
     audited.server.now(audited.world.serve());
     audited
         .fix()
@@ -561,7 +578,7 @@ fn failures_that_do_not_stop_it_still_fail_the_command() {
     let world = audited.world.clone();
     audited.server.now(move |request| {
         if request.path.ends_with(&connector_id(2)) {
-            return failure(404, 12003, "connector not found");
+            return failure(400, 12003, "not now");
         }
         world.answer(request)
     });
@@ -571,9 +588,46 @@ fn failures_that_do_not_stop_it_still_fail_the_command() {
         .run()
         .expect(1)
         .prints(&[
-            "failed  begin-verification d2.example: it could not be read again: 12003 connector not found",
+            "failed  begin-verification d2.example: it could not be read again: 12003 not now",
             "3 done, 0 skipped, 1 failed",
-        ]);
+        ])
+        .says(&["not every step was carried out", "hint: run it again"]);
+}
+
+#[test]
+fn connectors_that_were_deleted_since_the_audit_stop_nothing() {
+    let audited = Audited::new(waiting(6));
+    let world = audited.world.clone();
+    {
+        let mut accounts = world.0.lock().unwrap();
+        accounts.get_mut(&id(1)).unwrap().drain(..4);
+    }
+    // One more is deleted between the reading and the change.
+    audited.server.now(move |request| {
+        if request.method == "POST" && request.path.contains(&connector_id(5)) {
+            return failure(404, 12003, "connector not found");
+        }
+        world.answer(request)
+    });
+    audited.fix().arg("--apply").run().expect(0).prints(&[
+        "skipped  begin-verification d1.example: it is no longer there: 12003 connector not found\n",
+        "skipped  begin-verification d5.example: it is no longer there: 12003 connector not found\n",
+        "1 done, 5 skipped, 0 failed",
+    ]);
+}
+
+#[test]
+fn a_404_that_is_not_the_apis_own_is_a_failure() {
+    let audited = Audited::new(waiting(1));
+    audited
+        .server
+        .now(|_| answer(404, "<html>no such page</html>"));
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(1)
+        .prints(&["0 done, 0 skipped, 1 failed"]);
 }
 
 #[test]
@@ -588,7 +642,7 @@ fn each_line_of_the_log_is_there_before_the_next_step_begins() {
         world.answer(request)
     });
     audited.fix().arg("--apply").run().expect(0);
-    assert_eq!(*seen.lock().unwrap(), [0, 0, 1, 1, 2, 2, 3, 3]);
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
@@ -612,13 +666,29 @@ fn interrupted_and_applied_again_each_step_is_done_once() {
         if code.is_some() {
             outcome.says(&["interrupted with 3 steps left", "hint: run it again"]);
         }
-        assert_eq!(audited.log().len(), 2);
+        // That it was sent is on the disk, whatever ended the program.
+        let last = match code {
+            Some(_) => ["sending", "unknown"].as_slice(),
+            None => &["sending"],
+        };
+        let results: Vec<_> = audited.results();
+        assert_eq!(results.len(), 4 + last.len());
+        for (result, expected) in results[4..].iter().zip(last) {
+            assert_eq!(*result, format!("{expected} begin-verification"));
+        }
         audited.server.now(audited.world.serve());
         audited.fix().arg("--apply").run().expect(0).prints(&[
-            "2 done, 3 skipped, 0 failed",
-            "its status was awaiting, and is pending now",
+            "3 done, 2 skipped, 0 failed",
+            "done  begin-verification d3.example: found to be so: an earlier attempt had no answer\n",
         ]);
         assert_eq!(audited.changes(), 2, "the two that were left");
+        // What was found out is known from now on.
+        audited
+            .fix()
+            .arg("--apply")
+            .run()
+            .expect(0)
+            .prints(&["0 done, 5 skipped"]);
     }
 }
 
@@ -634,16 +704,16 @@ fn a_log_that_was_cut_off_is_gone_on_with() {
         .arg("--apply")
         .run()
         .expect(0)
-        .prints(&["0 done, 2 skipped"]);
+        .prints(&["1 done, 1 skipped", "found to be so"]);
     assert_eq!(audited.changes(), 2);
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 4);
+    assert_eq!(text.lines().count(), 6);
     let whole = text
         .lines()
         .filter(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(
         whole.count(),
-        3,
+        5,
         "only the one that was cut off is not whole"
     );
 }
@@ -739,7 +809,7 @@ fn another_api_than_the_audits_is_refused() {
 }
 
 #[test]
-fn each_account_is_mended_with_its_own_token() {
+fn each_account_is_fixed_with_its_own_token() {
     let world = World::of(vec![
         (id(1), vec![state(1, "a.example", false, "awaiting")]),
         (id(2), vec![state(2, "b.example", false, "awaiting")]),
@@ -827,7 +897,7 @@ fn what_the_api_says_does_nothing_to_a_terminal() {
 }
 
 #[test]
-fn nothing_to_mend_is_said_and_damaged_evidence_refused() {
+fn nothing_to_fix_is_said_and_damaged_evidence_refused() {
     let audited = Audited::new(vec![(id(1), vec![connector(1, "a.example")])]);
     audited
         .fix()
@@ -876,6 +946,401 @@ fn throttling_pauses_it_and_each_change_is_done_once() {
         .run()
         .expect(0)
         .prints(&["4 done, 0 skipped, 0 failed"]);
-    assert_eq!(audited.results(), ["done begin-verification"; 4]);
+    assert_eq!(
+        audited.results(),
+        [["sending begin-verification", "done begin-verification"]; 4].as_flattened()
+    );
     assert_eq!(audited.changes(), 8, "each was throttled once");
+}
+
+#[test]
+fn what_a_person_must_decide_is_never_a_step() {
+    let audited = Audited::new(vec![
+        (
+            id(1),
+            vec![
+                state(1, "shared.example", false, "verified"),
+                state(2, "evil.example", false, "verified"),
+                state(3, "good.example", false, "verified"),
+            ],
+        ),
+        (id(2), vec![state(4, "Shared.example.", true, "failed")]),
+    ]);
+    let policy = format!(
+        "[[accounts]]\nid = \"{}\"\nallow_domains = [\"shared.example\", \"good.example\"]\n",
+        id(1)
+    );
+    let fix = || {
+        audited
+            .fix()
+            .policy(&policy)
+            .args(["--enable", "--disable"])
+    };
+    let plan = fix().arg("--json").run().expect(0).stdout_json();
+    assert_eq!(
+        actions(&plan),
+        ["disable Shared.example.", "enable good.example"]
+    );
+    fix().run().expect(0).prints(&[
+        "a person must first decide about the connector itself: see unexpected-domain\n",
+        "a person must first decide about the connector itself: see duplicate-domain\n",
+    ]);
+    fix().arg("--apply").run().expect(0);
+    assert_eq!(
+        audited.requests(),
+        [
+            "GET 004",
+            "PATCH 004 {\"enabled\":false}",
+            "GET 003",
+            "PATCH 003 {\"enabled\":true}"
+        ]
+    );
+}
+
+#[test]
+fn a_connector_whose_id_the_api_could_not_take_is_not_planned() {
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![
+            connector_with(
+                1,
+                "short.example",
+                json!({"id": "023e105f4ecef8ad9ca31a8372d0c35", "enabled": false, "verification": {"status": "failed", "code": "x"}}),
+            ),
+            state(2, "b.example", false, "failed"),
+        ],
+    )]);
+    audited.fix().arg("--apply").run().expect(0).prints(&[
+        "short.example  of ac",
+        "its ID has 31 characters, and the API takes IDs of 32: change it in the dashboard\n",
+        "1 done, 0 skipped, 0 failed",
+    ]);
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_is_unknown_until_the_next_run_looks() {
+    for (is_received, reply) in [
+        (true, Reply::Close),
+        (true, success(json!({})).cut_off()),
+        (true, answer(502, "<html>")),
+        (true, answer(200, "<html>")),
+        (true, Reply::Hang),
+        (false, Reply::Close),
+    ] {
+        let audited = Audited::new(vec![(
+            id(1),
+            vec![
+                state(1, "a.example", true, "failed"),
+                state(2, "b.example", false, "failed"),
+            ],
+        )]);
+        let world = audited.world.clone();
+        let lost = reply.clone();
+        audited.server.now(move |request| {
+            if request.method == "PATCH" {
+                if is_received {
+                    world.answer(request);
+                }
+                return lost.clone();
+            }
+            world.answer(request)
+        });
+        let fix = || audited.fix().args(["--apply", "--disable"]);
+        fix()
+            .args(["--timeout", "300ms"])
+            .run()
+            .expect(1)
+            .prints(&[
+                "unknown  disable a.example: it may have been done: ",
+                ", 0 skipped, 0 failed, 1 unknown; see",
+            ])
+            .says(&["hint: run it again"]);
+        assert_eq!(
+            audited.results()[..2],
+            ["sending disable", "unknown disable"],
+            "{reply:?}"
+        );
+        audited.server.now(audited.world.serve());
+        let again = fix().run().expect(0);
+        let changed = audited.requests().iter().any(|r| r.starts_with("PATCH"));
+        assert_eq!(changed, !is_received, "{reply:?}");
+        let said = match is_received {
+            true => "done  disable a.example: found to be so: an earlier attempt had no answer\n",
+            false => "done  disable a.example\n",
+        };
+        again.prints(&[said]);
+        let concluded = audited
+            .log()
+            .into_iter()
+            .filter(|line| line["action"] == "disable");
+        assert_eq!(concluded.last().unwrap()["result"], "done");
+        // In either case the connector's other step was not held up.
+        assert_eq!(
+            audited.world.0.lock().unwrap()[&id(1)][0]["verification"]["status"],
+            "pending"
+        );
+    }
+}
+
+#[test]
+fn an_id_that_two_accounts_have_is_two_connectors() {
+    let audited = Audited::new(vec![
+        (id(1), vec![state(1, "a.example", false, "failed")]),
+        (id(2), vec![state(1, "b.example", false, "failed")]),
+    ]);
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["2 done, 0 skipped, 0 failed"]);
+    assert_eq!(audited.changes(), 2);
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["0 done, 2 skipped, 0 failed"]);
+}
+
+#[test]
+fn several_steps_on_one_connector_do_not_block_each_other() {
+    let gov = || {
+        connector_with(
+            1,
+            "gov.example",
+            json!({"enabled": true, "use_fedramp_language": false, "verification": {"status": "failed", "code": "x"}}),
+        )
+    };
+    let required = "[defaults]\nfedramp = \"required\"\n";
+    let audited = Audited::new(vec![(id(1), vec![gov()])]);
+    audited
+        .fix()
+        .policy(required)
+        .args(["--apply", "--disable"])
+        .run()
+        .expect(0)
+        .prints(&["3 done, 0 skipped, 0 failed"]);
+    // Nor where the first was carried out by an earlier call, with a flag that is not given any more.
+    let audited = Audited::new(vec![(id(1), vec![gov()])]);
+    let world = audited.world.clone();
+    audited
+        .server
+        .now(move |request| match request.method.as_str() {
+            "POST" => failure(400, 12006, "not now"),
+            _ => world.answer(request),
+        });
+    let fix = || audited.fix().policy(required).arg("--apply");
+    fix()
+        .arg("--disable")
+        .run()
+        .expect(1)
+        .prints(&["2 done, 0 skipped, 1 failed"]);
+    audited.server.now(audited.world.serve());
+    fix()
+        .run()
+        .expect(0)
+        .prints(&["1 done, 1 skipped, 0 failed", "done  begin-verification"]);
+    // But what nobody of ours changed still stands in the way.
+    let audited = Audited::new(vec![(id(1), vec![gov()])]);
+    audited.world.change(1, 1, json!({"enabled": false}));
+    audited
+        .fix()
+        .policy(required)
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["0 done, 2 skipped, 0 failed"]);
+}
+
+#[test]
+fn a_domain_forges_neither_a_record_nor_a_line_nor_a_formula() {
+    let audited = Audited::new(vec![(
+        id(1),
+        vec![
+            state(
+                1,
+                "x.example\nvictim.example. 300 IN A 6.6.6.6\n",
+                false,
+                "failed",
+            ),
+            state(2, "=HYPERLINK(\"http://x\")", false, "failed"),
+            connector_with(
+                3,
+                "c.example",
+                json!({"enabled": false, "verification": {"status": "failed", "code": "=1+1"}}),
+            ),
+        ],
+    )]);
+    let text = audited.fix().run().expect(0).stdout;
+    assert!(
+        !text.lines().any(|line| line.starts_with("victim.example")),
+        "{text}"
+    );
+    assert!(
+        text.contains("; left out: \"x.example\\nvictim.example. 300 in a 6.6.6.6"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nc.example. 300 IN TXT \"=1+1\"\n"),
+        "{text}"
+    );
+    let csv = audited.fix().arg("--csv").run().expect(0).stdout;
+    let cells: Vec<_> = rows(csv.as_bytes(), b',')
+        .into_iter()
+        .flat_map(|row| row.into_values())
+        .collect();
+    assert!(!cells.iter().any(|cell| cell.starts_with('=')), "{cells:?}");
+    assert!(cells.contains(&"'=1+1".to_owned()));
+}
+
+#[test]
+fn accounts_are_named_and_the_critical_comes_first() {
+    let world = World::of(vec![
+        (id(1), vec![state(1, "a.example", false, "awaiting")]),
+        (id(2), vec![state(2, "b.example", true, "failed")]),
+    ]);
+    let server = Server::start(world.serve());
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let run = audit_in(&dir, &server)
+        .accounts_file(
+            "accounts.csv",
+            format!("account_id,account_name\n{},Acme\n{},Best\n", id(1), id(2)),
+        )
+        .run()
+        .expect(0)
+        .run_dir();
+    let text = program_in(&dir, "fix")
+        .arg(&run)
+        .arg("--disable")
+        .run()
+        .expect(0)
+        .stdout;
+    let steps: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.ends_with("steps to carry out"))
+        .skip(1)
+        .take(3)
+        .collect();
+    let line =
+        |severity: &str, action: &str, domain: &str, number: usize, name: &str, rule: &str| {
+            format!(
+                "  {severity:8}  {action:18}  {domain}  connector {}  of {name} ({})  ({rule})",
+                connector_id(number),
+                id(number)
+            )
+        };
+    let unverified = "unverified-domain";
+    assert_eq!(
+        steps,
+        [
+            line(
+                "critical",
+                "disable",
+                "b.example",
+                2,
+                "Best",
+                "enabled-unverified"
+            ),
+            line(
+                "high",
+                "begin-verification",
+                "b.example",
+                2,
+                "Best",
+                unverified
+            ),
+            line(
+                "medium",
+                "begin-verification",
+                "a.example",
+                1,
+                "Acme",
+                unverified
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_refused_change_says_which_permission_it_needs() {
+    for (code, message) in [
+        (9109, "Unauthorized to access requested resource"),
+        (10000, "Authentication error"),
+    ] {
+        let audited = Audited::new(waiting(1));
+        let world = audited.world.clone();
+        audited
+            .server
+            .now(move |request| match request.method.as_str() {
+                "GET" => world.answer(request),
+                _ => failure(403, code, message),
+            });
+        let outcome = audited
+            .fix()
+            .arg("--apply")
+            .run()
+            .expect(1)
+            .says(&["SSO Connector Write (labelled Edit in the dashboard)"]);
+        for text in [&outcome.stdout, &outcome.stderr] {
+            assert!(!text.contains("SSO Connector Read"), "{text}");
+        }
+        // Where reading is refused, reading is what is missing.
+        audited.server.now(move |_| failure(403, code, message));
+        let outcome = audited
+            .fix()
+            .arg("--apply")
+            .run()
+            .expect(1)
+            .says(&["SSO Connector Read"]);
+        assert!(!outcome.stderr.contains("SSO Connector Write"));
+    }
+}
+
+#[test]
+fn two_at_once_send_each_change_once() {
+    let audited = Audited::new(waiting(3));
+    let world = audited.world.clone();
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let may_answer = Arc::clone(&goes_on);
+    audited.server.now(move |request| {
+        while request.method == "POST" && !may_answer.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        world.answer(request)
+    });
+    let first = audited.fix().arg("--apply").spawn();
+    wait_until("the first change is under way", || audited.changes() == 1);
+    let asked = audited.server.requests().len();
+    audited.fix().arg("--apply").run().expect(1).says(&[
+        "another `fix --apply` is working on this run",
+        "fix-log.jsonl",
+        "hint: wait until it has ended",
+    ]);
+    assert_eq!(audited.server.requests().len(), asked, "it asked nothing");
+    // A plan alone can still be looked at.
+    audited.fix().run().expect(0);
+    goes_on.store(true, Ordering::Relaxed);
+    first.wait().expect(0).prints(&["3 done, 0 skipped"]);
+    assert_eq!(audited.changes(), 3);
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(0)
+        .prints(&["0 done, 3 skipped"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn who_may_read_the_evidence_may_read_the_log() {
+    use std::os::unix::fs::PermissionsExt;
+    for mode in [0o600, 0o640, 0o644] {
+        let audited = Audited::new(waiting(1));
+        let of = |name: &str| audited.run.join(name);
+        fs::set_permissions(of("evidence.jsonl"), fs::Permissions::from_mode(mode)).unwrap();
+        audited.fix().arg("--apply").run().expect(0);
+        let log = fs::metadata(of("fix-log.jsonl")).unwrap();
+        assert_eq!(log.permissions().mode() & 0o777, mode);
+    }
 }

@@ -248,7 +248,9 @@ fn the_demos_findings_are_mended_once_and_stay_so() {
     let log = std::fs::read_to_string(run.join("fix-log.jsonl")).unwrap();
     let log: Vec<Value> = log
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        // What was about to be sent is noted first; here it is about what became of it.
+        .filter(|line| line["result"] != "sending")
         .collect();
     let count = |result: &str| log.iter().filter(|line| line["result"] == result).count();
     assert_eq!(log.len(), steps.len());
