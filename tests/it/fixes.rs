@@ -1069,11 +1069,11 @@ fn a_change_whose_answer_is_lost_is_unknown_until_the_next_run_looks() {
             false => "done  disable a.example\n",
         };
         again.prints(&[said]);
-        let concluded = audited
+        let mut concluded = audited
             .log()
             .into_iter()
             .filter(|line| line["action"] == "disable");
-        assert_eq!(concluded.last().unwrap()["result"], "done");
+        assert_eq!(concluded.next_back().unwrap()["result"], "done");
         // In either case the connector's other step was not held up.
         assert_eq!(
             audited.world.0.lock().unwrap()[&id(1)][0]["verification"]["status"],
