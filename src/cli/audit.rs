@@ -1,5 +1,6 @@
 //! `cf-sso-audit audit`: collect, judge, report.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
-use crate::accounts::{AccountList, AskedAccount, Source, parse_accounts_file};
+use crate::accounts::{AccountList, AskedAccount, Source, id_may_be_token, parse_accounts_file};
 use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
 use crate::clock::Clock;
 use crate::collect::{End, collect};
@@ -245,6 +246,8 @@ struct Run {
     /// The accounts that were named without asking the API; those that it lists come later.
     named: AccountList,
     sources: Vec<Source>,
+    /// Where the files first name each variable that holds a token, for messages: `accounts.csv line 3`.
+    variables: HashMap<String, String>,
     destination: Option<Destination>,
     writer: Option<EvidenceWriter>,
 }
@@ -260,6 +263,7 @@ impl Run {
         let mut run = Self {
             named: AccountList::default(),
             sources: Vec::new(),
+            variables: HashMap::new(),
             destination: None,
             writer: None,
         };
@@ -283,6 +287,8 @@ impl Run {
     }
 
     fn read_named(&mut self, args: &AccountsArgs) -> Result<(), Failure> {
+        refuse_tokens(&args.ids, "account ID")?;
+        refuse_tokens(&args.organization, "organization ID")?;
         if !args.ids.is_empty() {
             let source = Source::unrecognisable("the command line");
             let accounts = args
@@ -302,9 +308,15 @@ impl Run {
             let bytes = read_file_or_stdin(path).map_err(|error| {
                 Failure::usage(format!("cannot read the accounts file {name}: {error}"))
             })?;
-            let accounts = parse_accounts_file(name, &bytes).map_err(|problem| {
-                Failure::usage(format!("{name}: {problem}")).hint("an accounts file has one account id a line, or is CSV with a column account_id")
+            let lines = parse_accounts_file(name, &bytes).map_err(|problems| {
+                Failure::usage(problems.to_string()).hint("an accounts file has one account ID per line, or is CSV with a column account_id")
             })?;
+            for named in &lines {
+                self.variables
+                    .entry(named.account.token_env.clone())
+                    .or_insert_with(|| format!("{name} line {}", named.line));
+            }
+            let accounts = lines.into_iter().map(|named| named.account).collect();
             self.add(source, accounts);
         }
         Ok(())
@@ -354,10 +366,9 @@ impl Run {
         if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
             tokens.lane("")?;
         }
-        for account in self.accounts().iter().filter(|account| account.is_valid()) {
-            tokens.lane(&account.token_env)?;
-        }
-        Ok(())
+        let asked = self.accounts().iter().filter(|account| account.is_valid());
+        let variables = asked.map(|account| account.token_env.as_str());
+        tokens.read_all(variables, &self.variables)
     }
 
     fn accounts(&self) -> &[AskedAccount] {
@@ -392,6 +403,7 @@ impl Run {
         let mut named = Self {
             named: AccountList::default(),
             sources: Vec::new(),
+            variables: HashMap::new(),
             destination: None,
             writer: None,
         };
@@ -620,6 +632,18 @@ async fn until_stopped<T>(stop: &Stop, listing: impl Future<Output = T>) -> Resu
     tokio::select! {
         done = listing => Ok(done),
         () = stop.requested() => Err(Failure::new(exit::INTERRUPTED, "interrupted before any account was read")),
+    }
+}
+
+/// Refuses what looks like a token where an id belongs, before any message or file repeats it.
+fn refuse_tokens(ids: &[String], what: &str) -> Result<(), Failure> {
+    match ids.iter().position(|id| id_may_be_token(id)) {
+        None => Ok(()),
+        Some(at) => Err(Failure::usage(format!(
+            "{what} {} on the command line looks like an API token, and is not shown",
+            at + 1
+        ))
+        .hint("put the token into CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was recorded or others could see it")),
     }
 }
 

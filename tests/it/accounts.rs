@@ -129,7 +129,7 @@ fn where_no_id_is_valid_or_a_file_cannot_be_read_nothing_is_sent() {
         (
             "empty.txt",
             b"".to_vec(),
-            vec!["empty.txt", "names no account", "one account id a line"],
+            vec!["empty.txt", "names no account", "one account ID per line"],
         ),
         (
             "comments.txt",
