@@ -24,6 +24,7 @@ mod faults;
 mod fixes;
 mod harness;
 mod html_page;
+mod nights;
 mod pacing;
 mod policies;
 mod relays;
