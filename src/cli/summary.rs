@@ -63,8 +63,8 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
             Severity::Low => "36",
         };
         let mut figure = count.open.to_string();
-        if compared && count.new_open > 0 {
-            let _ = write!(figure, " ({} new)", count.new_open);
+        if compared && count.new > 0 {
+            let _ = write!(figure, " ({} new)", count.new);
         }
         if count.waived > 0 {
             let _ = write!(figure, ", {} waived", count.waived);
