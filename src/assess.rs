@@ -94,6 +94,17 @@ impl Claims {
             .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
     }
 
+    /// Adds the domains of an account's findings about shared domains: what was found since it was last read whole, in
+    /// a part of it, may be there still.
+    pub fn add_shared(&mut self, findings: &[KnownFinding]) {
+        let shared = findings.iter().filter(|finding| {
+            crate::rules::rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run)
+        });
+        let domains = shared.map(|finding| canonical_domain(&finding.email_domain));
+        self.0
+            .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
+    }
+
     fn hold(&self, canonical_domain: &str) -> bool {
         !self.0.is_empty() && self.0.contains(&stable_hash(canonical_domain.as_bytes()))
     }
@@ -104,10 +115,59 @@ impl Claims {
 pub struct KnownElsewhere {
     /// The domains of accounts that this run did not read whole: what is shared with them may be shared still.
     pub unread: Claims,
-    /// The domains of accounts that are removed.
+    /// The domains of accounts that are removed since.
     pub removed: Claims,
     /// Whether each account of this run was ever read whole before, by position.
     pub read_before: Vec<bool>,
+    /// The domains shared in this run that accounts of it claimed already when they were last read whole, where that
+    /// was before the run that is compared with.
+    pub claimed_unread: ClaimsOfAccounts,
+}
+
+/// The domains that accounts claimed when they were last read whole, with when that was: an index by hash.
+#[derive(Debug, Default)]
+pub struct ClaimsOfAccounts(HashMap<u64, EarliestClaims>);
+
+/// Of one domain.
+#[derive(Debug)]
+struct EarliestClaims {
+    /// The account that was read first, and when.
+    first: (DateTime<Utc>, usize),
+    /// When the next account was.
+    next: Option<DateTime<Utc>>,
+}
+
+impl ClaimsOfAccounts {
+    /// Adds what an account claimed when it was last read whole.
+    pub fn add(&mut self, domain: u64, position: usize, read_at: DateTime<Utc>) {
+        let claim = (read_at, position);
+        let claims = self.0.entry(domain).or_insert(EarliestClaims {
+            first: claim,
+            next: None,
+        });
+        if claims.first.1 != position {
+            let (earlier, later) = (claims.first.min(claim), claims.first.max(claim));
+            claims.first = earlier;
+            claims.next = Some(claims.next.map_or(later.0, |next| next.min(later.0)));
+        }
+    }
+
+    /// Whether an account other than the one at a position was seen to claim a domain, up to a moment.
+    fn elsewhere(&self, canonical_domain: &str, position: usize, until: DateTime<Utc>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let Some(claims) = self.0.get(&stable_hash(canonical_domain.as_bytes())) else {
+            return false;
+        };
+        let (first, of) = claims.first;
+        let earliest = if of == position {
+            claims.next
+        } else {
+            Some(first)
+        };
+        earliest.is_some_and(|earliest| earliest <= until)
+    }
 }
 
 /// What all accounts of a run are judged by.
@@ -216,6 +276,7 @@ impl<'a> Assessor<'a> {
                     at: evidence.read_at.unwrap_or(self.header.started),
                     judged_at: self.now,
                     policy: self.policy_sha256().map(str::to_owned),
+                    rules_off: self.policy.rules_off().map(str::to_owned).collect(),
                 })
             } else {
                 before.and_then(|before| before.read.clone())
@@ -440,11 +501,14 @@ fn sources(
         source.key.clone()
     });
     let mut sources: Vec<_> = named_by.collect();
+    // Asked for on the command line alone, it is no longer asked for only when that ends: it is removed then.
+    let recognised = !sources.is_empty();
     let lists = sources.iter().any(|key| crate::accounts::is_list(key));
     for key in before.into_iter().flat_map(|before| &before.sources) {
         // A list that another token brought takes the place of the one before.
         let replaced = lists && crate::accounts::is_list(key);
-        if !replaced && !sources.contains(key) && !header.asked_whole(key) {
+        let dropped = recognised && header.asked_whole(key);
+        if !replaced && !dropped && !sources.contains(key) {
             sources.push(key.clone());
         }
     }
@@ -511,8 +575,14 @@ impl Causes<'_, '_> {
             return Cause::Coverage;
         }
         let appeared = change.kind == ChangeKind::FindingNew;
+        if rule.basis == Basis::Run {
+            return self.of_shared(change, last);
+        }
         if self.without_the_change().contains(&change.finding_id) != appeared {
             return Cause::Connector;
+        }
+        if last.rules_off.contains(&change.what) {
+            return Cause::Policy;
         }
         if self
             .without_the_time(last.judged_at)
@@ -522,29 +592,55 @@ impl Causes<'_, '_> {
             return Cause::Time;
         }
         if last.policy.as_deref() != self.assessor.policy_sha256() {
+            Cause::Policy
+        } else {
+            Cause::Coverage
+        }
+    }
+
+    /// Of a finding about a domain that several connectors share, which no clock and no threshold brings or takes: a
+    /// claim came or went, here or in another account, or the rule was turned on.
+    fn of_shared(&self, change: &Change, last: &LastRead) -> Cause {
+        let domain = canonical_domain(&change.email_domain);
+        let before = self.before.and_then(|before| before.connectors.as_deref());
+        let then = OwnClaims::of(before.unwrap_or_default(), &change.connector_id, &domain);
+        let now = OwnClaims::of(&self.evidence.connectors, &change.connector_id, &domain);
+        let elsewhere = self.assessor.elsewhere;
+        if then.is_there != now.is_there {
+            return Cause::Connector;
+        }
+        if change.kind == ChangeKind::FindingResolved {
+            // It was shared then. Where the rule is off, the finding is carried on and not resolved.
+            let another_went = then.connectors > now.connectors;
+            return if another_went || !elsewhere.removed.hold(&domain) {
+                Cause::Connector
+            } else {
+                Cause::Coverage
+            };
+        }
+        if last.rules_off.contains(&change.what) {
             return Cause::Policy;
         }
-        if rule.basis == Basis::Run && self.others_were_read(change, appeared) {
+        let another_came = now.connectors > then.connectors;
+        let was_claimed =
+            elsewhere
+                .claimed_unread
+                .elsewhere(&domain, self.evidence.position, last.at);
+        if another_came || !was_claimed && self.another_was_read_before(&domain) {
             Cause::Connector
         } else {
             Cause::Coverage
         }
     }
 
-    /// Whether it was another account's connector that came or went, and not that account itself.
-    fn others_were_read(&self, change: &Change, appeared: bool) -> bool {
-        let elsewhere = self.assessor.elsewhere;
-        let domain = canonical_domain(&change.email_domain);
-        if !appeared {
-            return !elsewhere.removed.hold(&domain);
-        }
-        let here = self.evidence.position;
-        let others = self.assessor.shared_domains.claimants(&domain);
-        let mut others = others
-            .iter()
-            .map(|claimant| claimant.position)
-            .filter(|&position| position != here);
-        others.any(|position| elsewhere.read_before.get(position) == Some(&true))
+    /// Whether an account that was read whole before claims a domain, beside this one.
+    fn another_was_read_before(&self, canonical_domain: &str) -> bool {
+        let claimants = self.assessor.shared_domains.claimants(canonical_domain);
+        let mut positions = claimants.iter().map(|claimant| claimant.position);
+        let read_before = &self.assessor.elsewhere.read_before;
+        positions.any(|position| {
+            position != self.evidence.position && read_before.get(position) == Some(&true)
+        })
     }
 
     fn of_reopened(&self, change: &Change) -> Cause {
@@ -583,6 +679,29 @@ impl Causes<'_, '_> {
     fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<String> {
         self.had_no_time_passed
             .get_or_insert_with(|| ids(self.assessor.judge(self.asked, self.evidence, then)))
+    }
+}
+
+/// An account's own claims to a domain.
+struct OwnClaims {
+    /// With how many connectors.
+    connectors: usize,
+    /// Whether the connector that a finding is about is one of them.
+    is_there: bool,
+}
+
+impl OwnClaims {
+    fn of(connectors: &[Connector], connector_id: &str, canonical_domain: &str) -> Self {
+        let claims = |c: &&Connector| c.canonical_domain().as_deref() == Some(canonical_domain);
+        let mut own = Self {
+            connectors: 0,
+            is_there: false,
+        };
+        for connector in connectors.iter().filter(claims) {
+            own.connectors += 1;
+            own.is_there |= connector.id.shown("") == connector_id;
+        }
+        own
     }
 }
 

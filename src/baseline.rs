@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::assess::{KnownElsewhere, carry_on};
-use crate::evidence::{self, Evidence, EvidenceError, Index, Outcome, RunHeader};
+use crate::evidence::{self, Evidence, EvidenceError, Index, Outcome, RunHeader, SharedDomains};
 use crate::ledger::{
     self, AccountMemory, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint,
 };
+use crate::model::Connector;
 use crate::policy::PolicySource;
-use crate::runs::{SUMS, sums_of};
+use crate::runs::{ApiAsked, SUMS, sums_of, whole_runs};
+use crate::text::{on_one_line, stable_hash};
 
 /// Why a run cannot be compared with.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +125,115 @@ impl Baseline {
         }
         Ok(Some(memory))
     }
+
+    /// Adds what this run knows of the domains of accounts that a later one did not read whole.
+    fn claims_of_the_unread(
+        &mut self,
+        header: &RunHeader,
+        index: &Index,
+        compares: bool,
+        known: &mut KnownElsewhere,
+    ) -> Result<(), BaselineError> {
+        let positions: HashMap<&str, usize> = header
+            .accounts
+            .iter()
+            .enumerate()
+            .map(|(position, account)| (account.id.as_str(), position))
+            .collect();
+        for id in self.account_ids() {
+            let position = positions.get(id.as_str());
+            if position.is_some_and(|&position| index.is_read(position)) {
+                continue;
+            }
+            let Some(memory) = self.account(&id)? else {
+                continue;
+            };
+            if position.is_none() && memory.removed {
+                continue;
+            }
+            // A run that compares itself with none tells of no account that it is removed: the next one does.
+            let removed = position.is_none() && compares && carry_on(header, &memory).removed;
+            let claims = if removed {
+                &mut known.removed
+            } else {
+                &mut known.unread
+            };
+            claims.add(memory.connectors.as_deref().unwrap_or_default());
+            claims.add_shared(&memory.findings);
+        }
+        Ok(())
+    }
+
+    /// Adds which accounts of a later run were read whole up to this one; and of those that this one did not read whole
+    /// itself, what they claim of the domains that are shared in the later one.
+    fn claimed_unread(
+        &mut self,
+        header: &RunHeader,
+        shared: &SharedDomains,
+        known: &mut KnownElsewhere,
+    ) -> Result<(), BaselineError> {
+        let accounts = header.accounts.iter();
+        known.read_before = accounts
+            .map(|account| self.ledger.was_read(&account.id))
+            .collect();
+        for (position, account) in header.accounts.iter().enumerate() {
+            if !self.ledger.carries_connectors(&account.id) {
+                continue;
+            }
+            let Some(memory) = self.account(&account.id)? else {
+                continue;
+            };
+            let Some(read) = memory.read else { continue };
+            let connectors = memory.connectors.iter().flatten();
+            connectors
+                .filter_map(Connector::canonical_domain)
+                .map(|domain| stable_hash(domain.as_bytes()))
+                .filter(|&domain| shared.hold(domain))
+                .for_each(|domain| known.claimed_unread.add(domain, position, read.at));
+        }
+        Ok(())
+    }
+}
+
+/// The newest run of a folder that can be read.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// `None` where there is none.
+    pub run: Option<Baseline>,
+    /// Newer ones that cannot be read, the newest first.
+    pub passed_over: Vec<PassedOver>,
+    /// The highest sequence of these runs; 0 where none is known.
+    pub sequence: u64,
+}
+
+impl Newest {
+    /// Looks for the newest whole run of an API under a folder; `except` is left out.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn find(output: &Path, api: ApiAsked<'_>, except: &str) -> io::Result<Self> {
+        let mut newest = Self::default();
+        for run in whole_runs(output, api, except)? {
+            let opened = run.header.and_then(|header| {
+                newest.sequence = newest.sequence.max(header.sequence);
+                Baseline::open(&run.path).map_err(|error| error.to_string())
+            });
+            match opened {
+                Ok(found) => {
+                    newest.run = Some(found);
+                    break;
+                }
+                Err(cause) => {
+                    tracing::warn!("cannot compare with {}: {cause}", run.path.display());
+                    newest.passed_over.push(PassedOver {
+                        run_id: run.run_id,
+                        cause: on_one_line(&cause).into_owned(),
+                    });
+                }
+            }
+        }
+        Ok(newest)
+    }
 }
 
 /// The earlier runs that a run is compared with, and goes on from.
@@ -134,6 +245,8 @@ pub struct History {
     remembered: Option<usize>,
     /// Runs that should have been compared with, and could not be read.
     pub passed_over: Vec<PassedOver>,
+    /// The highest sequence of the folder so far, of runs that cannot be read too: what comes now goes after them all.
+    pub sequence: u64,
 }
 
 impl History {
@@ -143,7 +256,7 @@ impl History {
             runs: vec![run],
             compared: Some(0),
             remembered: Some(0),
-            passed_over: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -153,7 +266,7 @@ impl History {
             remembered: remembered.as_ref().map(|_| 0),
             runs: remembered.into_iter().collect(),
             compared: None,
-            passed_over: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -163,7 +276,7 @@ impl History {
             runs: vec![compared, remembered],
             compared: Some(0),
             remembered: Some(1),
-            passed_over: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -206,7 +319,8 @@ impl History {
         }
     }
 
-    /// What is known of the accounts as a whole, for findings that depend on several of them.
+    /// What is known of the accounts as a whole, for findings that depend on several of them: on the domains that are
+    /// shared in this run, or were in an earlier one.
     ///
     /// # Errors
     /// Evidence or ledger cannot be read.
@@ -214,39 +328,18 @@ impl History {
         &mut self,
         header: &RunHeader,
         index: &Index,
+        shared: &SharedDomains,
     ) -> Result<KnownElsewhere, BaselineError> {
         let mut known = KnownElsewhere::default();
-        let Some(run) = self.remembered.and_then(|run| self.runs.get_mut(run)) else {
-            return Ok(known);
-        };
-        let asked = header.accounts.iter();
-        known.read_before = asked
-            .map(|account| run.ledger.was_read(&account.id))
-            .collect();
-        if !run.ledger.has_shared_findings() {
-            return Ok(known);
+        if let Some(run) = self.remembered.and_then(|run| self.runs.get_mut(run))
+            && run.ledger.has_shared_findings()
+        {
+            run.claims_of_the_unread(header, index, self.compared.is_some(), &mut known)?;
         }
-        let positions: HashMap<&str, usize> = header
-            .accounts
-            .iter()
-            .enumerate()
-            .map(|(position, account)| (account.id.as_str(), position))
-            .collect();
-        for id in run.account_ids() {
-            let position = positions.get(id.as_str());
-            if position.is_some_and(|&position| index.is_read(position)) {
-                continue;
-            }
-            let Some(memory) = run.account(&id)? else {
-                continue;
-            };
-            let removed = position.is_none() && carry_on(header, &memory).removed;
-            let claims = if removed {
-                &mut known.removed
-            } else {
-                &mut known.unread
-            };
-            claims.add(memory.connectors.as_deref().unwrap_or_default());
+        if let Some(run) = self.compared.and_then(|run| self.runs.get_mut(run))
+            && !shared.is_empty()
+        {
+            run.claimed_unread(header, shared, &mut known)?;
         }
         Ok(known)
     }
@@ -264,7 +357,7 @@ impl History {
             run_id: header.run_id.clone(),
             base_url: header.base_url.clone(),
             demo: header.demo,
-            sequence: 1 + self.remembered().map_or(0, |run| run.judged().sequence),
+            sequence: 1 + self.sequence,
             judged_at,
             policy,
             compared_with: self.compared().map(run_id),

@@ -486,6 +486,7 @@ mod tests {
                 at: now,
                 judged_at: now,
                 policy: None,
+                rules_off: Vec::new(),
             }),
             unread_since: None,
             findings: findings.iter().map(finding).collect(),

@@ -423,6 +423,16 @@ pub struct Claimant {
 pub struct SharedDomains(HashMap<u64, Vec<Claimant>>);
 
 impl SharedDomains {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a canonical domain, by its hash, is one of them.
+    pub fn hold(&self, domain: u64) -> bool {
+        self.0.contains_key(&domain)
+    }
+
     /// The accounts that claim the canonical domain, in their order; none where only one connector does.
     pub fn claimants(&self, canonical_domain: &str) -> &[Claimant] {
         self.0

@@ -116,6 +116,9 @@ pub struct LastRead {
     /// The SHA-256 of the policy it was judged by; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// The rules that were off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules_off: Vec<String>,
 }
 
 /// The last line: the figures of the runs so far.
@@ -218,6 +221,8 @@ struct Indexed {
     offset: u64,
     /// Whether the account was ever read whole.
     was_read: bool,
+    /// Whether its line holds its connectors, since the run itself did not read it whole.
+    carries_connectors: bool,
 }
 
 /// Reads the first line of a ledger alone.
@@ -278,8 +283,12 @@ impl Ledger {
                         rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run)
                     };
                     has_shared_findings |= memory.findings.iter().any(shared);
-                    let was_read = memory.read.is_some();
-                    accounts.insert(memory.account_id, Indexed { offset, was_read });
+                    let indexed = Indexed {
+                        offset,
+                        was_read: memory.read.is_some(),
+                        carries_connectors: memory.connectors.is_some(),
+                    };
+                    accounts.insert(memory.account_id, indexed);
                 }
                 Line::Figures(last) => figures = Some(last),
             }
@@ -329,6 +338,12 @@ impl Ledger {
         indexed.is_some_and(|indexed| indexed.was_read)
     }
 
+    /// Whether an account's line holds its connectors, since the run itself did not read it whole.
+    pub fn carries_connectors(&self, account_id: &str) -> bool {
+        let indexed = self.accounts.get(account_id);
+        indexed.is_some_and(|indexed| indexed.carries_connectors)
+    }
+
     /// Whether it knows a finding that depends on the connectors of several accounts.
     pub fn has_shared_findings(&self) -> bool {
         self.has_shared_findings
@@ -354,7 +369,7 @@ impl Ledger {
             .read_until(b'\n', &mut self.line)
             .map_err(io_error)?;
         match parse_line(&self.line) {
-            Ok(Line::Account(memory)) if memory.account_id == account_id => Ok(Some(memory)),
+            Ok(Line::Account(memory)) if memory.account_id == account_id => Ok(Some(*memory)),
             _ => Err(io_error(io::Error::other(
                 "the file changed while it was read",
             ))),
@@ -364,7 +379,7 @@ impl Ledger {
 
 /// A line after the first.
 enum Line {
-    Account(AccountMemory),
+    Account(Box<AccountMemory>),
     Figures(Figures),
 }
 
@@ -376,7 +391,7 @@ fn parse_line(line: &[u8]) -> Result<Line, String> {
     let parsed = if line.starts_with(b"{\"trend\"") {
         serde_json::from_slice(line).map(Line::Figures)
     } else {
-        serde_json::from_slice(line).map(Line::Account)
+        serde_json::from_slice(line).map(|memory| Line::Account(Box::new(memory)))
     };
     parsed.map_err(|error| format!("is not a line of a ledger ({error})"))
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{Baseline, History};
+use crate::baseline::{Baseline, History, Newest};
 use crate::clock::{self, Clock};
 use crate::evidence::{Evidence, RunHeader};
 use crate::file_mode::FileMode;
@@ -17,8 +17,7 @@ use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::rules::Severity;
-use crate::runs::{ApiAsked, whole_runs};
-use crate::text::on_one_line;
+use crate::runs::ApiAsked;
 
 /// The policy by which the demo is judged, where no other is given.
 const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
@@ -138,30 +137,31 @@ impl JudgementArgs {
 
     /// The runs that a run under `output` is compared with and goes on from.
     pub fn history(&self, header: &RunHeader, output: &Path) -> Result<History, Failure> {
-        let newest = || newest_run(output, ApiAsked::by(header), &header.run_id);
-        match self.baseline.as_deref() {
-            Some(NONE) => {
-                let (remembered, _) = newest();
-                Ok(History::uncompared(remembered))
-            }
+        let Newest {
+            run,
+            passed_over,
+            sequence,
+        } = newest_run(output, ApiAsked::by(header), &header.run_id);
+        let mut history = match self.baseline.as_deref() {
+            Some(NONE) => History::uncompared(run),
             Some(path) => {
                 let compared = asked_for(path)?;
-                let (remembered, _) = newest();
-                Ok(match remembered {
+                match run {
                     Some(other) if !is_same_run(&other, &compared) => {
                         History::beside(compared, other)
                     }
                     _ => History::after(compared),
-                })
+                }
             }
             None => {
-                let (found, passed_over) = newest();
                 self.refuse_unreadable(&passed_over)?;
-                let mut history = found.map_or_else(History::default, History::after);
+                let mut history = run.map_or_else(History::default, History::after);
                 history.passed_over = passed_over;
-                Ok(history)
+                history
             }
-        }
+        };
+        history.sequence = sequence;
+        Ok(history)
     }
 
     /// The runs that a run was compared with and went on from, as its ledger says; another to compare with where one is
@@ -200,6 +200,7 @@ impl JudgementArgs {
         if as_recorded {
             history.passed_over.clone_from(&record.passed_over);
         }
+        history.sequence = record.sequence.saturating_sub(1);
         Ok(history)
     }
 
@@ -209,7 +210,7 @@ impl JudgementArgs {
             Some(NONE) => Ok(()),
             Some(path) => asked_for(path).map(drop),
             None if self.fail_on_new.severity().is_none() => Ok(()),
-            None => self.refuse_unreadable(&newest_run(output, api, "").1),
+            None => self.refuse_unreadable(&newest_run(output, api, "").passed_over),
         }
     }
 
@@ -272,37 +273,15 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
     }
 }
 
-/// The newest run of an API that can be read, and those before it in the order that cannot be.
-fn newest_run(
-    output: &Path,
-    api: ApiAsked<'_>,
-    except: &str,
-) -> (Option<Baseline>, Vec<PassedOver>) {
-    let runs = whole_runs(output, api, except).unwrap_or_else(|error| {
+/// The newest run of an API. A folder that cannot be read has none: the run will not be written there either.
+fn newest_run(output: &Path, api: ApiAsked<'_>, except: &str) -> Newest {
+    Newest::find(output, api, except).unwrap_or_else(|error| {
         tracing::warn!(
             "no baseline: cannot look for earlier runs in {}: {error}",
             output.display()
         );
-        Vec::new()
-    });
-    let mut passed_over = Vec::new();
-    for run in runs {
-        let opened = match run.header {
-            Ok(_) => Baseline::open(&run.path).map_err(|error| error.to_string()),
-            Err(cause) => Err(cause),
-        };
-        match opened {
-            Ok(found) => return (Some(found), passed_over),
-            Err(cause) => {
-                tracing::warn!("cannot compare with {}: {cause}", run.path.display());
-                passed_over.push(PassedOver {
-                    run_id: run.run_id,
-                    cause: on_one_line(&cause).into_owned(),
-                });
-            }
-        }
-    }
-    (None, passed_over)
+        Newest::default()
+    })
 }
 
 /// Evidence with all that it is judged by.

@@ -134,4 +134,10 @@ impl Policy {
     pub fn rules_in_force(&self) -> impl Iterator<Item = &'static Rule> {
         RULES.iter().copied().filter(|rule| self.is_in_force(rule))
     }
+
+    /// The ids of the rules that are off.
+    pub fn rules_off(&self) -> impl Iterator<Item = &'static str> {
+        let off = RULES.iter().filter(|rule| !self.is_in_force(rule));
+        off.map(|rule| rule.id)
+    }
 }

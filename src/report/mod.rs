@@ -488,7 +488,7 @@ fn make<'a>(
         formats.push((format.open)(staging, settings).map_err(write_error)?);
     }
     let shared_domains = evidence.index().shared_domains();
-    let elsewhere = history.elsewhere(header, evidence.index())?;
+    let elsewhere = history.elsewhere(header, evidence.index(), &shared_domains)?;
     let assessor = Assessor {
         header,
         policy: settings.policy,

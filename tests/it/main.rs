@@ -27,6 +27,7 @@ mod harness;
 mod history;
 mod html_page;
 mod limits;
+mod nights;
 mod pacing;
 mod policies;
 mod relays;

@@ -255,10 +255,12 @@ impl Folder {
         });
         let mut said = Said::default();
         let mut next = self.clone();
+        let mut dropped = BTreeSet::new();
         for (account, known) in &mut next.accounts {
             if !tonight.seen.contains_key(account) && compares && known.is_removed(tonight) {
                 said.changes
                     .push(of_account("account-removed", *account, known.outcome, ""));
+                dropped.extend(known.claims(*account));
             }
         }
         let claimed = next.claimed_by_the_unread(tonight);
@@ -269,6 +271,7 @@ impl Folder {
                 before,
                 view: &view,
                 claimed: &claimed,
+                dropped: &dropped,
             };
             let findings = night.findings(compares, &mut said);
             next.accounts
@@ -298,18 +301,23 @@ impl Folder {
             let seen = tonight.seen.get(account);
             !seen.map_or(known.removed, Seen::is_whole)
         });
-        let claims = unread.flat_map(|(account, known)| {
-            let whole = known
-                .whole
-                .iter()
-                .flat_map(|view| view.seen[account].connectors());
-            whole.chain(&known.parts).map(|c| canonical(c.domain))
-        });
-        claims.collect()
+        unread
+            .flat_map(|(account, known)| known.claims(*account))
+            .collect()
     }
 }
 
 impl Account {
+    /// The domains that it claims, as far as is known.
+    fn claims(&self, number: usize) -> Vec<String> {
+        let whole = self.whole.iter();
+        let whole = whole.flat_map(|view| view.seen[&number].connectors());
+        whole
+            .chain(&self.parts)
+            .map(|c| canonical(c.domain))
+            .collect()
+    }
+
     /// Whether the sources that named it, asked tonight and whole, no longer do. Told once: then none names it.
     fn is_removed(&mut self, tonight: &Tonight) -> bool {
         let had_a_source = !self.named_by.is_empty();
@@ -333,6 +341,8 @@ struct OneAccount<'a> {
     before: Option<&'a Account>,
     view: &'a Rc<View>,
     claimed: &'a BTreeSet<String>,
+    /// The domains of accounts that are removed tonight: what was shared with them may be gone for that alone.
+    dropped: &'a BTreeSet<String>,
 }
 
 impl OneAccount<'_> {
@@ -564,11 +574,14 @@ impl OneAccount<'_> {
             what: key.0.to_owned(),
             from: from.to_owned(),
             to: to.to_owned(),
-            cause: self.cause_of(kind, key).unwrap_or_default().to_owned(),
+            cause: self
+                .cause_of(kind, key, &fired.domain)
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 
-    fn cause_of(&self, kind: &str, key: &Key) -> Option<&'static str> {
+    fn cause_of(&self, kind: &str, key: &Key, domain: &str) -> Option<&'static str> {
         if key.0 == "unread-account" {
             return Some("coverage");
         }
@@ -580,7 +593,7 @@ impl OneAccount<'_> {
         };
         let shared = key.0 == "duplicate-domain";
         let same = whole.coverage().is_some() && whole.coverage() == self.view.coverage();
-        if shared && !same {
+        if shared && (!same || self.dropped.contains(&canonical(domain))) {
             return None;
         }
         let is_waived = |fired: &BTreeMap<Key, Fired>| fired.get(key).is_some_and(|f| f.waived);
