@@ -9,7 +9,7 @@ use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{has_form_of_token, looks_like_token};
-use crate::text::{count, on_one_line};
+use crate::text::{count, for_terminal};
 
 /// One account that a run was asked to read, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Source {
         let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Self {
             key: Some(format!("file:{}", full.display())),
-            ..Self::unrecognisable(&on_one_line(&path.display().to_string()))
+            ..Self::unrecognisable(&for_terminal(&path.display().to_string()))
         }
     }
 

@@ -1,5 +1,6 @@
 //! Evidence, policy and clock give findings: one account at a time, nothing read and nothing written.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -117,6 +118,9 @@ pub struct KnownElsewhere {
     pub unread: Claims,
     /// The domains of accounts that are removed since.
     pub removed: Claims,
+    /// Whether the run that is carried on was completed after this one had begun: then what this one's lists no longer
+    /// name says nothing.
+    pub lists_are_old: bool,
     /// Whether each account of this run was ever read whole before, by position.
     pub read_before: Vec<bool>,
     /// The domains shared in this run that accounts of it claimed already when they were last read whole, where that
@@ -257,7 +261,7 @@ impl<'a> Assessor<'a> {
         let mut known: Vec<_> = findings.iter().map(Finding::known).collect();
         if let Some(before) = before {
             let found: HashSet<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
-            let mut here = ConnectorsHere::of(evidence);
+            let mut here = OwnClaims::of(&evidence.connectors);
             let still_unjudged = before.findings.iter().filter(|finding| {
                 !found.contains(finding.id.as_str())
                     && (!is_read || self.cannot_judge(finding, &mut here))
@@ -267,7 +271,7 @@ impl<'a> Assessor<'a> {
         AccountMemory {
             account_id: asked.id.clone(),
             account_name: asked.name.clone(),
-            sources: sources(self.header, asked, before),
+            sources: sources(self.header, self.elsewhere.lists_are_old, asked, before),
             removed: false,
             outcome: evidence.outcome,
             read: if is_read {
@@ -296,7 +300,7 @@ impl<'a> Assessor<'a> {
 
     /// Whether a finding that was not found in an account that was read whole may be there all the same: its rule is
     /// off, or it is about a domain shared with an account that was not read.
-    fn cannot_judge(&self, known: &KnownFinding, here: &mut ConnectorsHere<'_>) -> bool {
+    fn cannot_judge(&self, known: &KnownFinding, here: &mut OwnClaims<'_>) -> bool {
         let Some(rule) = crate::rules::rule(&known.rule) else {
             return false;
         };
@@ -306,7 +310,7 @@ impl<'a> Assessor<'a> {
         let domain = canonical_domain(&known.email_domain);
         rule.basis == Basis::Run
             && self.elsewhere.unread.hold(&domain)
-            && here.claim(&known.connector_id, &domain)
+            && here.to(&known.connector_id, &domain).is_there
     }
 
     fn policy_sha256(&self) -> Option<&str> {
@@ -330,6 +334,12 @@ impl<'a> Assessor<'a> {
             asked: assessed.asked,
             evidence: &assessed.evidence,
             before,
+            claims_then: OwnClaims::of(
+                before
+                    .and_then(|before| before.connectors.as_deref())
+                    .unwrap_or_default(),
+            ),
+            claims_now: OwnClaims::of(&assessed.evidence.connectors),
             had_it_not_changed: None,
             had_no_time_passed: None,
         };
@@ -463,36 +473,59 @@ impl Twins {
     }
 }
 
-/// The connectors of an account by id and by domain, put in order only where somebody asks.
-struct ConnectorsHere<'a> {
-    evidence: &'a AccountEvidence,
-    claims: Option<HashSet<(String, String)>>,
+/// The domains that the connectors of an account claim, put in order only where somebody asks.
+struct OwnClaims<'a> {
+    connectors: &'a [Connector],
+    /// For each domain the ids of its connectors; an empty one for each that has none.
+    by_domain: Option<HashMap<Cow<'a, str>, Vec<Cow<'a, str>>>>,
 }
 
-impl<'a> ConnectorsHere<'a> {
-    fn of(evidence: &'a AccountEvidence) -> Self {
+/// An account's own claims to one domain.
+#[derive(Debug, Clone, Copy)]
+struct OwnClaim {
+    /// With how many connectors.
+    connectors: usize,
+    /// Whether the connector in question is one of them.
+    is_there: bool,
+}
+
+impl<'a> OwnClaims<'a> {
+    fn of(connectors: &'a [Connector]) -> Self {
         Self {
-            evidence,
-            claims: None,
+            connectors,
+            by_domain: None,
         }
     }
 
-    /// Whether the connector with an id, or without one, claims a domain.
-    fn claim(&mut self, connector_id: &str, canonical_domain: &str) -> bool {
-        let claims = self.claims.get_or_insert_with(|| {
-            let claim = |connector: &Connector| {
-                let domain = connector.canonical_domain()?;
-                Some((connector.id.shown("").into_owned(), domain.into_owned()))
-            };
-            self.evidence.connectors.iter().filter_map(claim).collect()
+    /// The claims to a domain, and whether the connector with an id, or one without, is among them.
+    fn to(&mut self, connector_id: &str, canonical_domain: &str) -> OwnClaim {
+        let connectors = self.connectors;
+        let by_domain = self.by_domain.get_or_insert_with(|| {
+            let mut by_domain: HashMap<_, Vec<_>> = HashMap::new();
+            for connector in connectors {
+                if let Some(domain) = connector.canonical_domain() {
+                    let ids = by_domain.entry(domain).or_default();
+                    ids.push(connector.id.shown(""));
+                }
+            }
+            by_domain.values_mut().for_each(|ids| ids.sort_unstable());
+            by_domain
         });
-        claims.contains(&(connector_id.to_owned(), canonical_domain.to_owned()))
+        let ids = by_domain
+            .get(canonical_domain)
+            .map_or(&[][..], Vec::as_slice);
+        let found = ids.binary_search_by(|id| id.as_ref().cmp(connector_id));
+        OwnClaim {
+            connectors: ids.len(),
+            is_there: found.is_ok(),
+        }
     }
 }
 
 /// What the sources are by which an account is known: those that name it now, and those of before that may still do so.
 fn sources(
     header: &RunHeader,
+    lists_are_old: bool,
     asked: &AskedAccount,
     before: Option<&AccountMemory>,
 ) -> Vec<String> {
@@ -507,7 +540,7 @@ fn sources(
     for key in before.into_iter().flat_map(|before| &before.sources) {
         // A list that another token brought takes the place of the one before.
         let replaced = lists && crate::accounts::is_list(key);
-        let dropped = recognised && header.asked_whole(key);
+        let dropped = recognised && !lists_are_old && header.asked_whole(key);
         if !replaced && !dropped && !sources.contains(key) {
             sources.push(key.clone());
         }
@@ -516,11 +549,11 @@ fn sources(
 }
 
 /// What is known of an account that this run was not asked for: what it was, but for the sources that no longer name it.
-pub fn carry_on(header: &RunHeader, before: &AccountMemory) -> AccountMemory {
+pub fn carry_on(header: &RunHeader, lists_are_old: bool, before: &AccountMemory) -> AccountMemory {
     let sources: Vec<_> = before
         .sources
         .iter()
-        .filter(|key| !header.asked_whole(key))
+        .filter(|key| lists_are_old || !header.asked_whole(key))
         .cloned()
         .collect();
     let dropped = sources.is_empty() && !before.sources.is_empty();
@@ -542,6 +575,8 @@ struct Causes<'c, 'a> {
     asked: &'c AskedAccount,
     evidence: &'c AccountEvidence,
     before: Option<&'c AccountMemory>,
+    claims_then: OwnClaims<'c>,
+    claims_now: OwnClaims<'c>,
     /// What today's policy and clock would have found in the connectors of the last time.
     had_it_not_changed: Option<HashSet<String>>,
     /// What today's policy would have found in today's connectors the last time.
@@ -582,7 +617,12 @@ impl Causes<'_, '_> {
             return Cause::Connector;
         }
         if last.rules_off.contains(&change.what) {
-            return Cause::Policy;
+            // What is gone already went while its rule was off; what is there may have come then, and nobody looked.
+            return if appeared {
+                Cause::Policy
+            } else {
+                Cause::Connector
+            };
         }
         if self
             .without_the_time(last.judged_at)
@@ -600,11 +640,10 @@ impl Causes<'_, '_> {
 
     /// Of a finding about a domain that several connectors share, which no clock and no threshold brings or takes: a
     /// claim came or went, here or in another account, or the rule was turned on.
-    fn of_shared(&self, change: &Change, last: &LastRead) -> Cause {
+    fn of_shared(&mut self, change: &Change, last: &LastRead) -> Cause {
         let domain = canonical_domain(&change.email_domain);
-        let before = self.before.and_then(|before| before.connectors.as_deref());
-        let then = OwnClaims::of(before.unwrap_or_default(), &change.connector_id, &domain);
-        let now = OwnClaims::of(&self.evidence.connectors, &change.connector_id, &domain);
+        let then = self.claims_then.to(&change.connector_id, &domain);
+        let now = self.claims_now.to(&change.connector_id, &domain);
         let elsewhere = self.assessor.elsewhere;
         if then.is_there != now.is_there {
             return Cause::Connector;
@@ -662,8 +701,8 @@ impl Causes<'_, '_> {
     }
 
     fn without_the_change(&mut self) -> &HashSet<String> {
-        let connectors = self.before.and_then(|before| before.connectors.clone());
         self.had_it_not_changed.get_or_insert_with(|| {
+            let connectors = self.before.and_then(|before| before.connectors.clone());
             let evidence = AccountEvidence {
                 outcome: Outcome::Read,
                 error: None,
@@ -679,29 +718,6 @@ impl Causes<'_, '_> {
     fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<String> {
         self.had_no_time_passed
             .get_or_insert_with(|| ids(self.assessor.judge(self.asked, self.evidence, then)))
-    }
-}
-
-/// An account's own claims to a domain.
-struct OwnClaims {
-    /// With how many connectors.
-    connectors: usize,
-    /// Whether the connector that a finding is about is one of them.
-    is_there: bool,
-}
-
-impl OwnClaims {
-    fn of(connectors: &[Connector], connector_id: &str, canonical_domain: &str) -> Self {
-        let claims = |c: &&Connector| c.canonical_domain().as_deref() == Some(canonical_domain);
-        let mut own = Self {
-            connectors: 0,
-            is_there: false,
-        };
-        for connector in connectors.iter().filter(claims) {
-            own.connectors += 1;
-            own.is_there |= connector.id.shown("") == connector_id;
-        }
-        own
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ledger::{
 use crate::model::Connector;
 use crate::policy::PolicySource;
 use crate::runs::{ApiAsked, SUMS, sums_of, whole_runs};
-use crate::text::{on_one_line, stable_hash};
+use crate::text::{for_terminal, stable_hash};
 
 /// Why a run cannot be compared with.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,17 @@ impl Baseline {
         self.ledger.account_ids()
     }
 
+    /// When an account was last read whole.
+    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
+        self.ledger.read_at(account_id)
+    }
+
+    /// Whether it was completed after another run had begun: that one's list of accounts is the older one.
+    pub fn overtook(&self, header: &RunHeader) -> bool {
+        let begun_after = header.begun_after.unwrap_or(u64::MAX);
+        self.judged().sequence > begun_after
+    }
+
     /// Whether the run itself was asked for an account.
     pub fn asked_for(&self, account_id: &str) -> bool {
         self.positions.contains_key(account_id)
@@ -152,7 +163,9 @@ impl Baseline {
                 continue;
             }
             // A run that compares itself with none tells of no account that it is removed: the next one does.
-            let removed = position.is_none() && compares && carry_on(header, &memory).removed;
+            let removed = position.is_none()
+                && compares
+                && carry_on(header, known.lists_are_old, &memory).removed;
             let claims = if removed {
                 &mut known.removed
             } else {
@@ -165,7 +178,7 @@ impl Baseline {
     }
 
     /// Adds which accounts of a later run were read whole up to this one; and of those that this one did not read whole
-    /// itself, what they claim of the domains that are shared in the later one.
+    /// itself, what they claimed already of the domains that they share in the later one.
     fn claimed_unread(
         &mut self,
         header: &RunHeader,
@@ -174,7 +187,7 @@ impl Baseline {
     ) -> Result<(), BaselineError> {
         let accounts = header.accounts.iter();
         known.read_before = accounts
-            .map(|account| self.ledger.was_read(&account.id))
+            .map(|account| self.ledger.read_at(&account.id).is_some())
             .collect();
         for (position, account) in header.accounts.iter().enumerate() {
             if !self.ledger.carries_connectors(&account.id) {
@@ -188,7 +201,7 @@ impl Baseline {
             connectors
                 .filter_map(Connector::canonical_domain)
                 .map(|domain| stable_hash(domain.as_bytes()))
-                .filter(|&domain| shared.hold(domain))
+                .filter(|&domain| shared.is_claimed_by(domain, position))
                 .for_each(|domain| known.claimed_unread.add(domain, position, read.at));
         }
         Ok(())
@@ -227,7 +240,7 @@ impl Newest {
                     tracing::warn!("cannot compare with {}: {cause}", run.path.display());
                     newest.passed_over.push(PassedOver {
                         run_id: run.run_id,
-                        cause: on_one_line(&cause).into_owned(),
+                        cause: for_terminal(&cause).into_owned(),
                     });
                 }
             }
@@ -330,7 +343,10 @@ impl History {
         index: &Index,
         shared: &SharedDomains,
     ) -> Result<KnownElsewhere, BaselineError> {
-        let mut known = KnownElsewhere::default();
+        let mut known = KnownElsewhere {
+            lists_are_old: self.remembered().is_some_and(|run| run.overtook(header)),
+            ..KnownElsewhere::default()
+        };
         if let Some(run) = self.remembered.and_then(|run| self.runs.get_mut(run))
             && run.ledger.has_shared_findings()
         {

@@ -40,7 +40,7 @@ struct Queue {
     under_way: usize,
 }
 
-/// Reads every account that is not in the evidence yet. `lanes` holds the lane of each account by its position.
+/// Reads the accounts at some positions, in their order. `lanes` holds the lane of each account by its position.
 /// Each token's accounts are read beside the others', `concurrency` at once for each, so that a token that has to
 /// wait holds up no other; how many requests are under way in all is the gate's to limit.
 ///
@@ -48,6 +48,7 @@ struct Queue {
 /// The evidence cannot be written; what was written before is kept.
 pub async fn collect(
     api: &Api,
+    positions: Vec<usize>,
     lanes: &[Arc<Lane>],
     writer: &mut EvidenceWriter,
     observer: &mut dyn Observer,
@@ -59,7 +60,7 @@ pub async fn collect(
         clock: options.clock,
         concurrency: options.concurrency,
     };
-    collect_by(read, bounds, lanes, writer, observer, stop).await
+    collect_by(read, bounds, positions, lanes, writer, observer, stop).await
 }
 
 /// What the collecting keeps to.
@@ -74,6 +75,7 @@ struct Bounds {
 async fn collect_by<F>(
     read: impl Fn(Arc<Lane>, usize, String) -> F,
     Bounds { clock, concurrency }: Bounds,
+    positions: Vec<usize>,
     lanes: &[Arc<Lane>],
     writer: &mut EvidenceWriter,
     observer: &mut dyn Observer,
@@ -83,21 +85,15 @@ where
     F: Future<Output = Collected> + Send + 'static,
 {
     let accounts = writer.header().accounts.clone();
-    let mut queues = queues(&accounts, lanes, writer);
-    for (position, account) in accounts
-        .iter()
-        .enumerate()
-        .filter(|(_, account)| !account.is_valid())
-    {
-        if !writer.has(position) {
-            let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
-            keep(
-                writer,
-                observer,
-                account,
-                Collected::unread(position, error, clock),
-            )?;
-        }
+    let (valid, invalid): (Vec<_>, Vec<_>) = positions
+        .into_iter()
+        .partition(|&position| accounts[position].is_valid());
+    let mut queues = queues(valid, lanes);
+    for position in invalid {
+        let account = &accounts[position];
+        let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
+        let collected = Collected::unread(position, error, clock);
+        keep(writer, observer, account, collected)?;
     }
 
     let mut tasks: JoinSet<Collected> = JoinSet::new();
@@ -140,13 +136,10 @@ where
     }
 }
 
-/// The accounts still to be read, by token, each in the order in which they were asked for.
-fn queues(accounts: &[AskedAccount], lanes: &[Arc<Lane>], writer: &EvidenceWriter) -> Vec<Queue> {
+/// The accounts to be read, by token, each in the order in which they were asked for.
+fn queues(positions: Vec<usize>, lanes: &[Arc<Lane>]) -> Vec<Queue> {
     let mut queues: Vec<Queue> = Vec::new();
-    for (position, account) in accounts.iter().enumerate() {
-        if !account.is_valid() || writer.is_read(position) {
-            continue;
-        }
+    for position in positions {
         let lane = &lanes[position];
         match queues
             .iter_mut()
@@ -307,7 +300,16 @@ mod tests {
         };
         let mut seen = Seen(Vec::new());
         let lanes = vec![lane; 4];
-        let end = collect_by(read, bounds, &lanes, &mut writer, &mut seen, stop).await;
+        let end = collect_by(
+            read,
+            bounds,
+            (0..4).collect(),
+            &lanes,
+            &mut writer,
+            &mut seen,
+            stop,
+        )
+        .await;
         let mut evidence = writer.finish().unwrap();
         let lines = (0..4)
             .map(|position| evidence.account(position).unwrap())

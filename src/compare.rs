@@ -198,6 +198,8 @@ pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change>
     let outcome = |known: Known<'_>| known.memory.outcome.as_str();
     match (before, now) {
         (None, None) => Vec::new(),
+        // Known from runs in between, and removed again: neither of the two was asked for it.
+        (None, Some(only)) | (Some(only), None) if only.memory.removed => Vec::new(),
         (None, Some(new)) => {
             let mut changes = vec![of_account(new, ChangeKind::AccountAdded, "", outcome(new))];
             changes.extend(compare_findings(&[], new));
@@ -335,6 +337,15 @@ fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector])
     };
     let (mut old, mut new) = (unmatched(before), unmatched(now));
     let mut changes = Vec::new();
+    // The same id and domain: one id may stand on several records.
+    pair(
+        &mut old,
+        &mut new,
+        |c| Some((c.id.known()?, c.canonical_domain()?)),
+        |before, now| {
+            changes.extend(compare_fields(known, before, now));
+        },
+    );
     // The same id.
     pair(
         &mut old,

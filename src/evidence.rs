@@ -21,7 +21,7 @@ use crate::accounts::{AskedAccount, Source};
 use crate::file_mode::FileMode;
 use crate::lock::{Lock, try_lock};
 use crate::model::Connector;
-use crate::text::{hex, sha256_hex, stable_hash};
+use crate::text::{for_terminal, hex, sha256_hex, shortened, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
 pub const SCHEMA: &str = "cf-sso-audit/evidence/v2";
@@ -43,6 +43,10 @@ pub struct RunHeader {
     pub base_url: String,
     /// Whether the API was the embedded simulated one.
     pub demo: bool,
+    /// The sequence of the newest run of the folder when this one began; 0 where there was none, absent where nobody
+    /// looked. A newer one that it is compared with was completed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_after: Option<u64>,
     /// Where the accounts came from.
     pub sources: Vec<Source>,
     /// Why accounts may be missing from the list itself, where the API's list was not whole.
@@ -227,13 +231,24 @@ pub struct ReadError {
     pub message: String,
 }
 
+/// The longest message that is kept, and the longest code, in characters: what the API says may be of any length.
+const LONGEST_MESSAGE: usize = 400;
+const LONGEST_CODE: usize = 40;
+
 impl ReadError {
     /// A failure that the API gave no code for.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
+        Self::coded(kind, None, message.as_ref())
+    }
+
+    /// A failure with the API's own code, where it gave one. Code and message are cut, and brought on one line that does
+    /// nothing to a terminal: they stand in every output.
+    pub fn coded(kind: ErrorKind, code: Option<&str>, message: &str) -> Self {
+        let harmless = |text, most| for_terminal(&shortened(text, most)).into_owned();
         Self {
             kind,
-            code: None,
-            message: message.into(),
+            code: code.map(|code| harmless(code, LONGEST_CODE)),
+            message: harmless(message, LONGEST_MESSAGE),
         }
     }
 }
@@ -339,6 +354,7 @@ struct Indexed {
     /// Byte offset of the last.
     offset: u64,
     outcome: Option<Outcome>,
+    read_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -362,6 +378,7 @@ impl Index {
         account.lines += 1;
         account.offset = offset;
         account.outcome = Some(evidence.outcome);
+        account.read_at = evidence.read_at;
         let line = account.lines;
         if let Some(at) = evidence.read_at.filter(|_| evidence.attempts > 0) {
             self.requests.push(Requests {
@@ -428,9 +445,11 @@ impl SharedDomains {
         self.0.is_empty()
     }
 
-    /// Whether a canonical domain, by its hash, is one of them.
-    pub fn hold(&self, domain: u64) -> bool {
-        self.0.contains_key(&domain)
+    /// Whether a canonical domain, by its hash, is one of them, and the account at a position claims it.
+    pub fn is_claimed_by(&self, domain: u64, position: usize) -> bool {
+        let claimants = self.0.get(&domain).map_or(&[][..], Vec::as_slice);
+        let found = claimants.binary_search_by_key(&position, |claimant| claimant.position);
+        found.is_ok()
     }
 
     /// The accounts that claim the canonical domain, in their order; none where only one connector does.
@@ -562,6 +581,11 @@ impl EvidenceWriter {
     /// Whether the account was read whole already.
     pub fn is_read(&self, position: usize) -> bool {
         self.index.is_read(position)
+    }
+
+    /// When the account's last answer was there.
+    pub fn read_at(&self, position: usize) -> Option<DateTime<Utc>> {
+        self.index.accounts[position].read_at
     }
 
     /// Whether the account has a line already, read or not.
@@ -919,6 +943,7 @@ pub(crate) mod testing {
             started: crate::rules::testing::NOW.parse().unwrap(),
             base_url: "https://api.example/client/v4".to_owned(),
             demo: false,
+            begun_after: None,
             sources: vec![Source::unrecognisable("the command line")],
             gaps: Vec::new(),
             limits: Limits {

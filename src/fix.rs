@@ -21,6 +21,8 @@ pub struct Allowed {
     pub enable: bool,
     /// To disable connectors that are enabled without a verified domain.
     pub disable: bool,
+    /// Whether the run read every account: in one that it did not read, a connector may have the same domain.
+    pub every_account_was_read: bool,
 }
 
 /// What would be done to a connector. Several on one connector are carried out in this order.
@@ -68,7 +70,7 @@ impl Action {
     }
 
     /// Whether a connector is as one on which this was done.
-    fn is_done_on(self, connector: &Connector) -> bool {
+    pub fn is_done_on(self, connector: &Connector) -> bool {
         match self {
             Self::Enable | Self::Disable => {
                 connector.enabled.known() == Some(&(self == Self::Enable))
@@ -111,9 +113,12 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether the connector shows that the step was carried out: it is as the step would have it, and was not before.
+    /// Whether the connector shows that the step was carried out: it is as the step would have it, and was not before,
+    /// or has been changed since.
     pub fn is_done_on(&self, now: &Connector) -> bool {
-        self.action.is_done_on(now) && !self.action.is_done_on(&self.evidence)
+        self.action.is_done_on(now)
+            && (!self.action.is_done_on(&self.evidence)
+                || now.changed_at() > self.evidence.changed_at())
     }
 
     /// Why the step is not to be carried out on a connector as it is now: everything of it that has changed since the
@@ -245,6 +250,11 @@ fn answer(rule: &str, connector: &Connector, findings: &[&Finding], allowed: All
         "unverified-domain" | "stale-verification" => Answer::Step(Action::BeginVerification),
         "disabled-connector" if !connector.is_verified() => {
             Answer::Manual("it can be enabled once its domain is verified")
+        }
+        "disabled-connector" if allowed.enable && !allowed.every_account_was_read => {
+            Answer::Manual(
+                "enabling it needs a run that read every account: one that it did not read may have the domain too",
+            )
         }
         "disabled-connector" if allowed.enable => Answer::Step(Action::Enable),
         "disabled-connector" => Answer::Manual(
@@ -399,19 +409,34 @@ const SHOWN_OF_NAME: usize = 100;
 /// The records as a snippet of a zone file, long values in several strings as DNS has them. A record that no zone could
 /// hold is left out, and a comment says so. Whatever names and values hold, each record is one line of plain ASCII.
 pub fn zone_snippet(records: &[Record]) -> String {
-    let line = |record: &Record| {
-        let reason = if !is_host_name(&record.name) {
-            "it is not a domain name"
-        } else if !(1..=LONGEST_VALUE).contains(&record.value.len()) {
-            "its value is empty, or too long for a TXT record"
-        } else {
+    let line = |record: &Record| match unpublishable(record) {
+        None => {
             let strings: Vec<_> = record.value.as_bytes().chunks(255).map(quoted).collect();
-            return format!("{}. 300 IN TXT {}\n", record.name, strings.join(" "));
-        };
-        let name: String = record.name.chars().take(SHOWN_OF_NAME).collect();
-        format!("; left out: \"{}\": {reason}\n", name.escape_default())
+            format!("{}. 300 IN TXT {}\n", record.name, strings.join(" "))
+        }
+        Some(reason) => {
+            let name: String = record.name.chars().take(SHOWN_OF_NAME).collect();
+            format!("; left out: \"{}\": {reason}\n", name.escape_default())
+        }
     };
     records.iter().map(line).collect()
+}
+
+/// How many of the records a zone can hold.
+pub fn publishable(records: &[Record]) -> usize {
+    let can_be = |record: &&Record| unpublishable(record).is_none();
+    records.iter().filter(can_be).count()
+}
+
+/// Why no zone can hold a record.
+fn unpublishable(record: &Record) -> Option<&'static str> {
+    if !is_host_name(&record.name) {
+        Some("it is not a domain name")
+    } else if !(1..=LONGEST_VALUE).contains(&record.value.len()) {
+        Some("its value is empty, or too long for a TXT record")
+    } else {
+        None
+    }
 }
 
 /// Whether the name can own a record, and means nothing else in a zone file.
@@ -448,6 +473,7 @@ mod tests {
     const ALL: Allowed = Allowed {
         enable: true,
         disable: true,
+        every_account_was_read: true,
     };
 
     fn plan_of(case: Case, allowed: Allowed) -> Plan {

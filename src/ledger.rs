@@ -219,8 +219,8 @@ pub struct Ledger {
 struct Indexed {
     /// In bytes from the beginning of the file.
     offset: u64,
-    /// Whether the account was ever read whole.
-    was_read: bool,
+    /// When the account was last read whole.
+    read_at: Option<DateTime<Utc>>,
     /// Whether its line holds its connectors, since the run itself did not read it whole.
     carries_connectors: bool,
 }
@@ -285,7 +285,7 @@ impl Ledger {
                     has_shared_findings |= memory.findings.iter().any(shared);
                     let indexed = Indexed {
                         offset,
-                        was_read: memory.read.is_some(),
+                        read_at: memory.read.as_ref().map(|read| read.at),
                         carries_connectors: memory.connectors.is_some(),
                     };
                     accounts.insert(memory.account_id, indexed);
@@ -332,10 +332,9 @@ impl Ledger {
         ids.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
-    /// Whether an account was ever read whole.
-    pub fn was_read(&self, account_id: &str) -> bool {
-        let indexed = self.accounts.get(account_id);
-        indexed.is_some_and(|indexed| indexed.was_read)
+    /// When an account was last read whole.
+    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
+        self.accounts.get(account_id)?.read_at
     }
 
     /// Whether an account's line holds its connectors, since the run itself did not read it whole.

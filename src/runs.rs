@@ -78,6 +78,11 @@ impl<'a> ApiAsked<'a> {
         }
     }
 
+    /// Whether it is the one that a run asked.
+    pub fn is_that_of(self, header: &RunHeader) -> bool {
+        self.is(&header.base_url, header.demo)
+    }
+
     fn is(self, base_url: &str, demo: bool) -> bool {
         demo == self.demo && (demo || base_url == self.base_url)
     }
@@ -128,6 +133,29 @@ pub fn whole_runs(output: &Path, api: ApiAsked<'_>, except: &str) -> io::Result<
         runs.insert(place, run);
     }
     Ok(runs)
+}
+
+/// The highest sequence of an API's whole runs; 0 where there is none.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn last_sequence(output: &Path, api: ApiAsked<'_>) -> io::Result<u64> {
+    let runs = whole_runs(output, api, "")?;
+    let sequences = runs.iter().filter_map(|run| run.header.as_ref().ok());
+    Ok(sequences.map(|header| header.sequence).max().unwrap_or(0))
+}
+
+/// The newest whole run of an API, by its name, that is newer than another by its name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn newer_run(output: &Path, api: ApiAsked<'_>, run_id: &str) -> io::Result<Option<String>> {
+    let runs = whole_runs(output, api, run_id)?;
+    let newest = runs
+        .into_iter()
+        .map(|run| run.run_id)
+        .max_by(|a, b| run_order(a).cmp(&run_order(b)));
+    Ok(newest.filter(|newest| run_order(newest) > run_order(run_id)))
 }
 
 /// Whether a run without a readable ledger asked an API, as far as its evidence tells.

@@ -2,17 +2,54 @@
 
 use std::borrow::Cow;
 
-use crate::text::on_one_line;
+use crate::text::{is_invisible, on_one_line};
 
-/// Text with a leading `'` where a spreadsheet would take it for a formula, a number or a date.
+/// Text with a leading `'` where a spreadsheet would take it for a formula, a number or a date; and with one within where
+/// it would, if the file were read with another separator than ours, take the rest of it for a formula in a cell of its
+/// own. The page's "Copy as TSV" does the same (templates/report.js); tests/spreadsheet-cases.json holds both to it.
 pub fn guarded(text: &str) -> Cow<'_, str> {
-    let line = on_one_line(text);
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
-        || line.trim_start().starts_with(['=', '+', '-', '@']);
-    if is_formula || is_number(&line) || is_date(&line) {
-        return Cow::Owned(format!("'{line}"));
+    let whole = is_formula(text) || is_number(text) || is_date(text);
+    let within: Vec<_> = starts_of_cells(text)
+        .filter(|&at| is_formula(&text[at..]))
+        .map(|at| at + text[at..].len() - bare(&text[at..]).len())
+        .collect();
+    if !whole && within.is_empty() {
+        return on_one_line(text);
     }
-    line
+    let mut guarded = String::with_capacity(text.len() + 1 + within.len());
+    if whole {
+        guarded.push('\'');
+    }
+    let mut written = 0;
+    for at in within {
+        guarded.push_str(&text[written..at]);
+        guarded.push('\'');
+        written = at;
+    }
+    guarded.push_str(&text[written..]);
+    Cow::Owned(on_one_line(&guarded).into_owned())
+}
+
+/// Where, after the beginning, a cell would begin if any of the usual separators were ours.
+fn starts_of_cells(text: &str) -> impl Iterator<Item = usize> {
+    let bytes = text.bytes().enumerate();
+    bytes
+        .filter(|(_, b)| matches!(b, b';' | b',' | b'\t'))
+        .map(|(at, _)| at + 1)
+}
+
+/// Whether a spreadsheet would calculate a cell of this text. Some do so behind what shows nothing, and with the full-width
+/// forms of the signs.
+fn is_formula(cell: &str) -> bool {
+    cell.starts_with(['\t', '\r', '\n'])
+        || bare(cell).starts_with([
+            '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}',
+        ])
+}
+
+/// Text without what shows nothing at its beginning.
+fn bare(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 
 /// Whether a spreadsheet may take the text for a number: `007`, `1e23`, `1.234,5`, `12 %`.
@@ -100,57 +137,44 @@ const DATE_WORDS: [&str; 28] = [
 mod tests {
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Cases {
+        guarded: Vec<(String, String)>,
+        plain: Vec<String>,
+    }
+
+    /// The cases that the browser tests hold "Copy as TSV" to as well.
+    fn cases() -> Cases {
+        serde_json::from_str(include_str!("../tests/spreadsheet-cases.json")).unwrap()
+    }
+
     #[test]
     fn what_a_spreadsheet_would_take_for_a_formula_number_or_date_is_guarded() {
-        for text in [
-            "=1+1",
-            "+1",
-            "-1",
-            "@SUM(A1)",
-            "\tx",
-            "\r=1",
-            "\n=1",
-            " =1",
-            "00000000000000000000000000000123",
-            "1e23",
-            "12E5",
-            "1.234,5",
-            "1,234.5",
-            "12 %",
-            "2025-01-01",
-            "1/2",
-            "3.4.2025",
-            "12:30",
-            "12:30 PM",
-            "1 jan",
-            "jan-1",
-            "1jan",
-            "March 2025",
-            "2025-01-01T12:21:02Z",
-            "7",
-        ] {
-            assert_eq!(guarded(text).chars().next(), Some('\''), "{text:?}");
+        for (text, written) in cases().guarded {
+            assert_eq!(guarded(&text), written, "{text:?}");
         }
     }
 
     #[test]
     fn ordinary_text_is_left_alone() {
-        for text in [
-            "",
-            "acme.example",
-            "023e105f4ecef8ad9ca31a8372d0c353",
-            "Acme, Inc. \"Ltd\"",
-            "cloudflare_dashboard_sso=1",
-            "B\u{fc}cher & Co",
-            "'quoted",
-            "e",
-            "march.example",
-            "Mar Ltd",
-            "8a1b2c3d4e5f6789-SYD",
-            "may be",
-            "abe1",
-        ] {
-            assert_eq!(guarded(text), text);
+        for text in cases().plain {
+            assert_eq!(guarded(&text), text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_cell_begins_with_a_formula_whatever_the_separator(text in "[-=+@;,\t\n \u{200b}\u{ff1d}a1\"']{0,12}") {
+            let written = guarded(&text);
+            for separator in [';', ',', '\t'] {
+                for cell in written.split(separator) {
+                    proptest::prop_assert!(!is_formula(cell), "{:?} is written {:?}", text, written);
+                }
+            }
+            // Nothing but guards is added.
+            let without: String = written.chars().filter(|c| *c != '\'').collect();
+            let text: String = on_one_line(&text).chars().filter(|c| *c != '\'').collect();
+            proptest::prop_assert_eq!(without, text);
         }
     }
 }

@@ -54,28 +54,64 @@ pub fn utc(at: DateTime<Utc>) -> String {
     text
 }
 
-/// Text from outside on one line, doing nothing to a terminal: line breaks and tabs become spaces, other control
-/// characters a sign that something was there.
+/// Text from outside on one line, for a cell: line breaks and tabs become spaces, other control characters a sign that
+/// something was there.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
-    let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if plain || !text.chars().any(is_control) {
+    replaced(text, |c| match c {
+        c if breaks_line(c) => Some(' '),
+        c if c.is_control() => Some(REPLACEMENT),
+        _ => None,
+    })
+}
+
+/// As [`on_one_line`], for a terminal or a log: what cannot be seen, or turns what stands beside it around, becomes a
+/// sign that something was there, too.
+pub fn for_terminal(text: &str) -> Cow<'_, str> {
+    replaced(text, |c| match c {
+        c if breaks_line(c) => Some(' '),
+        c if c.is_control() || is_invisible(c) => Some(REPLACEMENT),
+        _ => None,
+    })
+}
+
+/// As [`for_terminal`], with its line breaks: for text of our own that holds some from outside.
+pub fn lines_for_terminal(text: &str) -> Cow<'_, str> {
+    replaced(text, |c| match c {
+        '\n' => None,
+        c if breaks_line(c) => Some(' '),
+        c if c.is_control() || is_invisible(c) => Some(REPLACEMENT),
+        _ => None,
+    })
+}
+
+const REPLACEMENT: char = '\u{fffd}';
+
+fn replaced(text: &str, replacement: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
+    let plain = |b: u8| (b' '..=b'~').contains(&b);
+    if text.bytes().all(plain) || !text.chars().any(|c| replacement(c).is_some()) {
         return Cow::Borrowed(text);
     }
-    let harmless = |c: char| match c {
-        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    Cow::Owned(text.chars().map(harmless).collect())
+    let replaced = text.chars().map(|c| replacement(c).unwrap_or(c));
+    Cow::Owned(replaced.collect())
 }
 
-fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+fn breaks_line(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}')
 }
 
-/// As [`on_one_line`], with its line breaks.
-pub fn printable_lines(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+/// Whether a character shows nothing of itself: it has no width, or gives the text around it another direction.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text cut to so many characters, with a sign where something is missing.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}\u{2026}", &text[..end])),
+    }
 }
 
 /// A number with its noun: `1 account`, `2 accounts`.
@@ -97,10 +133,20 @@ mod tests {
     #[test]
     fn text_from_outside_does_nothing_to_a_terminal() {
         assert_eq!(
-            on_one_line("a\u{1b}[2J\r\nb\u{9b}"),
-            "a\u{fffd}[2J  b\u{fffd}"
+            for_terminal("a\u{1b}[2J\r\nb\u{9b}\u{202e}c\u{200b}"),
+            "a\u{fffd}[2J  b\u{fffd}\u{fffd}c\u{fffd}"
         );
-        assert_eq!(printable_lines("a\u{7}\nb"), "a\u{fffd}\nb");
+        assert_eq!(
+            lines_for_terminal("a\u{7}\nb\u{2066}\u{2028}c"),
+            "a\u{fffd}\nb\u{fffd} c"
+        );
+        assert!(matches!(for_terminal("B\u{fc}cher"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(shortened("b\u{fc}cher", 6), "b\u{fc}cher");
+        assert_eq!(shortened("b\u{fc}cher", 2), "b\u{fc}\u{2026}");
     }
 
     #[test]

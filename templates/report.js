@@ -300,11 +300,9 @@
       const ours = new Set(this.heads.flatMap((th, i) => (th.classList.contains("n") ? this.columns[i] : [])));
       for (const name of names) if (/_(utc|expires)$/.test(name)) ours.add(name);
       const cell = (text, isOurs) => {
-        const flat = text.replace(/[\t\r\n]+/g, " ");
-        // As in the CSV files: a spreadsheet would take these for a formula, a number or a date.
         // A time that is none came from outside too.
-        const trusted = isOurs && /^(\d[\d:. -]*)?$/.test(flat);
-        if (!trusted && /^([=+\-@]|\d+(\.\d+)?(e\d+)?$|\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?$)/i.test(flat)) return "'" + flat;
+        const trusted = isOurs && /^(\d[\d:. -]*)?$/.test(text);
+        const flat = trusted ? text : guarded(text);
         // It would take this for the beginning of a quoted cell.
         return flat.startsWith('"') ? '"' + flat.replaceAll('"', '""') + '"' : flat;
       };
@@ -314,6 +312,39 @@
       }
       return lines.map((line) => line.join("\t")).join("\n") + "\n";
     }
+  }
+
+  // ------------------------------------------------------------ spreadsheets
+
+  const INVISIBLE = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
+  const BARE = new RegExp("^(?:\\s|" + INVISIBLE.source + ")*", "u");
+  const DATE_WORDS = "jan feb mar apr may jun jul aug sep sept oct nov dec january february march april june july august september october november december am pm t z".split(" ");
+
+  const bare = (text) => text.replace(BARE, "");
+  const isFormula = (cell) => /^[\t\r\n]/.test(cell) || /^[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]/.test(bare(cell));
+
+  function isNumber(text) {
+    const plain = text.trim().replace(/^[($\u20ac\u00a3]+/, "").replace(/[)% ]+$/, "");
+    if (!/^[\d.,' \u00a0eE+-]+$/.test(plain) || !/\d/.test(plain)) return false;
+    return /^[\d.,' \u00a0]+(e[\d.,' \u00a0+-]*)?$/i.test(plain);
+  }
+
+  function isDate(text) {
+    const plain = text.trim();
+    if (plain.length > 40 || !/^[A-Za-z0-9 \-/.:,+]*$/.test(plain)) return false;
+    const words = plain.match(/[A-Za-z]+/g) || [];
+    const numbers = plain.match(/\d+/g) || [];
+    return words.every((word) => DATE_WORDS.includes(word.toLowerCase())) && numbers.length > 0 && numbers.length + words.length > 1;
+  }
+
+  /** As src/spreadsheet.rs writes it into the CSV files; tests/spreadsheet-cases.json holds both to the same. */
+  function guarded(text) {
+    let line = isFormula(text) || isNumber(text) || isDate(text) ? "'" : "";
+    for (const [at, cell] of text.split(/(?<=[;,\t])/).entries()) {
+      const start = cell.length - bare(cell).length;
+      line += at > 0 && isFormula(cell) ? cell.slice(0, start) + "'" + cell.slice(start) : cell;
+    }
+    return line.replace(/[\n\r\t\u2028\u2029]/g, " ");
   }
 
   // ------------------------------------------------------------ filter and address

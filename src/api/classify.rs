@@ -107,6 +107,11 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
             );
             failure(told(kind, &errors, otherwise), token_refused, false)
         }
+        // A list may come without; of a change nobody would know whether it was made.
+        Ok(envelope) if access == Access::Write && envelope.success != Field::Known(true) => {
+            let cause = "the answer does not say whether it succeeded";
+            failure(ReadError::new(ErrorKind::Malformed, cause), false, false)
+        }
         Ok(_) => Meaning::Success,
     }
 }
@@ -220,11 +225,7 @@ fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) 
             "{message}: the token is not valid, or lacks the permission \"{permission}\" on this account"
         );
     }
-    ReadError {
-        kind,
-        code: first.code.clone(),
-        message,
-    }
+    ReadError::coded(kind, first.code.as_deref(), &message)
 }
 
 fn instead_of_json(body: &[u8]) -> &'static str {

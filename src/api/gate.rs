@@ -5,7 +5,7 @@
 //! among those under way; send; read; learn from the answer; back off and begin again, or hand it on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +21,7 @@ use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
 use super::token::{Token, TokenKind};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
-use crate::text::sha256_hex;
+use crate::text::{sha256_hex, shortened};
 
 /// An answer larger than this is not read to its end, in bytes.
 pub const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -62,6 +62,8 @@ pub struct Gate {
     address: Option<Pacer>,
     places: Semaphore,
     large_bodies: Semaphore,
+    /// Every token of the run: what one account answers must not repeat another's either.
+    secrets: RwLock<Vec<Token>>,
     sent: AtomicU64,
     calls: AtomicU64,
 }
@@ -75,6 +77,7 @@ impl Gate {
             address: (asked <= most).then(|| Pacer::new(ADDRESS_RATE)),
             places: Semaphore::new(options.concurrency),
             large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
+            secrets: RwLock::default(),
             sent: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             options,
@@ -84,6 +87,23 @@ impl Gate {
     /// How requests are sent.
     pub fn options(&self) -> &GateOptions {
         &self.options
+    }
+
+    /// Has a lane's token kept out of every answer, whichever lane's it is.
+    pub fn keep_secret(&self, lane: &Lane) {
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        if !secrets.contains(&lane.token) {
+            secrets.push(lane.token.clone());
+        }
+    }
+
+    /// The bytes without any token, the lane's own and those that are kept secret; `None` where there is none in them.
+    fn redact(&self, own: &Token, bytes: &[u8]) -> Option<Vec<u8>> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let others = secrets.iter().filter(|token| *token != own);
+        others.fold(own.redact(bytes), |clean, token| {
+            token.redact(clean.as_deref().unwrap_or(bytes)).or(clean)
+        })
     }
 
     /// Requests sent so far, every attempt counted.
@@ -434,10 +454,11 @@ impl Session {
             body.extend_from_slice(&chunk);
         }
         let body = body.freeze();
-        let body = self.lane.token.redact(&body).map_or(body, Bytes::from);
+        let redact = |bytes: &[u8]| self.gate.redact(&self.lane.token, bytes);
+        let body = redact(&body).map_or(body, Bytes::from);
         let mut headers = std::mem::take(response.headers_mut());
         for value in headers.values_mut() {
-            if let Some(clean) = self.lane.token.redact(value.as_bytes()) {
+            if let Some(clean) = redact(value.as_bytes()) {
                 *value = HeaderValue::from_bytes(&clean)
                     .unwrap_or_else(|_| HeaderValue::from_static("[token]"));
             }
@@ -640,6 +661,10 @@ impl From<Answer> for reqwest::Response {
     }
 }
 
+/// The longest header that is kept, in characters.
+const LONGEST_HEADER: usize = 200;
+
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
+    let value = headers.get(name)?.to_str().ok()?;
+    Some(shortened(value, LONGEST_HEADER).into_owned())
 }

@@ -1,6 +1,7 @@
 //! An API token: read, checked, and shown to nobody.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use http::HeaderValue;
@@ -183,24 +184,79 @@ impl Token {
         Some(value)
     }
 
-    /// The bytes with every occurrence of the token replaced, or `None` where there is none.
+    /// The bytes with every occurrence of the token replaced, or `None` where there is none. An occurrence counts also
+    /// where characters of it are written as JSON or an address would escape them: what is decoded later must not bring
+    /// the token back.
     pub(super) fn redact(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let token = self.0.as_bytes();
         // So short a text is no secret of Cloudflare's, whose tokens have 40 characters, and may stand anywhere.
         if token.len() < SHORTEST_SECRET {
             return None;
         }
-        let mut clean = Vec::new();
-        let mut rest = bytes;
-        while let Some(at) = memchr::memmem::find(rest, token) {
-            clean.extend_from_slice(&rest[..at]);
-            clean.extend_from_slice(b"[token]");
-            rest = &rest[at + token.len()..];
+        let found = memchr::memmem::find_iter(bytes, token).map(|at| at..at + token.len());
+        let plain = without(bytes, found);
+        let rest = plain.as_deref().unwrap_or(bytes);
+        if memchr::memchr2(b'\\', b'%', rest).is_none() {
+            return plain;
         }
-        (rest.len() < bytes.len()).then(|| {
-            clean.extend_from_slice(rest);
-            clean
-        })
+        without(rest, escaped_forms(token, rest)).or(plain)
+    }
+}
+
+/// Bytes with some of their parts, in order, replaced; `None` where there are none.
+fn without(bytes: &[u8], parts: impl Iterator<Item = Range<usize>>) -> Option<Vec<u8>> {
+    let mut clean = Vec::new();
+    let mut kept = 0;
+    for part in parts {
+        clean.extend_from_slice(&bytes[kept..part.start]);
+        clean.extend_from_slice(b"[token]");
+        kept = part.end;
+    }
+    (kept > 0).then(|| {
+        clean.extend_from_slice(&bytes[kept..]);
+        clean
+    })
+}
+
+/// Where bytes hold the token with some of its characters escaped.
+fn escaped_forms<'b>(token: &'b [u8], bytes: &'b [u8]) -> impl Iterator<Item = Range<usize>> + 'b {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        while let Some(at) = memchr::memchr3(token[0], b'\\', b'%', &bytes[from..]) {
+            let start = from + at;
+            if let Some(end) = end_of_escaped(token, bytes, start) {
+                from = end;
+                return Some(start..end);
+            }
+            // The second of two backslashes begins no escape.
+            let pair = bytes[start..].starts_with(b"\\\\");
+            from = start + if pair { 2 } else { 1 };
+        }
+        None
+    })
+}
+
+/// Where the token ends that begins at a place, each of its characters as it is or escaped; `None` where none begins.
+fn end_of_escaped(token: &[u8], bytes: &[u8], start: usize) -> Option<usize> {
+    token.iter().try_fold(start, |at, &expected| {
+        let (character, length) = unescaped(&bytes[at..])?;
+        (character == expected).then_some(at + length)
+    })
+}
+
+/// The ASCII character that bytes begin with, as it is or as `\u0063`, `\/` or `%63`, and how many bytes it takes.
+fn unescaped(bytes: &[u8]) -> Option<(u8, usize)> {
+    let hex = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        u8::from_str_radix(digits, 16).ok()
+    };
+    match bytes {
+        [b'\\', b'u', b'0', b'0', high, low, ..] => Some((hex(&[*high, *low])?, 6)),
+        [b'\\', b'\\', ..] => Some((b'\\', 2)),
+        [b'\\', escaped @ (b'/' | b'"'), ..] => Some((*escaped, 2)),
+        [b'%', high, low, ..] if hex(&[*high, *low]).is_some() => Some((hex(&[*high, *low])?, 3)),
+        [plain, ..] => Some((*plain, 1)),
+        [] => None,
     }
 }
 
@@ -291,7 +347,53 @@ mod tests {
             b"a [token] b [token][token]"
         );
         assert_eq!(token.redact(b"nothing"), None);
+        assert_eq!(
+            token.redact(br"nothing \ escaped %20 s3cret-of-16-ch"),
+            None
+        );
         let short = Token::parse("T", "x").unwrap();
         assert_eq!(short.redact(b"extra"), None);
+    }
+
+    #[test]
+    fn a_token_that_is_repeated_in_an_escaped_form_is_redacted() {
+        let token = Token::parse("T", "cfut_ab/cd\"efghi-jk").unwrap();
+        for form in [
+            r#"\u0063fut_ab\/cd\"efghi-jk"#,
+            r#"cfut\u005fab\/cd\"efghi-jk"#,
+            r#"cfut_ab\u002Fcd\u0022efghi\u002djk"#,
+            r#"%63fut_ab%2fcd%22efghi-jk"#,
+        ] {
+            let text = format!("x \\ %zz {form} y {form}");
+            let clean = token.redact(text.as_bytes()).unwrap();
+            assert_eq!(clean, br"x \ %zz [token] y [token]", "{form}");
+        }
+        // A backslash of its own, and not the token.
+        let other = br#"\\u0063fut_ab\/cd\"efghi-jk"#;
+        assert_eq!(token.redact(other), None);
+    }
+
+    proptest::proptest! {
+        /// However its characters are written, what is left decodes to nothing that holds the token.
+        #[test]
+        fn no_way_of_writing_it_in_json_brings_the_token_back(escaped in proptest::collection::vec(0..3u8, 20), around in "[a-z\\\\%\"]{0,8}") {
+            let secret = "cfut_0123456789/ABCD";
+            let token = Token::parse("T", secret).unwrap();
+            let written: String = secret
+                .chars()
+                .zip(escaped)
+                .map(|(c, how)| match how {
+                    0 => c.to_string(),
+                    1 => format!("\\u{:04x}", c as u32),
+                    _ => format!("\\u{:04X}", c as u32),
+                })
+                .collect();
+            let around = serde_json::to_string(&around).unwrap();
+            let around = &around[1..around.len() - 1];
+            let body = format!("{{\"a\":\"{around}{written}{around}\"}}");
+            let clean = token.redact(body.as_bytes()).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&clean).unwrap();
+            proptest::prop_assert!(!value["a"].as_str().unwrap().contains(secret));
+        }
     }
 }

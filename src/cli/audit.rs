@@ -20,6 +20,7 @@ use super::values::rate_text;
 use super::{Failure, exit, print};
 use crate::accounts::{AccountList, AskedAccount, Source, id_may_be_token, parse_accounts_file};
 use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
+use crate::baseline::Newest;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
 use crate::evidence::{
@@ -121,7 +122,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
 
     let mut run = match resumable(&args)? {
         Some(partial) => Run::resume(&args, &partial, &base_url)?,
-        None => Run::prepare(&args)?,
+        None => Run::prepare(&args, asked)?,
     };
     let mut tokens = Tokens::new(
         &args.connection,
@@ -134,15 +135,10 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
             .await?;
     }
     let outcome = run.collect(&args, &api, &mut tokens, &stop, quiet).await?;
-    let (destination, evidence) = match outcome {
-        Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
-        Collected::Whole(destination, evidence) => (destination, evidence),
-    };
-
     // Which run is the newest, and what it knows, holds until this one is the newest.
-    let _lock = tokio::select! {
-        lock = lock_folder(&args) => lock?,
-        () = stop.requested() => return Ok(interrupted(&args, &destination)),
+    let (destination, evidence, _lock) = match outcome {
+        Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
+        Collected::Whole(destination, evidence, lock) => (destination, evidence, lock),
     };
     let history = args
         .judgement
@@ -250,22 +246,33 @@ struct Run {
     variables: HashMap<String, String>,
     destination: Option<Destination>,
     writer: Option<EvidenceWriter>,
+    /// The sequence of the newest run of the folder, before anything is listed.
+    begun_after: u64,
 }
 
 enum Collected {
     Interrupted(Destination),
-    Whole(Destination, Box<evidence::Evidence>),
+    Whole(Destination, Box<evidence::Evidence>, FolderLock),
 }
 
 impl Run {
     /// Reads what names the accounts, before any request.
-    fn prepare(args: &AuditArgs) -> Result<Self, Failure> {
+    fn prepare(args: &AuditArgs, api: ApiAsked<'_>) -> Result<Self, Failure> {
+        let output = &args.report.output;
+        let begun_after = runs::last_sequence(output, api).unwrap_or_else(|error| {
+            tracing::warn!(
+                "cannot look for earlier runs in {}: {error}",
+                output.display()
+            );
+            0
+        });
         let mut run = Self {
             named: AccountList::default(),
             sources: Vec::new(),
             variables: HashMap::new(),
             destination: None,
             writer: None,
+            begun_after,
         };
         run.read_named(&args.accounts)?;
         let AccountsArgs {
@@ -400,12 +407,14 @@ impl Run {
             ))
             .hint("resume it with the same --base-url, or begin a new run without --resume"));
         }
+        refuse_overtaken(&args.report.output, partial, header)?;
         let mut named = Self {
             named: AccountList::default(),
             sources: Vec::new(),
             variables: HashMap::new(),
             destination: None,
             writer: None,
+            begun_after: 0,
         };
         named.read_named(&args.accounts)?;
         let ids = |accounts: &[AskedAccount]| {
@@ -465,6 +474,7 @@ impl Run {
             started,
             base_url: api.base_url().as_str().to_owned(),
             demo,
+            begun_after: Some(self.begun_after),
             sources: std::mem::take(&mut self.sources),
             gaps,
             limits: Limits {
@@ -524,7 +534,8 @@ impl Run {
         Ok(gaps)
     }
 
-    /// Reads every account that is not read yet.
+    /// Reads every account that is not read yet, and again what another run has read since; then no other run of the
+    /// folder is completed before this one.
     async fn collect(
         self,
         args: &AuditArgs,
@@ -561,6 +572,9 @@ impl Run {
             .filter(|&position| writer.is_read(position))
             .count();
         let distinct = tokens.lanes();
+        for lane in &distinct {
+            api.gate().keep_secret(lane);
+        }
         let mut progress = Progress::new(
             args.report.progress,
             quiet,
@@ -570,19 +584,108 @@ impl Run {
             done,
         );
         let began = std::time::Instant::now();
-        let end = collect(api, &lanes, &mut writer, &mut progress, stop.requested()).await;
+        let accounts = writer.header().accounts.iter().enumerate();
+        let mut positions: Vec<_> = accounts
+            .filter(|(position, account)| match account.is_valid() {
+                true => !writer.is_read(*position),
+                false => !writer.has(*position),
+            })
+            .map(|(position, _)| position)
+            .collect();
+        let mut has_asked_again = false;
+        let lock = loop {
+            let asked = std::mem::take(&mut positions);
+            let end = collect(
+                api,
+                asked,
+                &lanes,
+                &mut writer,
+                &mut progress,
+                stop.requested(),
+            )
+            .await;
+            match end.map_err(|error| evidence_failure(&error, &destination))? {
+                End::Interrupted => {
+                    progress.finish();
+                    return Ok(Collected::Interrupted(destination));
+                }
+                End::Done => {}
+            }
+            let lock = tokio::select! {
+                lock = lock_folder(args) => lock?,
+                () = stop.requested() => {
+                    progress.finish();
+                    return Ok(Collected::Interrupted(destination));
+                }
+            };
+            let overtaken = overtaken(&args.report.output, &writer)?;
+            if overtaken.is_empty() || has_asked_again {
+                break lock;
+            }
+            tracing::info!(
+                "{} read since by another run are asked again",
+                count(overtaken.len(), "account")
+            );
+            progress.again(overtaken.len());
+            positions = overtaken;
+            has_asked_again = true;
+            // Others may go on meanwhile; should one of them be done first once more, its answers are as good as ours.
+            drop(lock);
+        };
         progress.finish();
         let (seconds, requests) = (began.elapsed().as_secs_f64(), api.gate().sent());
         tracing::info!(seconds, requests, "collected");
-        match end.map_err(|error| evidence_failure(&error, &destination))? {
-            End::Interrupted => Ok(Collected::Interrupted(destination)),
-            End::Done => {
-                let evidence = writer
-                    .finish()
-                    .map_err(|error| evidence_failure(&error, &destination))?;
-                Ok(Collected::Whole(destination, Box::new(evidence)))
-            }
-        }
+        let evidence = writer
+            .finish()
+            .map_err(|error| evidence_failure(&error, &destination))?;
+        Ok(Collected::Whole(destination, Box::new(evidence), lock))
+    }
+}
+
+/// The accounts that another run has read whole since this one asked for them: what is known of them is newer, and would
+/// be reported as changed back.
+fn overtaken(output: &Path, writer: &EvidenceWriter) -> Result<Vec<usize>, Failure> {
+    let header = writer.header();
+    let failed = |error| {
+        Failure::failed(format!(
+            "cannot look for newer runs in {}: {error}",
+            output.display()
+        ))
+    };
+    let api = ApiAsked::by(header);
+    let begun_after = header.begun_after.unwrap_or_default();
+    if runs::last_sequence(output, api).map_err(failed)? <= begun_after {
+        return Ok(Vec::new());
+    }
+    let Some(newest) = Newest::find(output, api, &header.run_id)
+        .map_err(failed)?
+        .run
+    else {
+        return Ok(Vec::new());
+    };
+    let is_newer = |position: &usize| {
+        let account = &header.accounts[*position];
+        account.is_valid() && newest.read_at(&account.id) > writer.read_at(*position)
+    };
+    Ok((0..header.accounts.len()).filter(is_newer).collect())
+}
+
+/// Refuses to go on with a run that a newer one has overtaken: its answers are older than those that are known, and what
+/// was fixed since would be reported as new.
+fn refuse_overtaken(output: &Path, partial: &Path, header: &RunHeader) -> Result<(), Failure> {
+    let newer = runs::newer_run(output, ApiAsked::by(header), &header.run_id).map_err(|error| {
+        Failure::failed(format!(
+            "cannot look for newer runs in {}: {error}",
+            output.display()
+        ))
+    })?;
+    match newer {
+        None => Ok(()),
+        Some(newer) => Err(Failure::usage(format!(
+            "{} is older than the complete run {newer}: its answers would be reported as changes since then",
+            partial.display()
+        ))
+        .hint("begin a new run without --resume; the folder of the unfinished one may be removed")),
     }
 }
 

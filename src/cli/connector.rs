@@ -8,14 +8,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
-use super::{Failure, exit, print, tell};
+use super::{Failure, exit, json_text, print, tell};
 use crate::accounts::account_id;
-use crate::api::{Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed, Token};
+use crate::api::{
+    Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed, Token, is_connector_id,
+};
 use crate::clock::Clock;
 use crate::evidence::ReadError;
 use crate::fix::{Record, zone_snippet};
 use crate::model::{Connector, canonical_domain};
-use crate::text::on_one_line;
+use crate::text::{for_terminal, shortened};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
 ///
@@ -162,7 +164,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
                 .total_count
                 .filter(|&total| total > list.connectors.len() as u64);
             print(&if desk.json {
-                format!("{:#}\n", json!(list.connectors))
+                json_text(&json!(list.connectors))
             } else {
                 table(&list.connectors)
             })?;
@@ -319,6 +321,13 @@ impl Desk {
     async fn named(&self, target: &Target) -> Result<Named, Failure> {
         let named = target.connector.trim();
         if !named.contains('.') {
+            if !is_connector_id(named) {
+                return Err(Failure::usage(format!(
+                    "{:?} is neither a connector ID, which has 32 characters, nor an e-mail domain",
+                    shortened(named, 100)
+                ))
+                .hint("`cf-sso-audit connector list` shows the connectors of an account"));
+            }
             return Ok(Named {
                 id: named.to_owned(),
                 domain: None,
@@ -335,6 +344,15 @@ impl Desk {
             .result
             .map_err(|error| refused(&error, error.kind.remedy()))?;
         let wanted = canonical_domain(named);
+        let missing = list
+            .total_count
+            .filter(|&total| total > list.connectors.len() as u64);
+        let not_whole = |total: u64| {
+            format!(
+                "the list is not whole: {} of {total} connectors were answered",
+                list.connectors.len()
+            )
+        };
         let of_domain = list
             .connectors
             .iter()
@@ -342,17 +360,34 @@ impl Desk {
         let ids: Vec<_> = of_domain
             .filter_map(|connector| connector.id.known())
             .collect();
-        match ids.as_slice() {
-            [id] => Ok(Named {
+        match (ids.as_slice(), missing) {
+            ([id], _) if !is_connector_id(id) => Err(Failure::failed(format!(
+                "the connector for {wanted} has an ID of {} characters, and the API takes IDs of 32",
+                id.chars().count()
+            ))
+            .hint("use the dashboard for this connector")),
+            // There may be another one for the same domain among those that are missing.
+            ([id], Some(total)) if self.effect == Effect::Changes => {
+                Err(Failure::failed(not_whole(total)).hint(format!(
+                    "name the connector by its ID, if it is the one you mean: {}",
+                    for_terminal(id)
+                )))
+            }
+            ([id], _) => Ok(Named {
                 id: (*id).clone(),
                 domain: None,
             }),
-            [] => Err(Failure::failed(format!(
+            ([], Some(total)) => Err(Failure::new(
+                exit::INCOMPLETE,
+                format!("{}, and none of them is for {wanted}", not_whole(total)),
+            )
+            .hint("look at the account in the dashboard")),
+            ([], None) => Err(Failure::failed(format!(
                 "account {} has no connector for {wanted}",
                 target.account
             ))
             .hint("`cf-sso-audit connector list` shows those it has")),
-            several => {
+            (several, _) => {
                 let ids: Vec<_> = several.iter().map(|id| id.as_str()).collect();
                 Err(Failure::failed(format!(
                     "account {} has {} connectors for {wanted}",
@@ -396,7 +431,7 @@ impl Desk {
 
     fn show_one(&self, connector: &Connector) -> Result<u8, Failure> {
         print(&if self.json {
-            format!("{:#}\n", json!(connector))
+            json_text(&json!(connector))
         } else {
             details(connector)
         })?;
@@ -405,9 +440,9 @@ impl Desk {
 
     fn say(&self, what: &str, id: &str) -> Result<u8, Failure> {
         print(&if self.json {
-            format!("{:#}\n", json!({"id": id}))
+            json_text(&json!({"id": id}))
         } else {
-            format!("{what}: {}\n", on_one_line(id))
+            format!("{what}: {}\n", for_terminal(id))
         })?;
         Ok(exit::DONE)
     }
@@ -419,16 +454,13 @@ fn shown(request: Rehearsed, named: Option<&Named>, json: bool) -> String {
         None => request.url,
         Some(domain) => {
             let place = |id: &str| format!("/sso_connectors/{id}");
-            let id_of = format!("<id of {}>", on_one_line(domain));
+            let id_of = format!("<id of {}>", for_terminal(domain));
             request.url.replace(&place(UNKNOWN_ID), &place(&id_of))
         }
     };
     let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
     if json {
-        return format!(
-            "{:#}\n",
-            json!({"method": request.method, "url": url, "body": body})
-        );
+        return json_text(&json!({"method": request.method, "url": url, "body": body}));
     }
     let body = if request.body.is_empty() {
         String::new()
@@ -484,11 +516,11 @@ fn table(connectors: &[Connector]) -> String {
     let heads = ["ID", "DOMAIN", "STATUS", "ENABLED", "FEDRAMP"].map(str::to_owned);
     let row = |c: &Connector| {
         [
-            on_one_line(&c.id.shown("unknown")).into_owned(),
-            on_one_line(&c.email_domain.shown("unknown")).into_owned(),
-            on_one_line(&c.verification.status.shown("unknown")).into_owned(),
-            on_one_line(&c.enabled.shown("unknown")).into_owned(),
-            on_one_line(&c.use_fedramp_language.shown("unknown")).into_owned(),
+            for_terminal(&c.id.shown("unknown")).into_owned(),
+            for_terminal(&c.email_domain.shown("unknown")).into_owned(),
+            for_terminal(&c.verification.status.shown("unknown")).into_owned(),
+            for_terminal(&c.enabled.shown("unknown")).into_owned(),
+            for_terminal(&c.use_fedramp_language.shown("unknown")).into_owned(),
         ]
     };
     let rows: Vec<_> = std::iter::once(heads)
@@ -532,7 +564,7 @@ fn details(connector: &Connector) -> String {
         ("created (UTC)", connector.created_on.shown("")),
         ("updated (UTC)", connector.updated_on.shown("")),
     ] {
-        let _ = writeln!(text, "{name:14} {}", on_one_line(&value));
+        let _ = writeln!(text, "{name:14} {}", for_terminal(&value));
     }
     if let Some(record) = Record::of(connector).filter(|_| !connector.is_verified()) {
         let _ = write!(

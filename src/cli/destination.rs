@@ -96,7 +96,7 @@ impl Destination {
         }
     }
 
-    /// Gives the directory its name, and points `latest` to it unless a newer run is whole already.
+    /// Gives the directory its name, and points `latest` to it: it goes on from every other run, whatever their names say.
     pub fn publish(&self) -> Result<PathBuf, Failure> {
         let whole = self.whole();
         std::fs::rename(self.partial(), &whole).map_err(|error| failure(&whole, &error))?;
@@ -193,7 +193,7 @@ fn warn_of_latest(output: &Path) {
     }
 }
 
-/// Points `latest` to a run unless a newer one is whole already.
+/// Points `latest` to a run.
 fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
     match latest_obstacle(output) {
         Some(why) => Err(io::Error::other(why)),
@@ -206,8 +206,12 @@ fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
     let latest = output.join(LATEST);
     if let Ok(target) = std::fs::read_link(&latest) {
         let name = target.to_string_lossy().into_owned();
-        if is_run_id(&name) && run_order(&name) > run_order(run_id) && output.join(&name).is_dir() {
-            return Ok(());
+        if is_run_id(&name) && run_order(&name) > run_order(run_id) {
+            tracing::warn!(
+                "{} pointed to {name}, which by its name is newer than this run, {run_id}: the clock was wrong then or is \
+                 now, or two runs overlapped",
+                latest.display()
+            );
         }
     }
     // A link cannot be changed, only replaced: made aside under a name of this run's own, then moved over.
@@ -238,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_of_one_second_get_a_directory_each_and_latest_is_the_newest() {
+    fn two_runs_of_one_second_get_a_directory_each_and_latest_is_the_last_to_be_whole() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("a/reports");
         let started = "2026-11-21T10:15:00Z".parse().unwrap();
@@ -252,7 +256,8 @@ mod tests {
         first.publish().unwrap();
         assert_eq!(
             std::fs::read_link(output.join(LATEST)).unwrap(),
-            Path::new("20261121T101500Z-2")
+            Path::new("20261121T101500Z"),
+            "the one that was whole last goes on from the other"
         );
         let third = Destination::create(&output, started, FileMode::default()).unwrap();
         assert_eq!(third.run_id, "20261121T101500Z-3");

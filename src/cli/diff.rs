@@ -11,7 +11,8 @@ use super::{Failure, exit, print};
 use crate::baseline::Baseline;
 use crate::compare::{Change, ChangeKind, Known, changes};
 use crate::ledger::AccountMemory;
-use crate::text::{count, on_one_line};
+use crate::runs::ApiAsked;
+use crate::text::{count, for_terminal};
 
 /// Say what changed between two runs; exit with 0 where nothing did, with 10 where something did
 ///
@@ -39,6 +40,12 @@ struct Difference {
     new: String,
     compared: usize,
     not_compared: usize,
+    /// Findings that the later run knew of and could not judge: accounts unread or not asked for, rules turned off.
+    not_judged: usize,
+    /// Whether the two were judged by different policies.
+    policy_changed: bool,
+    /// Whether the run given as the earlier one began after the other.
+    backwards: bool,
     changes: Vec<Change>,
 }
 
@@ -66,7 +73,26 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         Baseline::open(old).map_err(unreadable)?,
         Baseline::open(new).map_err(unreadable)?,
     );
+    if !ApiAsked::by(old.header()).is_that_of(new.header()) {
+        return Err(Failure::usage(format!(
+            "run {} asked {}, and run {} asked {}",
+            old.header().run_id,
+            old.header().base_url,
+            new.header().run_id,
+            new.header().base_url
+        ))
+        .hint("give two runs of the same API"));
+    }
+    let policy = |run: &Baseline| {
+        run.judged()
+            .policy
+            .as_ref()
+            .map(|policy| policy.sha256.clone())
+    };
     let mut difference = Difference {
+        policy_changed: policy(&old) != policy(&new),
+        backwards: old.header().started > new.header().started,
+        not_judged: 0,
         old: old.header().run_id.clone(),
         new: new.header().run_id.clone(),
         compared: 0,
@@ -93,6 +119,8 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         } else {
             &mut difference.not_compared
         }) += 1;
+        let findings = now.iter().flat_map(|account| &account.findings);
+        difference.not_judged += findings.filter(|finding| finding.carried).count();
         let (before, now) = (before.as_ref().map(Known::of), now.as_ref().map(Known::of));
         difference.changes.extend(changes(before, now));
     }
@@ -123,8 +151,11 @@ fn text(difference: &Difference) -> String {
         );
     }
     text.push('\n');
+    for sentence in notes(difference) {
+        let _ = writeln!(text, "{sentence}");
+    }
     if difference.changes.is_empty() {
-        text.push_str("Nothing changed.\n");
+        text.push_str("Nothing changed in what was compared.\n");
         return text;
     }
     for (kind, number) in counts(difference) {
@@ -144,7 +175,7 @@ fn text(difference: &Difference) -> String {
             let _ = writeln!(
                 text,
                 "\n{}",
-                on_one_line(&format!("{}{name}", change.account_id))
+                for_terminal(&format!("{}{name}", change.account_id))
             );
         }
         let subject = if change.email_domain.is_empty() {
@@ -163,9 +194,31 @@ fn text(difference: &Difference) -> String {
             change.kind.as_str(),
             change.what
         );
-        let _ = writeln!(text, "{}", on_one_line(&line));
+        let _ = writeln!(text, "{}", for_terminal(&line));
     }
     text
+}
+
+/// What has to be known to read the comparison right.
+fn notes(difference: &Difference) -> Vec<String> {
+    let mut notes = Vec::new();
+    if difference.backwards {
+        notes.push(format!(
+            "{} began after {}: the changes are told backwards.",
+            difference.old, difference.new
+        ));
+    }
+    if difference.policy_changed {
+        notes.push("The two runs were judged by different policies.".to_owned());
+    }
+    if difference.not_judged > 0 {
+        notes.push(format!(
+            "{} could not be judged by {} (accounts not read or not asked for, rules turned off) and may be resolved or not.",
+            count(difference.not_judged, "known finding"),
+            difference.new
+        ));
+    }
+    notes
 }
 
 fn json_text(difference: &Difference) -> String {
@@ -173,14 +226,15 @@ fn json_text(difference: &Difference) -> String {
         .into_iter()
         .map(|(kind, number)| (kind.as_str(), number))
         .collect();
-    let value = json!({
+    super::json_text(&json!({
         "schema": "cf-sso-audit/diff/v1",
         "old_run": difference.old,
         "new_run": difference.new,
         "accounts_compared": difference.compared,
         "accounts_not_compared": difference.not_compared,
+        "policy_changed": difference.policy_changed,
+        "findings_not_judged": difference.not_judged,
         "counts": counts,
         "changes": difference.changes,
-    });
-    format!("{value:#}\n")
+    }))
 }

@@ -15,7 +15,7 @@ use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
 use crate::collect::missing;
 use crate::evidence::{ErrorKind, ReadError};
-use crate::text::{count, on_one_line};
+use crate::text::{count, for_terminal};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, output folder
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
         .iter()
         .any(|line| line.result == Verdict::Fail);
     let text = if args.json {
-        format!("{:#}\n", serde_json::json!(examination.0))
+        super::json_text(&serde_json::json!(examination.0))
     } else {
         written(&examination.0)
     };
@@ -357,9 +357,9 @@ fn written(lines: &[Line]) -> String {
             word.to_owned()
         };
         let said = format!("{check}: {finding}");
-        text.push_str(&format!("{word}  {}\n", on_one_line(&said)));
+        text.push_str(&format!("{word}  {}\n", for_terminal(&said)));
         if !remedy.is_empty() && *result != Verdict::Pass {
-            text.push_str(&format!("      {}\n", on_one_line(remedy)));
+            text.push_str(&format!("      {}\n", for_terminal(remedy)));
         }
     }
     text

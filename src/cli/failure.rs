@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::exit;
-use crate::text::printable_lines;
+use crate::text::lines_for_terminal;
 
 /// Why the program ends without having done its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +51,9 @@ impl Failure {
             ("", "", "")
         };
         // What the API or a file said may stand in it: that does nothing to a terminal.
-        let mut text = format!("{red}error:{end} {}\n", printable_lines(&self.message));
+        let mut text = format!("{red}error:{end} {}\n", lines_for_terminal(&self.message));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{cyan}hint:{end} {}", printable_lines(hint));
+            let _ = writeln!(text, "{cyan}hint:{end} {}", lines_for_terminal(hint));
         }
         super::tell(&text);
     }

@@ -1,6 +1,6 @@
 //! `cf-sso-audit fix RUN_DIR`: the plan that would fix a run's findings; `--apply` carries it out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,26 +10,29 @@ use clap::Args;
 use serde_json::json;
 
 use super::connection::ConnectionArgs;
-use super::judgement::policy_of;
+use super::judgement::{check_evidence, policy_of};
 use super::stop::Stop;
 use super::tokens::Tokens;
-use super::{Failure, exit, print};
+use super::{Failure, exit, json_text, print};
 use crate::api::{Answered, Api, Lane};
 use crate::assess::{Assessor, Earlier, KnownElsewhere};
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, Evidence, FILE_NAME, ReadError};
-use crate::fix::{Action, Allowed, Plan, Record, Step, zone_snippet};
+use crate::fix::{Action, Allowed, Plan, Record, Step, publishable, zone_snippet};
 use crate::ledger::policy_of_run;
 use crate::policy::Policy;
+use crate::runs::{SUMS, is_unfinished};
 use crate::spreadsheet::guarded;
-use crate::text::{count, on_one_line};
+use crate::text::{count, for_terminal};
 
 mod log;
 
 use log::{FixLog, LOG_NAME, Outcome, Sent, StepResult};
 
-/// So many failures in a row end the carrying out.
+/// After so many failures in a row an account is given up.
 const FAILURES: u32 = 3;
+/// After so many accounts in a row in which something failed and nothing could be done, everything is.
+const FAILED_ACCOUNTS: usize = 10;
 
 /// Plan how to fix a run's open findings; --apply carries the plan out
 ///
@@ -80,11 +83,17 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
         Failure::usage(format!("the evidence cannot be read: {error}"))
             .hint("give the directory of a run: it holds evidence.jsonl")
     })?;
+    let run_dir = args.run_dir.canonicalize();
+    let run_dir = run_dir.as_deref().unwrap_or(&args.run_dir);
+    check_evidence(run_dir, &evidence)?;
+    if args.apply {
+        check_complete(run_dir)?;
+    }
     let policy = policy_of(args.policy.as_deref(), evidence.header().demo)?;
     check_policy(&args.run_dir, &policy)?;
     let plan = make_plan(&mut evidence, &policy, &args, clock)?;
     print(&match (args.json, args.csv) {
-        (true, _) => format!("{:#}\n", json!(plan)),
+        (true, _) => json_text(&json!(plan)),
         (_, true) => csv_text(&plan)?,
         _ => text(&plan),
     })?;
@@ -92,6 +101,22 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
         return Ok(exit::DONE);
     }
     apply(&args, &evidence, &plan, clock).await
+}
+
+/// What a run saw is the ground for changes only where it is whole, and known to be what the run wrote.
+fn check_complete(run_dir: &Path) -> Result<(), Failure> {
+    if is_unfinished(run_dir) {
+        return Err(Failure::usage(format!("{} is not complete", run_dir.display()))
+            .hint("complete it with `cf-sso-audit audit --resume`, or run a new audit, then fix that run"));
+    }
+    if !run_dir.join(SUMS).exists() {
+        return Err(Failure::usage(format!(
+            "{} has no {SUMS}: nothing says whether its evidence is what the run wrote",
+            run_dir.display()
+        ))
+        .hint("restore the file from a copy, or run a new audit, then fix that run"));
+    }
+    Ok(())
 }
 
 /// A plan that forgot the run's policy would fix what was waived, and not what was expected.
@@ -135,6 +160,8 @@ fn make_plan(
     let allowed = Allowed {
         enable: args.enable,
         disable: args.disable,
+        every_account_was_read: header.gaps.is_empty()
+            && (0..header.accounts.len()).all(|position| evidence.index().is_read(position)),
     };
     let mut plan = Plan::default();
     for position in 0..header.accounts.len() {
@@ -153,8 +180,8 @@ fn text(plan: &Plan) -> String {
     if !plan.records.is_empty() {
         let _ = writeln!(
             text,
-            "{} to publish first, as a zone file: no verification succeeds without",
-            count(plan.records.len(), "TXT record")
+            "{} to publish first, as a zone file: verification cannot succeed without them",
+            count(publishable(&plan.records), "TXT record")
         );
         text.push_str(&zone_snippet(&plan.records));
         text.push('\n');
@@ -166,8 +193,8 @@ fn text(plan: &Plan) -> String {
             "  {:8}  {:18}  {}  connector {}  of {}  ({})",
             step.severity,
             step.action.as_str(),
-            on_one_line(&step.email_domain),
-            on_one_line(&step.connector_id),
+            for_terminal(&step.email_domain),
+            for_terminal(&step.connector_id),
             named(&step.account_name, &step.account_id),
             step.rule
         );
@@ -187,7 +214,7 @@ fn text(plan: &Plan) -> String {
             let about = [left.email_domain.as_str(), left.connector_id.as_str()]
                 .into_iter()
                 .find(|text| !text.is_empty());
-            let about = about.map(|text| format!("{}  of ", on_one_line(text)));
+            let about = about.map(|text| format!("{}  of ", for_terminal(text)));
             let _ = writeln!(
                 text,
                 "  {:8}  {:20}  {}{}: {}",
@@ -204,10 +231,10 @@ fn text(plan: &Plan) -> String {
 
 /// An account, for people: `Acme (023e105f4ecef8ad9ca31a8372d0c353)`.
 fn named(name: &str, id: &str) -> String {
-    let id = on_one_line(id);
+    let id = for_terminal(id);
     match name {
         "" => id.into_owned(),
-        name => format!("{} ({id})", on_one_line(name)),
+        name => format!("{} ({id})", for_terminal(name)),
     }
 }
 
@@ -299,30 +326,31 @@ async fn apply(
     };
     let mut tally = Tally::default();
     for (number, (step, lane)) in plan.steps.iter().zip(&lanes).enumerate() {
+        if tally.is_given_up(&step.account_id) {
+            tally.left_out += 1;
+            continue;
+        }
         let outcome = tokio::select! {
             biased;
             () = stop.requested() => {
-                hand.abandon(step)?;
+                let under_way = if hand.abandon(step)? {
+                    let (action, domain) = (step.action.as_str(), for_terminal(&step.email_domain));
+                    format!("; {action} of {domain} was sent, and may have been done")
+                } else {
+                    String::new()
+                };
                 let left = count(plan.steps.len() - number, "step");
-                return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left"))
+                return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left{under_way}"))
                     .hint("run it again: each connector is read again before it is changed"));
             }
             outcome = hand.carry_out(lane, step) => outcome?,
         };
         hand.log.write(clock.now(), step, &outcome)?;
         say(args, &progress_line(&outcome, step))?;
-        tally.add(outcome.result);
-        if tally.in_a_row == FAILURES {
-            let left = plan.steps.len() - number - 1;
-            return Err(Failure::failed(format!(
-                "stopped after {FAILURES} failures in a row, with {} left",
-                count(left, "step")
-            ))
-            .hint(format!(
-                "see {}; fix the cause and run it again{}",
-                hand.log.path().display(),
-                hand.remedies()
-            )));
+        tally.add(&step.account_id, outcome.result);
+        if tally.failed_accounts.len() == FAILED_ACCOUNTS {
+            tally.left_out += plan.steps.len() - number - 1;
+            break;
         }
     }
     let log = hand.log.path().display();
@@ -330,12 +358,17 @@ async fn apply(
     if tally.failed + tally.unknown == 0 {
         return Ok(exit::DONE);
     }
-    Err(
-        Failure::failed(format!("not every step was carried out: {tally}")).hint(format!(
-            "run it again: what was done is not done twice{}",
-            hand.remedies()
-        )),
-    )
+    let message = match tally.left_out {
+        0 => format!("not every step was carried out: {tally}"),
+        left => format!(
+            "stopped after {FAILURES} failures in a row in an account, or failures in {FAILED_ACCOUNTS} accounts in a row, with {} left: {tally}",
+            count(left, "step")
+        ),
+    };
+    Err(Failure::failed(message).hint(format!(
+        "see {log}; fix the cause and run it again: what was done is not done twice{}",
+        hand.remedies()
+    )))
 }
 
 /// How many steps ended how.
@@ -345,12 +378,22 @@ struct Tally {
     skipped: usize,
     failed: usize,
     unknown: usize,
-    /// Failed or unknown, since the last one that was done.
-    in_a_row: u32,
+    /// Not tried, since their accounts are given up.
+    left_out: usize,
+    /// For each account, what failed or is unknown since the last step that was done.
+    in_a_row: HashMap<String, u32>,
+    /// Accounts in which something failed since the last step that was done in any.
+    failed_accounts: HashSet<String>,
 }
 
 impl Tally {
-    fn add(&mut self, result: StepResult) {
+    /// Whether so much failed in an account that the rest of it is not tried.
+    fn is_given_up(&self, account_id: &str) -> bool {
+        let in_a_row = self.in_a_row.get(account_id);
+        in_a_row.is_some_and(|&in_a_row| in_a_row >= FAILURES)
+    }
+
+    fn add(&mut self, account_id: &str, result: StepResult) {
         match result {
             StepResult::Done => self.done += 1,
             StepResult::Skipped => self.skipped += 1,
@@ -358,9 +401,16 @@ impl Tally {
             StepResult::Sending | StepResult::Unknown => self.unknown += 1,
         }
         match result {
-            StepResult::Done => self.in_a_row = 0,
+            StepResult::Done => {
+                self.in_a_row.remove(account_id);
+                self.failed_accounts.clear();
+            }
             StepResult::Skipped => {}
-            _ => self.in_a_row += 1,
+            _ => {
+                let in_a_row = self.in_a_row.entry(account_id.to_owned()).or_default();
+                *in_a_row += 1;
+                self.failed_accounts.insert(account_id.to_owned());
+            }
         }
     }
 }
@@ -369,10 +419,12 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (done, skipped, failed) = (self.done, self.skipped, self.failed);
         write!(formatter, "{done} done, {skipped} skipped, {failed} failed")?;
-        match self.unknown {
-            0 => Ok(()),
-            unknown => write!(formatter, ", {unknown} unknown"),
+        for (number, word) in [(self.unknown, "unknown"), (self.left_out, "left out")] {
+            if number > 0 {
+                write!(formatter, ", {number} {word}")?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -384,7 +436,7 @@ fn progress_line(outcome: &Outcome, step: &Step) -> String {
     };
     let (result, action) = (outcome.result.as_str(), step.action.as_str());
     let line = format!("{result}  {action} {}{reason}", step.email_domain);
-    on_one_line(&line).into_owned() + "\n"
+    for_terminal(&line).into_owned() + "\n"
 }
 
 /// Says how it goes on: on standard output, unless that is the plan's, for a program to read.
@@ -438,15 +490,47 @@ impl Hand {
         }
         let sending = Outcome::new(StepResult::Sending, "");
         self.log.write(self.clock.now(), step, &sending)?;
-        let answered = match step.action.change() {
-            None => self.api.begin_verification(lane, account, connector).await,
-            Some(change) => self
-                .api
-                .update_connector(lane, account, connector, change)
-                .await
-                .without_result(),
+        let Some(change) = step.action.change() else {
+            let answered = self.api.begin_verification(lane, account, connector).await;
+            return Ok(self.concluded(answered));
         };
-        Ok(self.concluded(answered))
+        let answered = self
+            .api
+            .update_connector(lane, account, connector, change)
+            .await;
+        let shown = match &answered.result {
+            Ok(shown) => shown.clone(),
+            Err(_) => return Ok(self.concluded(answered.without_result())),
+        };
+        let concluded = self.concluded(answered.without_result());
+        // Not every answer shows the connector: then it is looked at once more.
+        let shown = match shown {
+            Some(connector) => Some(connector),
+            None => self
+                .api
+                .get_connector(lane, account, connector)
+                .await
+                .result
+                .ok(),
+        };
+        Ok(match shown {
+            Some(connector) if step.action.is_done_on(&connector) => concluded,
+            Some(connector) => Outcome {
+                result: StepResult::Failed,
+                reason: format!(
+                    "the API answered that it succeeded, and shows enabled {} and the FedRAMP text {}",
+                    connector.enabled.shown("unknown"),
+                    connector.use_fedramp_language.shown("unknown")
+                ),
+                ..concluded
+            },
+            None => Outcome {
+                result: StepResult::Unknown,
+                reason: "the API answered that it succeeded, and does not show the connector"
+                    .to_owned(),
+                ..concluded
+            },
+        })
     }
 
     /// What an answer to a change means for its step.
@@ -475,14 +559,15 @@ impl Hand {
         }
     }
 
-    /// Notes that nobody waits for the answer to a step any more, where it was sent.
-    fn abandon(&mut self, step: &Step) -> Result<(), Failure> {
+    /// Notes that nobody waits for the answer to a step any more, where it was sent; whether it was.
+    fn abandon(&mut self, step: &Step) -> Result<bool, Failure> {
         if self.log.sent(step) != Some(Sent::Unknown) {
-            return Ok(());
+            return Ok(false);
         }
         let reason = "it may have been done: interrupted before the answer came";
         let unknown = Outcome::new(StepResult::Unknown, reason);
-        self.log.write(self.clock.now(), step, &unknown)
+        self.log.write(self.clock.now(), step, &unknown)?;
+        Ok(true)
     }
 
     /// What to do about the refusals so far, as the end of a hint.

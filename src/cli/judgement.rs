@@ -8,16 +8,16 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{Baseline, History, Newest};
+use crate::baseline::{Baseline, History, Newest, check_sums};
 use crate::clock::{self, Clock};
-use crate::evidence::{Evidence, RunHeader};
+use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::rules::Severity;
-use crate::runs::ApiAsked;
+use crate::runs::{ApiAsked, SUMS, is_unfinished};
 
 /// The policy by which the demo is judged, where no other is given.
 const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
@@ -281,6 +281,25 @@ fn newest_run(output: &Path, api: ApiAsked<'_>, except: &str) -> Newest {
             output.display()
         );
         Newest::default()
+    })
+}
+
+/// Evidence that is not what the run wrote is not judged: its checksum would be written anew over it, or something
+/// changed by it.
+pub fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure> {
+    if is_unfinished(run_dir) {
+        return Ok(());
+    }
+    if !run_dir.join(SUMS).exists() {
+        tracing::warn!(
+            "{} has no {SUMS}: nothing says whether its evidence is what the run wrote",
+            run_dir.display()
+        );
+        return Ok(());
+    }
+    check_sums(run_dir, &[(evidence::FILE_NAME, &evidence.sha256())]).map_err(|error| {
+        Failure::usage(format!("the evidence cannot be trusted: {error}"))
+            .hint("restore the file from a copy; nothing was written or changed")
     })
 }
 

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::text::is_invisible;
+
 mod accounts;
 mod audit;
 mod connection;
@@ -165,6 +167,22 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("cannot start the worker threads: {error}")))
 }
 
+/// JSON for programs, which people may look at on a terminal: what would do something there is escaped.
+fn json_text(value: &serde_json::Value) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for c in format!("{value:#}\n").chars() {
+        if c != '\n' && (c.is_control() || is_invisible(c)) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// Writes to standard output. That nobody reads it any more is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
@@ -185,4 +203,23 @@ fn tell(text: &str) {
 /// The command line as clap knows it, for tests of the documentation.
 pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_does_nothing_to_a_terminal_and_says_the_same() {
+        let value = serde_json::json!({"name": "a\u{1b}\u{9b}\u{202e}\u{e0001}\n\u{1f468}"});
+        let text = json_text(&value);
+        assert!(
+            text.contains("a\\u001b\\u009b\\u202e\\udb40\\udc01\\n\u{1f468}"),
+            "{text}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+    }
 }

@@ -111,6 +111,11 @@ impl Progress {
         progress
     }
 
+    /// So many accounts are asked once more.
+    pub fn again(&mut self, accounts: usize) {
+        self.done = self.done.saturating_sub(accounts);
+    }
+
     /// Ends it; the last figures stay.
     pub fn finish(mut self) {
         let seconds = self.began.elapsed().as_secs_f64();

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::judgement::{FilesArgs, Judged, JudgementArgs, judged_at};
+use super::judgement::{FilesArgs, Judged, JudgementArgs, check_evidence, judged_at};
 use super::stop::Stop;
 use super::{Failure, exit, print, tell};
-use crate::baseline::check_sums;
 use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader};
@@ -71,7 +70,8 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         judged_as_before(&run_dir, record.as_ref(), &now)?;
     }
     let mode = FileMode(args.files.output_mode);
-    let mut claim = Claim::on(&directory, &header.run_id, mode)?;
+    let own = args.output.is_none();
+    let mut claim = Claim::on(&directory, own, &header.run_id, mode)?;
     claim.check_files(&args.files.formats())?;
     claim.bring_evidence(&source, mode)?;
     let judged = Judged {
@@ -96,17 +96,6 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     }
     print(&format!("{}\n", directory.display()))?;
     Ok(code)
-}
-
-/// Evidence that is not what the run wrote is not judged: its checksum would be written anew over it.
-fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure> {
-    if is_unfinished(run_dir) || !run_dir.join(SUMS).exists() {
-        return Ok(());
-    }
-    check_sums(run_dir, &[(evidence::FILE_NAME, &evidence.sha256())]).map_err(|error| {
-        Failure::failed(format!("the evidence cannot be trusted: {error}"))
-            .hint("restore the file from a copy; nothing was written")
-    })
 }
 
 /// What the run was judged by, and which runs it went on from; `None` where it was never judged.
@@ -192,9 +181,14 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Makes the folder where it is not there, and locks the evidence in it.
-    fn on(directory: &'a Path, run_id: &str, mode: FileMode) -> Result<Self, Failure> {
+    /// Makes the folder where it is not there, and locks the evidence in it. The run's `own` is there, unless the run
+    /// was completed just now, and has another name since.
+    fn on(directory: &'a Path, own: bool, run_id: &str, mode: FileMode) -> Result<Self, Failure> {
         let failed = |error| write_failure(directory, &error);
+        if own && !directory.is_dir() {
+            return Err(Failure::failed(format!("{} is no longer there", directory.display()))
+                .hint("an unfinished run is renamed once it is complete: give its directory under its new name"));
+        }
         if !directory.is_dir() {
             if let Some(parent) = directory.parent() {
                 std::fs::create_dir_all(parent).map_err(failed)?;

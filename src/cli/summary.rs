@@ -73,20 +73,20 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         let _ = writeln!(out, "  {name:20} {}", paint(code, &figure));
     }
     if let Some(baseline) = &summary.baseline {
-        let of = |kind: ChangeKind| {
-            let number = totals.changes.get(&kind).copied().unwrap_or_default();
+        let number = |kind: &ChangeKind| totals.changes.get(kind).copied().unwrap_or_default();
+        let of = |kind: &ChangeKind| {
+            let number = number(kind);
             let (one, several) = kind.labels();
             format!("{number} {}", if number == 1 { one } else { several })
         };
-        let told = [
-            ChangeKind::FindingNew,
-            ChangeKind::FindingResolved,
-            ChangeKind::ConnectorAdded,
-            ChangeKind::ConnectorRemoved,
-            ChangeKind::ConnectorRecreated,
-            ChangeKind::ConnectorChanged,
-        ];
-        let _ = writeln!(out, "\nSince {baseline}: {}.", told.map(of).join(", "));
+        let always = |kind: &ChangeKind| {
+            matches!(kind, ChangeKind::FindingNew | ChangeKind::FindingResolved)
+        };
+        let told = ChangeKind::ALL
+            .iter()
+            .filter(|kind| always(kind) || number(kind) > 0);
+        let told: Vec<_> = told.map(of).collect();
+        let _ = writeln!(out, "\nSince {baseline}: {}.", told.join(", "));
         if summary.policy_changed {
             let _ = writeln!(out, "The policy has changed since that run.");
         }

@@ -70,8 +70,11 @@ impl<'a> CsvFiles<'a> {
             if dialect.is_for_spreadsheets() {
                 file.write_all("\u{feff}".as_bytes())?;
             }
-            let mut file = writer(dialect, file);
-            file.write_record(table.columns)?;
+            // Our own words need no quotes.
+            let mut head = builder(dialect).from_writer(Vec::new());
+            head.write_record(table.columns)?;
+            file.write_all(&head.into_inner().map_err(|error| error.into_error())?)?;
+            let file = writer(dialect, file);
             let severities = if table.by_severity {
                 Severity::ALL.len() - 1
             } else {
@@ -90,16 +93,26 @@ impl<'a> CsvFiles<'a> {
     }
 }
 
-fn writer<W: Write>(dialect: Dialect, inner: W) -> csv::Writer<W> {
+fn builder(dialect: Dialect) -> csv::WriterBuilder {
     let terminator = if dialect.is_for_spreadsheets() {
         csv::Terminator::CRLF
     } else {
         csv::Terminator::Any(b'\n')
     };
-    csv::WriterBuilder::new()
+    let mut builder = csv::WriterBuilder::new();
+    builder
         .delimiter(dialect.delimiter())
-        .terminator(terminator)
-        .from_writer(inner)
+        .terminator(terminator);
+    builder
+}
+
+/// Of rows: in the excel dialects quotes keep a cell together where the file is read with another separator than ours.
+fn writer<W: Write>(dialect: Dialect, inner: W) -> csv::Writer<W> {
+    let mut builder = builder(dialect);
+    if dialect.is_for_spreadsheets() {
+        builder.quote_style(csv::QuoteStyle::Always);
+    }
+    builder.from_writer(inner)
 }
 
 impl TableFile {
@@ -213,8 +226,8 @@ mod tests {
                 let records: Vec<_> = reader.records().map(Result::unwrap).collect();
                 prop_assert_eq!(records.len(), 1);
                 for (cell, text) in records[0].iter().zip(&texts) {
-                    let bare = if dialect == Dialect::Plain || guarded(text) == on_one_line(text) { cell } else { cell.strip_prefix('\'').unwrap() };
-                    prop_assert_eq!(bare, on_one_line(text));
+                    let expected = if dialect == Dialect::Plain { on_one_line(text) } else { guarded(text) };
+                    prop_assert_eq!(cell, expected);
                     prop_assert!(!cell.chars().any(char::is_control));
                     prop_assert!(dialect == Dialect::Plain || !cell.trim_start().starts_with(['=', '+', '-', '@']));
                 }

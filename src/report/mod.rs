@@ -541,8 +541,8 @@ fn feed<'a>(
         let Some(before) = history.remembered_account(id)? else {
             continue;
         };
-        let (memory, changes) = not_asked(assessor, before);
-        tally.coverage.not_asked += u64::from(!memory.removed);
+        let (memory, is_gone, changes) = not_asked(assessor, before);
+        tally.coverage.not_asked += u64::from(!is_gone);
         tally.totals.add_changes(&changes);
         if workers
             .hand_out(&Parcel::NotAsked(Arc::new((memory, changes))))
@@ -554,18 +554,19 @@ fn feed<'a>(
     Ok(())
 }
 
-/// What is known of an account that was not asked for, and what changed of it.
-fn not_asked(assessor: &Assessor<'_>, before: AccountMemory) -> (AccountMemory, Vec<Change>) {
+/// What is known of an account that was not asked for, whether it is removed, and what changed of it.
+fn not_asked(assessor: &Assessor<'_>, before: AccountMemory) -> (AccountMemory, bool, Vec<Change>) {
+    let memory = carry_on(assessor.header, assessor.elsewhere.lists_are_old, &before);
+    let is_removed = memory.removed;
     if !assessor.compares {
         // What is not told now is told by the next run that compares.
-        return (before, Vec::new());
+        return (before, is_removed, Vec::new());
     }
-    let memory = carry_on(assessor.header, &before);
     let mut changes = crate::compare::changes(Some(Known::of(&before)), Some(Known::of(&memory)));
     for change in &mut changes {
         change.cause = Some(Cause::Coverage);
     }
-    (memory, changes)
+    (memory, is_removed, changes)
 }
 
 /// What is counted while the accounts pass through.

@@ -353,6 +353,21 @@ describe("use", () => {
     for (const value of (await clipboard(page)).trimEnd().split(/[\n\t]/).filter((v) => v.startsWith('"'))) assert.match(value, /^"(""|[^"])*"$/);
   });
 
+  test("what is copied is guarded as the CSV files are", async (t) => {
+    const { guarded, plain } = JSON.parse(readFileSync(new URL("../spreadsheet-cases.json", import.meta.url), "utf8"));
+    const page = await open(t, HOSTILE, CLIPBOARD);
+    await page.locator("#disabled .tools").getByRole("button", { name: "Copy as TSV" }).click();
+    await said(page, /copied/);
+    const [head, ...lines] = (await clipboard(page)).trimEnd().split("\n").map((line) => line.split("\t"));
+    const copied = new Map(lines.map((line) => [line[head.indexOf("email_domain")], line[head.indexOf("account_name")]]));
+    for (const [index, [text, written]] of [...guarded, ...plain.map((text) => [text, text])].entries()) {
+      // The page shows one space where there are several, and none at the ends.
+      const flat = (value) => value.replace(/\s+/g, " ").trim();
+      const cell = copied.get(`case-${index}.example`);
+      assert.equal(flat(cell.replace(/^"(.*)"$/, (_, inner) => inner.replaceAll('""', '"'))), flat(written), JSON.stringify(text));
+    }
+  });
+
   test("the TXT record is copied whole", async (t) => {
     const page = await open(t, DEMO, CLIPBOARD);
     const value = await page.locator("#unverified-t td.x bdi").nth(1).textContent();

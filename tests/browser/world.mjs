@@ -3,6 +3,7 @@
 //   node world.mjs large      2,000 accounts of 100 connectors
 // Prints the two exports that the program needs, and serves until it is stopped.
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 const TOKEN = `cfut_${"b".repeat(40)}00000000`;
@@ -66,6 +67,10 @@ function hostile() {
       connector(`fine-${index}.example`),
     ]),
   }));
+  // Names that a spreadsheet would take for something else, and some that it would not.
+  const { guarded, plain } = JSON.parse(readFileSync(new URL("../spreadsheet-cases.json", import.meta.url), "utf8"));
+  const names = [...guarded.map(([text]) => text), ...plain];
+  accounts.push(...names.map((name, index) => ({ id: id(`spreadsheet ${index}`), name, answer: list([connector(`case-${index}.example`, { enabled: false })]) })));
   const [markup, script] = HOSTILE;
   accounts.push(
     { id: markup, name: "An id that is none", answer: list([]) },

@@ -394,9 +394,36 @@ fn diff_tells_people_what_changed() {
     both(&old, &old)
         .run()
         .expect(0)
-        .prints(&["Nothing changed."]);
+        .prints(&["Nothing changed in what was compared."]);
+    // What has to be known beside it: which of the two is the later, and what was judged by what.
+    both(&new, &old)
+        .run()
+        .expect(10)
+        .prints(&["20261122T101500Z began after 20261121T101500Z"]);
+    let off = history
+        .day(
+            2,
+            vec![
+                (id(1), json!([disabled(1, "a.example")])),
+                (id(2), Value::Null),
+            ],
+        )
+        .policy("[rules.disabled-connector]\nseverity = \"off\"\n")
+        .run()
+        .expect(3);
+    both(&new, &off.run_dir()).run().expect(0).prints(&[
+        "The two runs were judged by different policies.",
+        "1 known finding could not be judged by 20261123T101500Z",
+        "Nothing changed in what was compared.",
+    ]);
+    let other = audit(&Server::of(Vec::new())).arg(id(1)).run().expect(3);
+    both(&old, &other.run_dir())
+        .run()
+        .expect(2)
+        .says(&["asked http://127.0.0.1:", "two runs of the same API"]);
     // `latest` is a run too, and neither token nor address is needed.
-    both(&old, &first.reports().join("latest")).run().expect(10);
+    let latest = first.reports().join("latest");
+    both(&old, &latest).run().expect(10);
     for (old, new) in [(&old, &first.reports()), (&first.reports(), &new)] {
         both(old, new)
             .run()
@@ -408,10 +435,11 @@ fn diff_tells_people_what_changed() {
 #[test]
 fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
     let dir = Rc::new(tempfile::tempdir().unwrap());
+    let server = Server::of(Vec::new());
     let run = |moment: &str, enabled: bool| {
-        let mut one = connector(1, "a.example");
+        let mut one = connector(1, "a.\u{202e}example\u{200b}");
         one["enabled"] = enabled.into();
-        let server = Server::start(move |_| success(json!([one])));
+        server.now(move |_| success(json!([one])));
         audit_in(&dir, &server)
             .env("SOURCE_DATE_EPOCH", epoch(moment))
             .args(["--baseline", "none"])
@@ -429,6 +457,7 @@ fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
     );
     let text = program("diff").arg(&old).arg(&new).run().expect(10).stdout;
     assert!(text.contains("evil\u{fffd}[2J"), "{text}");
+    assert!(text.contains("a.\u{fffd}example\u{fffd} enabled"), "{text}");
     assert!(!text.contains('\u{1b}'));
 }
 
@@ -932,4 +961,20 @@ fn the_demo_is_compared_with_demos_only() {
         .expect(0);
     assert_eq!(baseline(&real), Value::Null);
     assert_eq!(baseline(&demo(2)), "20261121T101500Z");
+}
+
+#[test]
+fn an_account_that_came_and_went_between_two_runs_is_no_difference() {
+    let history = History::new();
+    let one = || (id(1), json!([connector(1, "a.example")]));
+    let run = |day, accounts: Accounts| history.day(day, accounts).run().expect(0).run_dir();
+    let first = run(0, vec![one()]);
+    run(1, vec![one(), (id(2), json!([disabled(2, "b.example")]))]);
+    let last = run(2, vec![one()]);
+    program("diff")
+        .arg(&first)
+        .arg(&last)
+        .run()
+        .expect(0)
+        .prints(&["Nothing changed"]);
 }

@@ -115,6 +115,31 @@ fn a_killed_run_leaves_the_report_before_it_and_is_resumed() {
 }
 
 #[test]
+fn a_run_that_a_newer_one_has_overtaken_is_not_resumed() {
+    let dir = shared_dir();
+    let server = Server::start(answers_only(1..=1));
+    let running = audit_in(&dir, &server).args(ids(2)).spawn();
+    running.wait_for_evidence(1);
+    running.signal("KILL");
+    let partial = running.partial();
+    running.wait();
+    server.now(good_answer);
+    let newer = audit_in(&dir, &server)
+        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .args(ids(2))
+        .run()
+        .expect(0);
+    let before = contents(&newer.reports());
+    // What it read is older than what is known by now.
+    resume(&dir, &server).run().expect(2).says(&[
+        "20261121T101500Z.partial is older than the complete run 20261122T101500Z",
+        "begin a new run without --resume",
+    ]);
+    assert!(server.requests().len() <= 4 && partial.is_dir());
+    assert_eq!(contents(&newer.reports()), before, "nothing is lost");
+}
+
+#[test]
 fn a_resumed_run_says_what_an_undisturbed_one_says() {
     let server = Server::start(good_answer);
     let whole = audit(&server)

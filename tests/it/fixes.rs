@@ -542,7 +542,8 @@ fn it_stops_after_three_failures_in_a_row() {
         }
     });
     let outcome = audited.fix().arg("--apply").run().expect(1).says(&[
-        "stopped after 3 failures in a row, with 2 steps left",
+        "stopped after 3 failures in a row in an account",
+        "with 2 steps left",
         "fix-log.jsonl",
     ]);
     outcome.prints(&["failed  begin-verification d1.example: the API refused: 12006 not now\n"]);
@@ -591,7 +592,7 @@ fn failures_that_do_not_stop_it_still_fail_the_command() {
             "failed  begin-verification d2.example: it could not be read again: 12003 not now",
             "3 done, 0 skipped, 1 failed",
         ])
-        .says(&["not every step was carried out", "hint: run it again"]);
+        .says(&["not every step was carried out", "run it again"]);
 }
 
 #[test]
@@ -664,7 +665,7 @@ fn interrupted_and_applied_again_each_step_is_done_once() {
         let outcome = running.wait();
         assert_eq!(outcome.code(), code, "{}", outcome.stderr);
         if code.is_some() {
-            outcome.says(&["interrupted with 3 steps left", "hint: run it again"]);
+            outcome.says(&["interrupted with 3 steps left", "run it again"]);
         }
         // That it was sent is on the disk, whatever ended the program.
         let last = match code {
@@ -1054,7 +1055,7 @@ fn a_change_whose_answer_is_lost_is_unknown_until_the_next_run_looks() {
                 "unknown  disable a.example: it may have been done: ",
                 ", 0 skipped, 0 failed, 1 unknown; see",
             ])
-            .says(&["hint: run it again"]);
+            .says(&["run it again"]);
         assert_eq!(
             audited.results()[..2],
             ["sending disable", "unknown disable"],
@@ -1343,4 +1344,135 @@ fn who_may_read_the_evidence_may_read_the_log() {
         let log = fs::metadata(of("fix-log.jsonl")).unwrap();
         assert_eq!(log.permissions().mode() & 0o777, mode);
     }
+}
+
+#[test]
+fn nothing_is_changed_on_evidence_that_is_not_what_the_run_wrote() {
+    let shared = |number| {
+        (
+            id(number),
+            vec![state(number, "dup.example", false, "verified")],
+        )
+    };
+    let audited = Audited::new(vec![shared(1), shared(2)]);
+    // As written, the plan leaves the shared domain to a person.
+    let plan = || audited.fix().args(["--enable", "--json"]);
+    assert!(actions(&plan().run().expect(0).stdout_json()).is_empty());
+    let evidence = audited.run.join("evidence.jsonl");
+    let whole = fs::read_to_string(&evidence).unwrap();
+    let mut lines = whole.lines();
+    let kept: Vec<_> = lines.by_ref().take(2).collect();
+    fs::write(&evidence, kept.join("\n") + "\n").unwrap();
+    for apply in [false, true] {
+        let fix = audited.fix().args(["--enable"]);
+        let fix = if apply { fix.arg("--apply") } else { fix };
+        fix.run().expect(2).says(&[
+            "the evidence cannot be trusted",
+            "nothing was written or changed",
+        ]);
+    }
+    // Nor where nothing says what the run wrote.
+    fs::write(&evidence, whole).unwrap();
+    fs::remove_file(audited.run.join("SHA256SUMS")).unwrap();
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(2)
+        .says(&["has no SHA256SUMS"]);
+    // Nor for a run that is not complete.
+    let partial = audited.run.with_extension("partial");
+    fs::rename(&audited.run, &partial).unwrap();
+    program_in(&audited.dir, "fix")
+        .at(&audited.server)
+        .arg(&partial)
+        .arg("--apply")
+        .run()
+        .expect(2)
+        .says(&["is not complete", "audit --resume"]);
+    assert_eq!(audited.changes(), 0);
+}
+
+#[test]
+fn enabling_needs_a_run_that_read_every_account() {
+    let world = World::of(vec![(
+        id(1),
+        vec![state(1, "off.example", false, "verified")],
+    )]);
+    let server = Server::start(world.serve());
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    // The second may hold the domain too.
+    let outcome = audit_in(&dir, &server).args(ids(2)).run().expect(3);
+    program_in(&dir, "fix")
+        .at(&server)
+        .arg(outcome.run_dir())
+        .arg("--enable")
+        .run()
+        .expect(0)
+        .prints(&["0 steps", "enabling it needs a run that read every account"]);
+}
+
+#[test]
+fn a_change_is_done_only_where_the_connector_shows_it() {
+    let fedramp = |on: bool| connector_with(6, "gov.example", json!({"use_fedramp_language": on}));
+    for (patched, then, result) in [
+        // It succeeded, the answer says, and shows the old value.
+        (success(fedramp(false)), fedramp(false), "failed"),
+        // The answer does not show the connector: it is looked at.
+        (success(json!([])), fedramp(true), "done"),
+        (success(json!([])), fedramp(false), "failed"),
+        // The answer does not even say that it succeeded.
+        (answer(200, "{}"), fedramp(false), "unknown"),
+        (
+            answer(200, json!({"result": fedramp(true)}).to_string()),
+            fedramp(true),
+            "unknown",
+        ),
+    ] {
+        let audited = Audited::new(vec![(id(2), vec![fedramp(false)])]);
+        let is_patched = Arc::new(AtomicBool::new(false));
+        let shown = patched.clone();
+        audited.server.now(move |request| {
+            if request.method == "PATCH" {
+                is_patched.store(true, Ordering::SeqCst);
+                return shown.clone();
+            }
+            success(match is_patched.load(Ordering::SeqCst) {
+                true => then.clone(),
+                false => fedramp(false),
+            })
+        });
+        let code = if result == "done" { 0 } else { 1 };
+        audited
+            .fix()
+            .arg("--apply")
+            .policy(&policy())
+            .run()
+            .expect(code);
+        let log = audited.log();
+        assert_eq!(log.last().unwrap()["result"], result, "{patched:?}");
+    }
+}
+
+#[test]
+fn an_account_that_refuses_holds_up_no_other() {
+    let waiting = |account: usize| {
+        let connectors = (1..=4).map(|n| {
+            let number = account * 10 + n;
+            state(number, &format!("d{number}.example"), false, "awaiting")
+        });
+        (id(account), connectors.collect())
+    };
+    let audited = Audited::new(vec![waiting(1), waiting(2)]);
+    let world = audited.world.clone();
+    audited.server.now(move |request| {
+        if request.path.contains(&id(1)) && request.method != "GET" {
+            return failure(403, 9109, "Unauthorized to access requested resource");
+        }
+        world.answer(request)
+    });
+    audited.fix().arg("--apply").run().expect(1).says(&[
+        "stopped after 3 failures in a row in an account",
+        "with 1 step left: 4 done, 0 skipped, 3 failed, 1 left out",
+    ]);
 }

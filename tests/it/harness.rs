@@ -287,9 +287,15 @@ impl Running {
 
     /// Waits until so many accounts stand in the evidence.
     pub fn wait_for_evidence(&self, accounts: usize) {
-        let path = self.partial().join("evidence.jsonl");
+        let reports = self.dir.path().join("reports");
+        let has_lines = |entry: fs::DirEntry| {
+            let evidence = entry.path().join("evidence.jsonl");
+            let text = fs::read_to_string(evidence).unwrap_or_default();
+            entry.path().extension().is_some_and(|end| end == "partial")
+                && text.matches('\n').count() > accounts
+        };
         wait_until("the evidence has its lines", || {
-            fs::read_to_string(&path).is_ok_and(|text| text.matches('\n').count() > accounts)
+            fs::read_dir(&reports).is_ok_and(|entries| entries.flatten().any(has_lines))
         });
     }
 

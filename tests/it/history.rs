@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -119,7 +120,9 @@ fn new(outcome: &Outcome) -> usize {
     assert!(page.contains(&format!("<b>{of_findings}</b> {noun}")));
     assert!(page.contains(&format!("<span>{of_findings} new, ")));
     assert!(
-        outcome.stdout.contains(&format!(": {of_findings} {noun},")),
+        outcome
+            .stdout
+            .contains(&format!(": {of_findings} {noun}, ")),
         "{}",
         outcome.stdout
     );
@@ -528,4 +531,147 @@ fn compared_with_another_run_it_is_not_forgotten_since_when_something_is_known()
         render.run().expect(0);
         assert_eq!(std::fs::read(own.join("ledger.jsonl")).unwrap(), before);
     }
+}
+
+#[test]
+fn every_kind_of_change_stands_in_the_summary() {
+    let nights = Nights::of(&[(1, json!([disabled(1, "a.example")])), (2, json!([]))]);
+    let waiver = "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-11-22\n";
+    nights.night(0).policy(waiver).run().expect(0);
+    nights.world.lock().unwrap().remove(&id(2));
+    let outcome = nights.night(2).policy(waiver).run().expect(0);
+    let sentence = "Since 20261121T101500Z: 0 new findings, 0 findings resolved, 1 waived finding open again, 1 account removed.\n";
+    assert!(outcome.stdout.contains(sentence), "{}", outcome.stdout);
+}
+
+#[test]
+fn what_went_while_its_rule_was_off_is_not_the_policys_doing() {
+    let off = "[rules.disabled-connector]\nseverity = \"off\"\n";
+    let nights = Nights::of(&[(
+        1,
+        json!([disabled(1, "a.example"), connector(2, "b.example")]),
+    )]);
+    nights.night(0).run().expect(0);
+    nights.set(
+        1,
+        json!([connector(1, "a.example"), disabled(2, "b.example")]),
+    );
+    let quiet = nights.night(1).policy(off).run().expect(0);
+    assert!(
+        changes(&quiet)
+            .iter()
+            .all(|change| change.starts_with("connector-changed"))
+    );
+    let outcome = nights.night(2).run().expect(0);
+    assert_eq!(
+        changes(&outcome),
+        [
+            "finding-new 1 b.example disabled-connector (policy)",
+            "finding-resolved 1 a.example disabled-connector (connector)",
+        ]
+    );
+}
+
+#[test]
+fn an_account_that_comes_back_brings_back_what_it_shared() {
+    let nights = Nights::of(&[
+        (1, json!([connector(1, "shared.example")])),
+        (2, json!([connector(2, "shared.example")])),
+    ]);
+    nights.night(0).run().expect(0);
+    let back = nights.world.lock().unwrap().remove(&id(2));
+    assert_eq!(
+        changes(&nights.night(1).run().expect(0)),
+        [
+            "finding-resolved 1 shared.example duplicate-domain (coverage)",
+            "account-removed 2  outcome (coverage)",
+        ]
+    );
+    nights
+        .world
+        .lock()
+        .unwrap()
+        .extend(back.map(|list| (id(2), list)));
+    let outcome = nights.night(2).run().expect(0);
+    assert_eq!(
+        changes(&outcome),
+        ["finding-new 1 shared.example duplicate-domain (coverage)"]
+    );
+}
+
+#[test]
+fn what_another_run_has_read_since_is_asked_again() {
+    let nights = Nights::of(&[
+        (1, json!([disabled(1, "a.example")])),
+        (2, json!([disabled(2, "b.example")])),
+    ]);
+    nights.night(0).run().expect(0);
+    // The nightly run has read the first account, and waits for the second.
+    let world = Arc::clone(&nights.world);
+    let (waits, read) = (Arc::new(AtomicBool::new(true)), id(2));
+    let hold = Arc::clone(&waits);
+    nights.server.now(move |request| {
+        if request.account() == read && hold.load(Ordering::SeqCst) {
+            return Reply::Hang;
+        }
+        success(world.lock().unwrap()[request.account()].clone())
+    });
+    // By the real clock: two runs at once have moments of their own.
+    let real = |program: Program| program.without_env("SOURCE_DATE_EPOCH");
+    let nightly = real(nights.night(0))
+        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
+        .spawn();
+    nightly.wait_for_evidence(1);
+    // Meanwhile the first is fixed, and audited by hand.
+    nights.set(1, json!([connector(1, "a.example")]));
+    let by_hand = real(nights.bare(0)).arg(id(1)).run().expect(0);
+    assert!(
+        changes(&by_hand)
+            .contains(&"finding-resolved 1 a.example disabled-connector (connector)".to_owned())
+    );
+    waits.store(false, Ordering::SeqCst);
+    let nightly = nightly.wait().expect(0);
+    assert_eq!(
+        changes(&nightly),
+        NOTHING,
+        "nothing is new, nothing is resolved twice"
+    );
+    assert_eq!(nightly.csv("disabled_connectors.csv").len(), 1);
+    let latest = std::fs::read_link(nightly.reports().join("latest")).unwrap();
+    assert!(nightly.run_dir().ends_with(latest), "the last to be whole");
+    let next = real(nights.night(0)).run().expect(0);
+    assert_eq!(changes(&next), NOTHING);
+}
+
+#[test]
+fn a_list_that_is_older_than_another_runs_removes_nothing() {
+    let nights = Nights::of(&[(1, json!([])), (2, json!([disabled(2, "b.example")]))]);
+    let world = Arc::clone(&nights.world);
+    nights.night(0).run().expect(0);
+    let waits = Arc::new(AtomicBool::new(true));
+    let hold = Arc::clone(&waits);
+    nights.server.now(move |request| {
+        if request.account() == id(2) && hold.load(Ordering::SeqCst) {
+            return Reply::Hang;
+        }
+        success(world.lock().unwrap()[request.account()].clone())
+    });
+    let slow = nights
+        .night(1)
+        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
+        .spawn();
+    slow.wait_for_evidence(1);
+    // An account more in the same file, and a run that reads them all first.
+    nights.set(3, json!([]));
+    waits.store(false, Ordering::SeqCst);
+    nights.night(2).run().expect(0);
+    let slow = slow.wait().expect(0);
+    assert!(
+        !changes(&slow)
+            .iter()
+            .any(|change| change.contains("removed")),
+        "{:?}",
+        changes(&slow)
+    );
+    assert_eq!(changes(&nights.night(3).run().expect(0)), NOTHING);
 }

@@ -447,6 +447,7 @@ impl InProcess {
             started,
             base_url: BASE_URL.to_owned(),
             demo: false,
+            begun_after: None,
             sources: sources.collect(),
             gaps: short.map(|_| "the list is short".to_owned()).collect(),
             limits: Limits {
@@ -660,7 +661,7 @@ fn the_summary_says_how_many(outcome: &Outcome, said: &Said) {
         format!("{number} {}", if number == 1 { one } else { several })
     };
     let sentence = format!(
-        ": {}, {},",
+        ": {}, {}",
         some(last.new as u64, "new finding", "new findings"),
         some(
             last.resolved as u64,
@@ -673,7 +674,9 @@ fn the_summary_says_how_many(outcome: &Outcome, said: &Said) {
         .lines()
         .find(|line| line.starts_with("Since "));
     if let Some(line) = compared {
-        assert!(line.contains(&sentence), "{sentence:?} in {line:?}");
+        let rest = line.split_once(&sentence).map(|(_, rest)| rest);
+        let ends = rest.is_some_and(|rest| rest == "." || rest.starts_with(", "));
+        assert!(ends, "{sentence:?} in {line:?}");
     } else {
         assert_eq!((last.new, last.resolved), (0, 0), "{}", outcome.stdout);
     }

@@ -84,7 +84,7 @@ fn what_is_new_stands_in_brackets_and_what_is_waived_beside_it() {
             "1 of 1 account read.\n",
             "  Findings critical    0\n",
             "  Findings medium      1 (1 new), 1 waived\n",
-            "\nSince 20261121T101500Z: 1 new finding, 1 finding resolved, 2 connectors added, 1 connector removed, 0 connectors recreated, 0 connector fields changed.\n",
+            "\nSince 20261121T101500Z: 1 new finding, 1 finding resolved, 1 finding waived, 2 connectors added, 1 connector removed.\n",
         ]);
 }
 

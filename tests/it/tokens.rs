@@ -298,51 +298,83 @@ fn a_token_that_was_accepted_is_not_stopped_by_accounts_that_refuse_it() {
     assert_eq!(server.requests().len(), 30);
 }
 
-/// A server that repeats the token in bodies and headers, as a debugging proxy may.
-fn echoing() -> Server {
-    Server::start(|request| {
+/// A server that repeats the token in bodies and headers, as a debugging proxy may: as it is, or escaped.
+fn echoing(written: fn(&str) -> String) -> Server {
+    Server::start(move |request| {
         let token = request
             .header("authorization")
             .unwrap_or_default()
             .replace("Bearer ", "");
         let body = match request.account() {
             account if account == id(1) => {
-                json!({"success": true, "result": [connector(1, &format!("{token}.example"))], "messages": [token]})
+                json!({"success": true, "result": [connector(1, "TOKEN.example")], "messages": ["TOKEN"]})
             }
             account if account == id(2) => {
-                json!({"success": false, "errors": [{"code": 4711, "message": format!("bad token {token}")}]})
+                json!({"success": false, "errors": [{"code": "TOKEN", "message": "bad token TOKEN"}]})
             }
             _ => {
+                let percent = token.replace('_', "%5f");
                 return answer(302, "")
-                    .with("location", format!("https://other.example/?t={token}"));
+                    .with("location", format!("https://other.example/?t={percent}"));
             }
         };
-        answer(200, body.to_string())
+        answer(200, body.to_string().replace("TOKEN", &written(&token)))
             .with("cf-ray", &token)
             .with("x-token", &token)
     })
 }
 
+/// That neither a token, nor what follows its prefix, stands anywhere.
+#[track_caller]
+fn stands_nowhere(token: &str, outcome: &Outcome) {
+    for (name, bytes) in outcome.everything() {
+        assert!(
+            memchr::memmem::find(&bytes, &token.as_bytes()[6..]).is_none(),
+            "the token stands in {name}:\n{}",
+            String::from_utf8_lossy(&bytes)
+        );
+    }
+}
+
 #[test]
 fn the_token_stands_nowhere() {
-    let server = echoing();
-    for arguments in [&["-vvv"][..], &["-vvv", "--log-format", "json"], &["-q"]] {
-        let outcome = audit(&server)
-            .args(arguments)
-            .env("CLOUDFLARE_API_TOKEN", TOKEN_A)
-            .env("RUST_LOG", "trace")
-            .env("RUST_BACKTRACE", "1")
-            .args(ids(3))
-            .run()
-            .expect(3);
-        for (name, bytes) in outcome.everything() {
-            assert!(
-                memchr::memmem::find(&bytes, TOKEN_A.as_bytes()).is_none(),
-                "the token stands in {name}:\n{}",
-                String::from_utf8_lossy(&bytes)
-            );
+    let ways: [fn(&str) -> String; 3] = [
+        str::to_owned,
+        |token| format!("\\u{:04x}{}", token.as_bytes()[0], &token[1..]),
+        |token| {
+            let escaped = token.bytes().map(|b| format!("\\u{b:04X}"));
+            escaped.collect()
+        },
+    ];
+    for written in ways {
+        let server = echoing(written);
+        for arguments in [&["-vvv"][..], &["-vvv", "--log-format", "json"], &["-q"]] {
+            let outcome = audit(&server)
+                .args(arguments)
+                .env("CLOUDFLARE_API_TOKEN", TOKEN_A)
+                .env("RUST_LOG", "trace")
+                .env("RUST_BACKTRACE", "1")
+                .args(ids(3))
+                .run()
+                .expect(3);
+            stands_nowhere(TOKEN_A, &outcome);
         }
     }
+}
+
+#[test]
+fn no_answer_repeats_another_accounts_token() {
+    let server = Server::start(|_| success(json!([connector(1, &format!("{TOKEN_A}.example"))])));
+    let outcome = audit(&server)
+        .accounts_file(
+            "accounts.csv",
+            format!("account_id,token_env\n{},A\n{},B\n", id(1), id(2)),
+        )
+        .env("A", TOKEN_A)
+        .env("B", TOKEN_B)
+        .run()
+        .expect(0);
+    stands_nowhere(TOKEN_A, &outcome);
 }
 
 #[test]
