@@ -9,7 +9,7 @@ use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{has_form_of_token, looks_like_token};
-use crate::text::{count, for_terminal};
+use crate::text::{count, for_terminal, shortened};
 
 /// One account that a run was asked to read, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +46,13 @@ pub struct Source {
     /// Whether it named all that it has: a list of the API's may have come short.
     pub whole: bool,
 }
+
+/// The most accounts of a run: Cloudflare's largest organizations have 20,000, and a provider has several.
+pub const MOST_ACCOUNTS: usize = 250_000;
+/// The largest accounts file, in bytes.
+pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
+/// The longest name of an account that is kept, in characters: the API documents 100.
+pub const LONGEST_NAME: usize = 200;
 
 /// What the key of a list that the API answers to a token begins with.
 const LIST: &str = "list:";
@@ -114,7 +121,7 @@ impl AskedAccount {
                 ..Self::default()
             },
             None => Self {
-                id: id.trim().to_owned(),
+                id: shortened(id.trim(), LONGEST_NAME).into_owned(),
                 problem: format!(
                     "{place}: an account id has 32 hex digits; this is {}",
                     described(id)
@@ -281,6 +288,13 @@ pub fn parse_accounts_file(name: &str, bytes: &[u8]) -> Result<Vec<AccountLine>,
 
 /// The text of a file, or the line and the cause why it has none.
 fn decode(bytes: &[u8]) -> Result<&str, (usize, String)> {
+    if bytes.len() > LARGEST_FILE {
+        let cause = format!(
+            "is larger than {} MiB, the most that is read",
+            LARGEST_FILE / 1024 / 1024
+        );
+        return Err((0, cause));
+    }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let cause = "this is UTF-16; save the file as UTF-8 (in Excel: \"CSV UTF-8\")";
         return Err((1, cause.to_owned()));
@@ -511,6 +525,15 @@ impl Header {
         if let Some(column) = Column::ALL.into_iter().find(is_token) {
             return Err(token_in(&format!("the column {}", column.as_str())));
         }
+        if let Some(column) = Column::ALL
+            .into_iter()
+            .find(|column| cell(*column).chars().nth(LONGEST_NAME).is_some())
+        {
+            return Err(format!(
+                "the column {} holds more than {LONGEST_NAME} characters; a quote may be missing before it",
+                column.as_str()
+            ));
+        }
         let token_env = cell(Column::TokenEnv);
         if !token_env.is_empty() && !is_variable_name(token_env) {
             return Err(
@@ -624,11 +647,19 @@ impl Reading {
         let Some(&(number, first)) = lines.peek() else {
             return Ok(());
         };
-        match Header::find(first, delimiters).map_err(|cause| (number, cause))? {
-            None => lines.for_each(|(number, line)| self.line(number, line)),
-            Some(header) => lines
-                .skip(1)
-                .for_each(|(number, line)| self.row(&header, number, line)),
+        let header = Header::find(first, delimiters).map_err(|cause| (number, cause))?;
+        for (number, line) in lines.skip(usize::from(header.is_some())) {
+            if self.accounts.len() == MOST_ACCOUNTS {
+                let cause = format!(
+                    "this would be account {}: at most {MOST_ACCOUNTS} are read at once",
+                    MOST_ACCOUNTS + 1
+                );
+                return Err((number, cause));
+            }
+            match &header {
+                None => self.line(number, line),
+                Some(header) => self.row(header, number, line),
+            }
         }
         Ok(())
     }

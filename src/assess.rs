@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
 use crate::compare::{Cause, Change, ChangeKind, Known, changes};
-use crate::evidence::{AccountEvidence, Outcome, RunHeader, SharedDomains};
+use crate::evidence::{AccountEvidence, ErrorKind, Outcome, ReadError, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, KnownFinding, Status};
 use crate::ledger::{AccountMemory, LastRead};
 use crate::model::{Connector, canonical_domain, sort_connectors};
@@ -236,11 +237,11 @@ impl<'a> Assessor<'a> {
         let remembered = first_seen(earlier.remembered);
         let compared = first_seen(earlier.compared);
         for finding in findings {
-            if let Some(first_seen) = remembered.get(finding.id.as_str()) {
+            if let Some(first_seen) = remembered.get(&*finding.id) {
                 finding.first_seen = *first_seen;
             }
             if self.compares {
-                finding.age = if compared.contains_key(finding.id.as_str()) {
+                finding.age = if compared.contains_key(&*finding.id) {
                     Age::Existing
                 } else {
                     Age::New
@@ -260,11 +261,10 @@ impl<'a> Assessor<'a> {
         let is_read = evidence.outcome == Outcome::Read;
         let mut known: Vec<_> = findings.iter().map(Finding::known).collect();
         if let Some(before) = before {
-            let found: HashSet<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+            let found: HashSet<&str> = findings.iter().map(|finding| &*finding.id).collect();
             let mut here = OwnClaims::of(&evidence.connectors);
             let still_unjudged = before.findings.iter().filter(|finding| {
-                !found.contains(finding.id.as_str())
-                    && (!is_read || self.cannot_judge(finding, &mut here))
+                !found.contains(&*finding.id) && (!is_read || self.cannot_judge(finding, &mut here))
             });
             known.extend(still_unjudged.map(KnownFinding::carried_on));
         }
@@ -356,6 +356,34 @@ impl<'a> Assessor<'a> {
         evidence: &AccountEvidence,
         now: DateTime<Utc>,
     ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.judge_into(asked, evidence, now, |finding| findings.push(finding));
+        findings.sort_by_key(|finding| (finding.severity, finding.connector));
+        findings
+    }
+
+    /// The ids alone of what the rules would find: an account may have too many findings to keep them twice.
+    fn ids(
+        &self,
+        asked: &AskedAccount,
+        evidence: &AccountEvidence,
+        now: DateTime<Utc>,
+    ) -> HashSet<Arc<str>> {
+        let mut ids = HashSet::new();
+        self.judge_into(asked, evidence, now, |finding| {
+            ids.insert(finding.id);
+        });
+        ids
+    }
+
+    /// Hands on what the rules find in an account, rule by rule.
+    fn judge_into(
+        &self,
+        asked: &AskedAccount,
+        evidence: &AccountEvidence,
+        now: DateTime<Utc>,
+        mut take: impl FnMut(Finding),
+    ) {
         let subject = Subject {
             account: asked,
             evidence,
@@ -364,11 +392,12 @@ impl<'a> Assessor<'a> {
             shared_domains: self.shared_domains,
             accounts: &self.header.accounts,
         };
-        let mut findings = Vec::new();
+        let mut texts = Texts::of(&evidence.connectors);
         for rule in self.policy.rules_in_force() {
             let mut twins = Twins::default();
             let mut add = |hit: Hit, connector: Option<usize>| {
-                findings.extend(self.finding(rule, hit, connector, &subject, &mut twins));
+                let found = self.finding(rule, hit, connector, &subject, &mut twins, &mut texts);
+                found.into_iter().for_each(&mut take);
             };
             match rule.judge {
                 Judge::Account(judge) => judge(&subject).into_iter().for_each(|hit| add(hit, None)),
@@ -381,8 +410,6 @@ impl<'a> Assessor<'a> {
                 }
             }
         }
-        findings.sort_by_key(|finding| (finding.severity, finding.connector));
-        findings
     }
 
     fn finding(
@@ -392,19 +419,15 @@ impl<'a> Assessor<'a> {
         index: Option<usize>,
         subject: &Subject<'_>,
         twins: &mut Twins,
+        texts: &mut Texts<'_>,
     ) -> Option<Finding> {
         let severity = self
             .policy
             .severity(rule, hit.severity.unwrap_or(rule.severity))?;
         let connector = index.and_then(|index| subject.evidence.connectors.get(index));
-        let connector_id = connector
-            .map(|c| c.id.shown("").into_owned())
-            .unwrap_or_default();
-        let email_domain = match (&hit.domain, connector) {
-            (Some(domain), _) => domain.clone(),
-            (None, Some(connector)) => connector.email_domain.shown("").into_owned(),
-            (None, None) => String::new(),
-        };
+        let (connector_id, domain) =
+            index.map_or_else(Default::default, |index| texts.of_connector(index));
+        let email_domain = hit.domain.as_deref().map_or(domain, Into::into);
         let canonical = hit
             .domain
             .as_deref()
@@ -421,7 +444,7 @@ impl<'a> Assessor<'a> {
             connector_id,
             email_domain,
             message: hit.message,
-            remediation: hit.remedy.unwrap_or_else(|| rule.remedy.to_owned()),
+            remediation: hit.remedy.map_or(rule.remedy.into(), Into::into),
         })
     }
 
@@ -437,8 +460,35 @@ impl<'a> Assessor<'a> {
 fn first_seen(memory: Option<&AccountMemory>) -> HashMap<&str, DateTime<Utc>> {
     let known = memory.into_iter().flat_map(|memory| &memory.findings);
     known
-        .map(|finding| (finding.id.as_str(), finding.first_seen))
+        .map(|finding| (&*finding.id, finding.first_seen))
         .collect()
+}
+
+/// The texts that the findings about each connector of an account share.
+struct Texts<'a> {
+    connectors: &'a [Connector],
+    known: Vec<Option<(Arc<str>, Arc<str>)>>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(connectors: &'a [Connector]) -> Self {
+        Self {
+            connectors,
+            known: vec![None; connectors.len()],
+        }
+    }
+
+    /// A connector's id and domain, as reports show them.
+    fn of_connector(&mut self, index: usize) -> (Arc<str>, Arc<str>) {
+        let Some(connector) = self.connectors.get(index) else {
+            return Default::default();
+        };
+        let texts = self.known[index].get_or_insert_with(|| {
+            let domain = connector.email_domain.shown("");
+            (connector.id.shown("").into(), domain.into())
+        });
+        texts.clone()
+    }
 }
 
 /// The ids of one rule's findings in an account. Connectors without id and domain would share one, so each after the
@@ -446,11 +496,11 @@ fn first_seen(memory: Option<&AccountMemory>) -> HashMap<&str, DateTime<Utc>> {
 #[derive(Debug, Default)]
 struct Twins {
     seen: HashMap<String, usize>,
-    taken: HashSet<String>,
+    taken: HashSet<Arc<str>>,
 }
 
 impl Twins {
-    fn id(&mut self, rule: &Rule, account: &str, connector_id: &str, domain: &str) -> String {
+    fn id(&mut self, rule: &Rule, account: &str, connector_id: &str, domain: &str) -> Arc<str> {
         let subject = if connector_id.is_empty() {
             domain
         } else {
@@ -463,10 +513,9 @@ impl Twins {
             if *seen > 1 {
                 name.push_str(&format!("|{seen}"));
             }
-            let mut id = sha256_hex(name.as_bytes());
-            id.truncate(16);
+            let id: Arc<str> = sha256_hex(name.as_bytes())[..16].into();
             // A connector may have been given the very id that a numbered one got.
-            if self.taken.insert(id.clone()) {
+            if self.taken.insert(Arc::clone(&id)) {
                 return id;
             }
         }
@@ -578,9 +627,9 @@ struct Causes<'c, 'a> {
     claims_then: OwnClaims<'c>,
     claims_now: OwnClaims<'c>,
     /// What today's policy and clock would have found in the connectors of the last time.
-    had_it_not_changed: Option<HashSet<String>>,
+    had_it_not_changed: Option<HashSet<Arc<str>>>,
     /// What today's policy would have found in today's connectors the last time.
-    had_no_time_passed: Option<HashSet<String>>,
+    had_no_time_passed: Option<HashSet<Arc<str>>>,
 }
 
 impl Causes<'_, '_> {
@@ -613,7 +662,11 @@ impl Causes<'_, '_> {
         if rule.basis == Basis::Run {
             return self.of_shared(change, last);
         }
-        if self.without_the_change().contains(&change.finding_id) != appeared {
+        if self
+            .without_the_change()
+            .contains(change.finding_id.as_str())
+            != appeared
+        {
             return Cause::Connector;
         }
         if last.rules_off.contains(&change.what) {
@@ -626,7 +679,7 @@ impl Causes<'_, '_> {
         }
         if self
             .without_the_time(last.judged_at)
-            .contains(&change.finding_id)
+            .contains(change.finding_id.as_str())
             != appeared
         {
             return Cause::Time;
@@ -700,29 +753,26 @@ impl Causes<'_, '_> {
         }
     }
 
-    fn without_the_change(&mut self) -> &HashSet<String> {
+    fn without_the_change(&mut self) -> &HashSet<Arc<str>> {
         self.had_it_not_changed.get_or_insert_with(|| {
             let connectors = self.before.and_then(|before| before.connectors.clone());
             let evidence = AccountEvidence {
                 outcome: Outcome::Read,
                 error: None,
                 connectors: connectors.unwrap_or_default(),
-                ..self.evidence.clone()
+                ..AccountEvidence::unread(
+                    self.evidence.position,
+                    ReadError::new(ErrorKind::Interrupted, ""),
+                )
             };
-            ids(self
-                .assessor
-                .judge(self.asked, &evidence, self.assessor.now))
+            self.assessor.ids(self.asked, &evidence, self.assessor.now)
         })
     }
 
-    fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<String> {
+    fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<Arc<str>> {
         self.had_no_time_passed
-            .get_or_insert_with(|| ids(self.assessor.judge(self.asked, self.evidence, then)))
+            .get_or_insert_with(|| self.assessor.ids(self.asked, self.evidence, then))
     }
-}
-
-fn ids(findings: Vec<Finding>) -> HashSet<String> {
-    findings.into_iter().map(|finding| finding.id).collect()
 }
 
 #[cfg(test)]
@@ -751,7 +801,7 @@ mod tests {
     fn the_id_is_that_of_the_contract() {
         let findings = assessed(json!([]), &Policy::default());
         assert_eq!(
-            findings[0].id,
+            *findings[0].id,
             sha256_hex(format!("no-connector|{ID}|").as_bytes())[..16]
         );
     }
@@ -777,7 +827,7 @@ mod tests {
         );
         let shown: Vec<_> = findings
             .iter()
-            .map(|f| (f.rule.id, f.email_domain.as_str()))
+            .map(|f| (f.rule.id, &*f.email_domain))
             .collect();
         assert_eq!(
             shown,

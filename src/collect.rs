@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{Id, JoinSet};
 
 use crate::accounts::AskedAccount;
@@ -162,7 +163,11 @@ fn keep(
     asked: &AskedAccount,
     collected: Collected,
 ) -> Result<(), EvidenceError> {
-    let Collected { evidence, body } = collected;
+    let Collected {
+        evidence,
+        body,
+        _place,
+    } = collected;
     if let Some(error) = &evidence.error {
         tracing::warn!(
             account = asked.id,
@@ -185,6 +190,8 @@ fn keep(
 struct Collected {
     evidence: AccountEvidence,
     body: Option<bytes::Bytes>,
+    /// That of a large body, until it is written.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Collected {
@@ -195,6 +202,7 @@ impl Collected {
                 ..AccountEvidence::unread(position, error)
             },
             body: None,
+            _place: None,
         }
     }
 }
@@ -219,6 +227,7 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
             Collected {
                 evidence,
                 body: None,
+                _place: None,
             }
         }
         Ok(list) => {
@@ -232,6 +241,7 @@ async fn read_account(api: Api, lane: Arc<Lane>, position: usize, account_id: St
             Collected {
                 evidence,
                 body: Some(exchange.body),
+                _place: exchange.place,
             }
         }
     }
@@ -324,6 +334,7 @@ mod tests {
         Collected {
             evidence,
             body: Some(bytes::Bytes::from_static(b"{\"result\":[]}")),
+            _place: None,
         }
     }
 

@@ -255,21 +255,19 @@ fn of_account(known: Known<'_>, kind: ChangeKind, from: &str, to: &str) -> Chang
 
 fn compare_findings(old: &[KnownFinding], new: Known<'_>) -> Vec<Change> {
     let change = |finding: &KnownFinding, kind, from: &str, to: &str| Change {
-        connector_id: finding.connector_id.clone(),
-        email_domain: finding.email_domain.clone(),
-        what: finding.rule.clone(),
-        finding_id: finding.id.clone(),
+        connector_id: finding.connector_id.to_string(),
+        email_domain: finding.email_domain.to_string(),
+        what: finding.rule.to_string(),
+        finding_id: finding.id.to_string(),
         ..of_account(new, kind, from, to)
     };
-    let before: HashMap<&str, &KnownFinding> = old
-        .iter()
-        .map(|finding| (finding.id.as_str(), finding))
-        .collect();
-    let now: HashSet<&str> = new.memory.findings.iter().map(|f| f.id.as_str()).collect();
+    let before: HashMap<&str, &KnownFinding> =
+        old.iter().map(|finding| (&*finding.id, finding)).collect();
+    let now: HashSet<&str> = new.memory.findings.iter().map(|f| &*f.id).collect();
     let mut changes = Vec::new();
     for finding in &new.memory.findings {
         let severity = finding.severity.as_str();
-        match before.get(finding.id.as_str()) {
+        match before.get(&*finding.id) {
             None => changes.push(change(finding, ChangeKind::FindingNew, "", severity)),
             Some(known) if known.waived && !finding.waived => {
                 changes.push(change(
@@ -285,9 +283,7 @@ fn compare_findings(old: &[KnownFinding], new: Known<'_>) -> Vec<Change> {
             Some(_) => {}
         }
     }
-    let resolved = old
-        .iter()
-        .filter(|finding| !now.contains(finding.id.as_str()));
+    let resolved = old.iter().filter(|finding| !now.contains(&*finding.id));
     changes.extend(resolved.map(|finding| {
         change(
             finding,
@@ -477,13 +473,13 @@ mod tests {
         let mut connectors: Vec<Connector> = serde_json::from_value(connectors).unwrap();
         crate::model::sort_connectors(&mut connectors);
         let finding = |id: &&str| KnownFinding {
-            id: (*id).to_owned(),
-            rule: "disabled-connector".to_owned(),
+            id: (*id).into(),
+            rule: "disabled-connector".into(),
             severity: Severity::High,
             waived: false,
             carried: false,
-            connector_id: String::new(),
-            email_domain: String::new(),
+            connector_id: "".into(),
+            email_domain: "".into(),
             first_seen: now,
         };
         AccountMemory {

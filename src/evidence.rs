@@ -18,13 +18,18 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::accounts::{AskedAccount, Source};
-use crate::file_mode::FileMode;
+use crate::bounds::{bounded, decodable};
+use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::lock::{Lock, try_lock};
 use crate::model::Connector;
 use crate::text::{for_terminal, hex, sha256_hex, shortened, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
 pub const SCHEMA: &str = "cf-sso-audit/evidence/v2";
+/// What every such file begins with.
+pub const BEGINNING: &str = "{\"schema\":\"cf-sso-audit/evidence/";
+/// The longest line of an account, in bytes: its body may be of the largest size that is read, and escaped in places.
+const LONGEST_LINE: u64 = 2 * 16 * 1024 * 1024;
 /// The file's name in a run's directory.
 pub const FILE_NAME: &str = "evidence.jsonl";
 
@@ -543,12 +548,17 @@ impl EvidenceWriter {
     /// The file is damaged, cannot be written, or another run writes to it.
     pub fn resume(path: &Path) -> Result<Self, EvidenceError> {
         let io_error = |source| io_error(path, source);
-        let file = File::options()
-            .read(true)
-            .append(true)
-            .open(path)
-            .map_err(io_error)?;
+        let file = open_own_file(path).map_err(io_error)?;
         lock(path, &file)?;
+        // Nothing is cut before it is known to be evidence.
+        let mut beginning = Vec::new();
+        (&file)
+            .take(BEGINNING.len() as u64)
+            .read_to_end(&mut beginning)
+            .map_err(io_error)?;
+        if beginning != BEGINNING.as_bytes() {
+            return Err(damaged(path, 1, NOT_EVIDENCE.to_owned()));
+        }
         let whole = length_of_whole_lines(&file).map_err(io_error)?;
         file.set_len(whole).map_err(io_error)?;
         let evidence = Evidence::open(path)?;
@@ -633,6 +643,7 @@ impl EvidenceWriter {
         }
         let offset = self.offset;
         self.write_line()?;
+        self.line.shrink_to(READ_BUFFER);
         self.index.observe(evidence, offset);
         Ok(())
     }
@@ -672,6 +683,7 @@ impl EvidenceWriter {
 }
 
 const READ_BUFFER: usize = 256 * 1024;
+const NOT_EVIDENCE: &str = "is not the beginning of an evidence file";
 
 fn io_error(path: &Path, source: io::Error) -> EvidenceError {
     EvidenceError::Io {
@@ -725,11 +737,16 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
-        let file = File::open(path).map_err(|error| io_error(path, error))?;
+        let file = open_file(path).map_err(|error| io_error(path, error))?;
         let mut reader = BufReader::with_capacity(READ_BUFFER, file);
         let mut digest = Sha256::new();
         let mut line = Vec::new();
 
+        let beginning = reader.fill_buf().map_err(|error| io_error(path, error))?;
+        let is_evidence = beginning.starts_with(BEGINNING.as_bytes());
+        if !is_evidence && beginning.len() >= BEGINNING.len() {
+            return Err(damaged(path, 1, NOT_EVIDENCE.to_owned()));
+        }
         let mut offset = read_line(path, &mut reader, &mut line, 1)?;
         digest.update(&line);
         let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
@@ -744,6 +761,7 @@ impl Evidence {
                 check_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
             index.observe(&evidence, offset);
             offset += length;
+            line.shrink_to(READ_BUFFER);
         }
         Ok(Self {
             path: path.to_owned(),
@@ -792,7 +810,9 @@ impl Evidence {
             .seek_relative(jump)
             .map_err(|error| io_error(&self.path, error))?;
         self.at = offset + read_line(&self.path, &mut self.reader, &mut self.line, 0)?;
-        parse_line(&self.line, &self.header).map_err(|cause| damaged(&self.path, 0, cause))
+        let account = parse_line(&self.line, &self.header);
+        self.line.shrink_to(READ_BUFFER);
+        account.map_err(|cause| damaged(&self.path, 0, cause))
     }
 }
 
@@ -812,9 +832,19 @@ fn read_line(
     number: usize,
 ) -> Result<u64, EvidenceError> {
     line.clear();
+    // The first line names every account.
+    let longest = if number == 1 { u64::MAX } else { LONGEST_LINE };
     reader
+        .take(longest)
         .read_until(b'\n', line)
         .map_err(|error| io_error(path, error))?;
+    if line.len() as u64 == longest && !line.ends_with(b"\n") {
+        return Err(damaged(
+            path,
+            number,
+            "is longer than any line of evidence".to_owned(),
+        ));
+    }
     if !line.is_empty() && !line.ends_with(b"\n") {
         let cause = "is cut off in the middle";
         return Err(damaged(path, number, cause.to_owned()));
@@ -899,13 +929,10 @@ fn read_line_of_account(
             line.account_id
         ));
     }
-    let list = line
+    let connectors = line
         .body
-        .map(|body| serde_json::from_str::<ListBody>(body.get()));
-    let connectors = list
-        .transpose()
-        .map_err(not_evidence)?
-        .map(|list| list.result);
+        .map(|body| connectors_of(body.get()))
+        .transpose()?;
     let connectors = connectors.flatten();
     if connectors.is_none() != (line.outcome == Outcome::Unread)
         || line.error.is_none() != (line.outcome == Outcome::Read)
@@ -926,6 +953,18 @@ fn read_line_of_account(
         read_at: line.read_at,
         body_sha256: line.body_sha256,
     })
+}
+
+/// The connectors of a list's body, as they were read of the answer.
+fn connectors_of(body: &str) -> Result<Option<Vec<Connector>>, String> {
+    let not_a_list = |error| format!("holds a body that is not a list of connectors ({error})");
+    let bounded = bounded(body)?;
+    let body = bounded.as_deref().unwrap_or(body);
+    let list = serde_json::from_str::<ListBody>(body).or_else(|error| {
+        let mended = decodable::<Connector>(body).ok_or(error)?;
+        serde_json::from_str(&mended)
+    });
+    list.map(|list| list.result).map_err(not_a_list)
 }
 
 #[cfg(test)]

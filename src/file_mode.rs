@@ -54,6 +54,42 @@ impl FileMode {
     }
 }
 
+/// Opens a file to read it, and nothing that only looks like one: a pipe would be waited for without end.
+///
+/// # Errors
+/// The file cannot be opened, or is none.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "is not a regular file",
+        ));
+    }
+    File::open(path)
+}
+
+/// Opens a file to append to it, where it is the file itself: not a link to another one, nor another name of one.
+///
+/// # Errors
+/// The file cannot be opened, or is another's.
+pub fn open_own_file(path: &Path) -> io::Result<File> {
+    let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    let listed = fs::symlink_metadata(path)?;
+    if !listed.is_file() {
+        return refused("is not a regular file");
+    }
+    let file = File::options().read(true).append(true).open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let opened = file.metadata()?;
+        if (opened.dev(), opened.ino()) != (listed.dev(), listed.ino()) || opened.nlink() != 1 {
+            return refused("has other names in other places, and would be changed there too");
+        }
+    }
+    Ok(file)
+}
+
 /// Has the operating system put a folder's entries on the disk.
 ///
 /// # Errors
@@ -69,6 +105,20 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_are_told_from_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        fs::write(place("file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", place("link")).unwrap();
+        assert!(open_own_file(&place("file")).is_ok());
+        assert!(open_own_file(&place("link")).is_err() && open_file(&place("link")).is_ok());
+        assert!(open_file(dir.path()).is_err());
+        fs::hard_link(place("file"), place("other")).unwrap();
+        assert!(open_own_file(&place("file")).is_err());
+    }
 
     #[cfg(unix)]
     #[test]

@@ -1,5 +1,8 @@
 //! What a rule found, and what later runs remember of it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +43,7 @@ impl Age {
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// The same from run to run: the first 16 hex digits of the SHA-256 of rule, account and connector or domain.
-    pub id: String,
+    pub id: Arc<str>,
     /// The rule that fired.
     pub rule: &'static Rule,
     /// The rule's, the finding's or the policy's.
@@ -52,14 +55,15 @@ pub struct Finding {
     /// The position of the connector it is about, in [`crate::assess::Assessed::evidence`]; `None` for the account as
     /// a whole.
     pub connector: Option<usize>,
-    /// The connector's id, or empty.
-    pub connector_id: String,
+    /// The connector's id, or empty. An account has many findings, and several about one connector: they share their
+    /// texts, also with what later runs know of them.
+    pub connector_id: Arc<str>,
     /// The domain it is about, or empty.
-    pub email_domain: String,
+    pub email_domain: Arc<str>,
     /// What is wrong.
     pub message: String,
     /// How to fix it.
-    pub remediation: String,
+    pub remediation: Cow<'static, str>,
     /// The start of the first run that found it, as far back as the folder remembers.
     pub first_seen: DateTime<Utc>,
 }
@@ -73,13 +77,13 @@ impl Finding {
     /// The finding as later runs know it.
     pub fn known(&self) -> KnownFinding {
         KnownFinding {
-            id: self.id.clone(),
-            rule: self.rule.id.to_owned(),
+            id: Arc::clone(&self.id),
+            rule: self.rule.id.into(),
             severity: self.severity,
             waived: !self.is_open(),
             carried: false,
-            connector_id: self.connector_id.clone(),
-            email_domain: self.email_domain.clone(),
+            connector_id: Arc::clone(&self.connector_id),
+            email_domain: Arc::clone(&self.email_domain),
             first_seen: self.first_seen,
         }
     }
@@ -89,9 +93,9 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownFinding {
     /// See [`Finding::id`].
-    pub id: String,
+    pub id: Arc<str>,
     /// The rule's id.
-    pub rule: String,
+    pub rule: Cow<'static, str>,
     /// Its severity in that run.
     pub severity: Severity,
     /// Whether it was waived in that run.
@@ -102,13 +106,17 @@ pub struct KnownFinding {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
     /// The connector's id, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub connector_id: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub connector_id: Arc<str>,
     /// The domain, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub email_domain: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub email_domain: Arc<str>,
     /// The start of the first run that found it.
     pub first_seen: DateTime<Utc>,
+}
+
+fn is_empty(text: &Arc<str>) -> bool {
+    text.is_empty()
 }
 
 impl KnownFinding {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::evidence::Outcome;
+use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
 use crate::model::Connector;
 use crate::policy::PolicySource;
@@ -178,6 +179,9 @@ pub struct RuleFigures {
     pub resolved: u64,
 }
 
+/// The room that is kept for a line, in bytes; a longer one gets its own.
+const ORDINARY_LINE: usize = 256 * 1024;
+
 /// What went wrong with a ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -232,7 +236,7 @@ struct Indexed {
 pub fn read_header(path: &Path) -> Result<LedgerHeader, LedgerError> {
     let io_error = |source| io_error(path, source);
     let mut line = Vec::new();
-    BufReader::new(File::open(path).map_err(io_error)?)
+    BufReader::new(open_file(path).map_err(io_error)?)
         .read_until(b'\n', &mut line)
         .map_err(io_error)?;
     parse_header(&line).map_err(|cause| damaged(path, 1, cause))
@@ -258,7 +262,7 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let io_error = |source| io_error(path, source);
         let damaged = |line, cause| damaged(path, line, cause);
-        let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
+        let mut reader = BufReader::new(open_file(path).map_err(io_error)?);
         let mut digest = Sha256::new();
         let mut line = Vec::new();
         let mut offset = reader.read_until(b'\n', &mut line).map_err(io_error)? as u64;
@@ -293,6 +297,7 @@ impl Ledger {
                 Line::Figures(last) => figures = Some(last),
             }
             offset += length as u64;
+            line.shrink_to(ORDINARY_LINE);
         }
         let figures = figures.ok_or_else(|| {
             let cause = "is missing: the file is cut off, its last line should hold the figures";
@@ -367,7 +372,9 @@ impl Ledger {
         self.reader
             .read_until(b'\n', &mut self.line)
             .map_err(io_error)?;
-        match parse_line(&self.line) {
+        let parsed = parse_line(&self.line);
+        self.line.shrink_to(ORDINARY_LINE);
+        match parsed {
             Ok(Line::Account(memory)) if memory.account_id == account_id => Ok(Some(*memory)),
             _ => Err(io_error(io::Error::other(
                 "the file changed while it was read",

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod api;
 pub mod assess;
 pub mod baseline;
+pub mod bounds;
 pub mod cli;
 pub mod clock;
 pub mod collect;

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::evidence::{self, RunHeader};
-use crate::file_mode::FileMode;
+use crate::file_mode::{FileMode, open_file};
 use crate::ledger::{self, LedgerHeader};
 use crate::lock::wait_for_lock;
 use crate::text::hex;
@@ -244,14 +244,22 @@ pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
 /// Whether an evidence file has its first line whole; where that cannot be told, whoever opens the file will say why.
 fn says_what_was_asked(evidence: &Path) -> bool {
     match first_line(evidence) {
-        Ok(line) => line.ends_with(b"\n"),
+        Ok(line) => line.starts_with(evidence::BEGINNING.as_bytes()) && line.ends_with(b"\n"),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
+/// The first line of an evidence file; of anything else no more than shows that it is something else.
 fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(open_file(path)?);
     let mut line = Vec::new();
-    BufReader::new(File::open(path)?).read_until(b'\n', &mut line)?;
+    reader
+        .by_ref()
+        .take(evidence::BEGINNING.len() as u64)
+        .read_until(b'\n', &mut line)?;
+    if line == evidence::BEGINNING.as_bytes() {
+        reader.read_until(b'\n', &mut line)?;
+    }
     Ok(line)
 }
 
@@ -265,7 +273,12 @@ fn runs_under(output: &Path) -> io::Result<Vec<String>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_run_id(name.strip_suffix(PARTIAL).unwrap_or(&name)) && entry.path().is_dir() {
+        // What is still to be written to is here, and no link to somewhere else.
+        let is_run = match name.strip_suffix(PARTIAL) {
+            Some(name) => is_run_id(name) && entry.file_type()?.is_dir(),
+            None => is_run_id(&name) && entry.path().is_dir(),
+        };
+        if is_run {
             names.push(name);
         }
     }
@@ -399,8 +412,16 @@ mod tests {
     fn the_newest_unfinished_run_is_one_that_says_what_was_asked() {
         let dir = tempfile::tempdir().unwrap();
         for (name, line) in [
-            ("20261120T000000Z", "{}\n"),
-            ("20261121T000000Z.partial", "{}\n"),
+            (
+                "20261120T000000Z",
+                "{\"schema\":\"cf-sso-audit/evidence/v2\"}\n",
+            ),
+            (
+                "20261121T000000Z.partial",
+                "{\"schema\":\"cf-sso-audit/evidence/v2\"}\n",
+            ),
+            // Not evidence at all.
+            ("20261122T000000Z.partial", "{}\n"),
             // Killed while its first line was written.
             ("20261124T000000Z.partial", "{\"schema\""),
         ] {

@@ -7,9 +7,9 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::evidence::{ErrorKind, ReadError, WRITE_PERMISSION};
-use crate::model::Field;
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,12 +31,34 @@ pub enum Meaning {
 
 /// The part of every answer that tells success from failure, as odd as it may come.
 #[derive(Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    success: Field<bool>,
-    #[serde(default)]
-    errors: Value,
+struct Envelope<'a> {
+    #[serde(default, borrow)]
+    success: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    errors: Option<&'a RawValue>,
 }
+
+impl Envelope<'_> {
+    /// What it says of success; `None` where that is neither yes nor no.
+    fn success(&self) -> Option<bool> {
+        self.success.and_then(|success| success.get().parse().ok())
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        match self.errors.map(RawValue::get) {
+            None => Vec::new(),
+            Some(errors) if errors.len() > LARGEST_ERRORS => vec![Message {
+                code: None,
+                text: format!("{} bytes of errors, which are not read", errors.len()),
+            }],
+            // A value that stands in a whole body is one; what it nests too deeply is no message.
+            Some(errors) => messages(&serde_json::from_str(errors).unwrap_or_default()),
+        }
+    }
+}
+
+/// The most of an answer's errors that is read, in bytes.
+const LARGEST_ERRORS: usize = 64 * 1024;
 
 /// What a request does, which decides the permission that its token needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +82,10 @@ impl Access {
 /// Says what an answer to a request means. `location` is where a redirect points.
 pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body: &[u8]) -> Meaning {
     let told = |kind, errors: &[Message], otherwise| told(access, kind, errors, otherwise);
-    let envelope = serde_json::from_slice::<Envelope>(body);
+    let envelope = serde_json::from_slice::<Envelope<'_>>(body);
     let errors = envelope
         .as_ref()
-        .map(|envelope| messages(&envelope.errors))
+        .map(Envelope::messages)
         .unwrap_or_default();
     if errors.iter().any(is_throttling) || status == StatusCode::TOO_MANY_REQUESTS {
         return Meaning::Throttled(told(
@@ -99,7 +121,7 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
             let cause = format!("HTTP {} with an empty body", status.as_u16());
             failure(ReadError::new(ErrorKind::Malformed, cause), false, false)
         }
-        Ok(envelope) if envelope.success == Field::Known(false) => {
+        Ok(envelope) if envelope.success() == Some(false) => {
             let (kind, token_refused) = kind_of(status, &errors);
             let otherwise = format!(
                 "HTTP {} that says `success: false` without a reason",
@@ -108,7 +130,7 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
             failure(told(kind, &errors, otherwise), token_refused, false)
         }
         // A list may come without; of a change nobody would know whether it was made.
-        Ok(envelope) if access == Access::Write && envelope.success != Field::Known(true) => {
+        Ok(envelope) if access == Access::Write && envelope.success() != Some(true) => {
             let cause = "the answer does not say whether it succeeded";
             failure(ReadError::new(ErrorKind::Malformed, cause), false, false)
         }

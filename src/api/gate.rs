@@ -12,27 +12,31 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::classify::{Access, Meaning, meaning};
 use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
 use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
 use super::token::{Token, TokenKind};
+use crate::bounds::bounded;
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, ReadError};
 use crate::text::{sha256_hex, shortened};
 
 /// An answer larger than this is not read to its end, in bytes.
 pub const LARGEST_BODY: usize = 16 * 1024 * 1024;
-/// Answers above this size, in bytes, are read only a few at a time, so that memory stays bounded.
-const LARGE_BODY: usize = 1024 * 1024;
-const LARGE_BODIES_AT_ONCE: usize = 4;
+/// Answers above this size, in bytes, are read only a few at a time, and no further one until what is read of them is
+/// written, so that memory stays bounded.
+const LARGE_BODY: usize = 256 * 1024;
+const LARGE_BODIES_AT_ONCE: usize = 2;
 /// Cloudflare's limit for one address, over all its tokens.
 pub const ADDRESS_RATE: Rate = Rate {
     requests: 200,
     window: Duration::from_secs(1),
 };
+/// A pause of at least this is told of in the log.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// A token that was refused outright this many times, and never accepted, is not tried again.
 const REFUSALS: u64 = 3;
 
@@ -61,7 +65,7 @@ pub struct Gate {
     /// front is not Cloudflare's public one, and its limits are the user's to know.
     address: Option<Pacer>,
     places: Semaphore,
-    large_bodies: Semaphore,
+    large_bodies: Arc<Semaphore>,
     /// Every token of the run: what one account answers must not repeat another's either.
     secrets: RwLock<Vec<Token>>,
     sent: AtomicU64,
@@ -76,7 +80,7 @@ impl Gate {
         Self {
             address: (asked <= most).then(|| Pacer::new(ADDRESS_RATE)),
             places: Semaphore::new(options.concurrency),
-            large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_AT_ONCE)),
             secrets: RwLock::default(),
             sent: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -124,6 +128,11 @@ pub struct Lane {
     doubts: AtomicU64,
     verified: AtomicBool,
     accepted: AtomicU64,
+    /// Answers since the last success that asked for a wait that is too long.
+    too_long: AtomicU64,
+    /// Until when a pause was told of, in seconds since the lane was made.
+    told_until: AtomicU64,
+    made: Instant,
     stopped: OnceLock<ReadError>,
 }
 
@@ -138,6 +147,9 @@ impl Lane {
             doubts: AtomicU64::new(0),
             verified: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
+            too_long: AtomicU64::new(0),
+            told_until: AtomicU64::new(0),
+            made: Instant::now(),
             stopped: OnceLock::new(),
         }
     }
@@ -202,10 +214,32 @@ impl Lane {
         }
     }
 
+    /// Counts an answer that asks for a wait that is too long; whether there were so many in a row that it is the token's.
+    fn asked_to_wait_too_long(&self) -> bool {
+        self.too_long.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS
+    }
+
+    /// Says that the token pauses, once for each pause that is long enough to be wondered about.
+    fn tell_of_pause(&self, wait: Duration) {
+        if wait < LONG_PAUSE {
+            return;
+        }
+        let until = (self.made.elapsed() + wait).as_secs();
+        let told = self.told_until.fetch_max(until, Ordering::Relaxed);
+        if told < until.saturating_sub(wait.as_secs() / 2) {
+            tracing::warn!(
+                "over the rate limit: nothing is sent with the token of {} for {} s",
+                self.name,
+                wait.as_secs()
+            );
+        }
+    }
+
     fn learn(&self, meaning: &Meaning) {
         match meaning {
             Meaning::Success => {
                 self.accepted.fetch_add(1, Ordering::Relaxed);
+                self.too_long.store(0, Ordering::Relaxed);
             }
             Meaning::Failure {
                 error,
@@ -246,6 +280,8 @@ pub struct Exchange {
     pub body_sha256: Option<String>,
     /// The last answer's body.
     pub body: Bytes,
+    /// Where that is large: the place of it, until the exchange is dropped.
+    pub place: Option<Arc<OwnedSemaphorePermit>>,
     /// Rate-limit headers and the server's date, as they came.
     pub headers: HeaderMap,
     /// Why there is no answer of use.
@@ -392,7 +428,12 @@ impl Session {
         let is_read = request.method() == Method::GET;
         let began = Instant::now();
         self.gate.sent.fetch_add(1, Ordering::Relaxed);
-        self.note(|exchange| exchange.attempts += 1);
+        // The body of the attempt before, and its place, are of no use any more.
+        self.note(|exchange| {
+            exchange.attempts += 1;
+            exchange.body = Bytes::new();
+            exchange.place = None;
+        });
 
         let outcome = self.send(http, request).await;
         let milliseconds = began.elapsed().as_millis() as u64;
@@ -442,14 +483,17 @@ impl Session {
         if expected > LARGEST_BODY as u64 {
             return Err(Broken::TooLarge);
         }
-        let mut body = BytesMut::new();
-        let mut large = None;
+        let mut body = BytesMut::with_capacity(expected as usize);
+        let mut is_large = false;
         while let Some(chunk) = response.chunk().await.map_err(Broken::Transport)? {
             if body.len() + chunk.len() > LARGEST_BODY {
                 return Err(Broken::TooLarge);
             }
-            if large.is_none() && body.len() + chunk.len() > LARGE_BODY {
-                large = Some(self.gate.large_bodies.acquire().await);
+            if !is_large && body.len() + chunk.len() > LARGE_BODY {
+                is_large = true;
+                let place = Arc::clone(&self.gate.large_bodies).acquire_owned().await;
+                let place = place.ok().map(Arc::new);
+                self.note(|exchange| exchange.place = place);
             }
             body.extend_from_slice(&chunk);
         }
@@ -503,7 +547,8 @@ impl Session {
                 error.message,
                 wait.as_secs()
             );
-            if matches!(meaning, Meaning::Throttled(_)) {
+            // One such answer may be about its account alone; several in a row are about the token.
+            if matches!(meaning, Meaning::Throttled(_)) && self.lane.asked_to_wait_too_long() {
                 self.lane
                     .stop(ErrorKind::RateLimited, error.code.clone(), message.clone());
             }
@@ -516,7 +561,17 @@ impl Session {
         match meaning {
             Meaning::Success => {
                 turn.accepted();
-                Attempt::Done(Ok(answer.into()))
+                // What is not text is refused by whoever decodes it.
+                let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+                Attempt::Done(Ok(match bounded(text) {
+                    Ok(None) => answer.into(),
+                    Ok(Some(body)) => Answer {
+                        body: body.into(),
+                        ..answer
+                    }
+                    .into(),
+                    Err(cause) => self.fail(answer, ReadError::new(ErrorKind::Malformed, cause)),
+                }))
             }
             Meaning::Throttled(error) => self.throttled(answer, error, turn, asked_to_wait, tries),
             Meaning::Failure { error, passing, .. } => {
@@ -562,7 +617,11 @@ impl Session {
         } else {
             match turn.throttled(asked_to_wait, tries.id) {
                 // The lane itself waits; only its turn lets the request go again.
-                Throttled::Paused(_) => return again(Duration::ZERO),
+                Throttled::Paused(_) => {
+                    let wait = asked_to_wait.unwrap_or(self.gate.options.rate.window);
+                    self.lane.tell_of_pause(wait);
+                    return again(Duration::ZERO);
+                }
                 Throttled::InVainForOne => {
                     format!("after {MAX_PAUSES} pauses in a row, which no other request met")
                 }
@@ -584,9 +643,12 @@ impl Session {
         Attempt::Done(Ok(self.fail(answer, error)))
     }
 
+    /// Ends a request that has an answer of no use. What the generated client makes of its body is not looked at, because
+    /// the exchange holds a failure: so it is handed none, which costs nothing.
     fn fail(&self, answer: Answer, error: ReadError) -> reqwest::Response {
         self.note(|exchange| exchange.failure = Some(error));
-        answer.into()
+        let body = Bytes::new();
+        Answer { body, ..answer }.into()
     }
 
     /// Ends a request that has no answer. What the generated client makes of the stand-in is not looked at,

@@ -9,9 +9,11 @@ use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo, ResponseV
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::accounts::AskedAccount;
+use crate::accounts::{AskedAccount, LONGEST_NAME, MOST_ACCOUNTS};
+use crate::bounds::decodable;
 use crate::evidence::{ErrorKind, ReadError};
 use crate::model::{ApiAccount, Connector, Field};
+use crate::text::shortened;
 
 mod classify;
 mod gate;
@@ -246,15 +248,16 @@ impl Api {
         };
         let client = self.client(lane);
         let answer = client.get_all_sso_connectors(&id).await;
-        conclude(&client, answer).and_then(|list| {
-            let connectors = list
-                .result
-                .ok_or_else(|| no_result("a list of connectors"))?;
-            Ok(ConnectorList {
-                connectors,
-                total_count: info_number(list.result_info.as_ref(), "total_count"),
-            })
-        })
+        // One record that cannot be decoded costs no other.
+        let mended = match &answer {
+            Err(Error::InvalidResponsePayload(body, _)) => without_odd_records(body),
+            _ => None,
+        };
+        let answered = match mended {
+            Some(list) => concluded(&client, || Ok(list)),
+            None => conclude(&client, answer),
+        };
+        answered.and_then(connectors_of)
     }
 
     /// Reads one connector.
@@ -401,7 +404,7 @@ impl Api {
             let list = conclude(&client, answer).result?;
             let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
             listing.total = info_number(list.result_info.as_ref(), "total_count").or(listing.total);
-            if !listing.add(accounts) {
+            if !listing.add(accounts)? {
                 break;
             }
             page = page.saturating_add(1);
@@ -433,7 +436,7 @@ impl Api {
             let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
             let info = list.result_info.as_ref();
             listing.total = info_number(info, "total_size").or(listing.total);
-            let brought_new = listing.add(accounts);
+            let brought_new = listing.add(accounts)?;
             let next = info
                 .and_then(|info| info.get("next_page_token"))
                 .and_then(Value::as_str);
@@ -562,6 +565,17 @@ fn conclude<T>(
     client: &generated::Client,
     answer: Result<ResponseValue<T>, Error<Value>>,
 ) -> Answered<T> {
+    concluded(client, || match answer {
+        Ok(value) => Ok(value.into_inner()),
+        Err(error) => Err(ReadError::new(ErrorKind::Malformed, undecodable(&error))),
+    })
+}
+
+/// The same for an answer that is decoded where nothing else is to be said of it.
+fn concluded<T>(
+    client: &generated::Client,
+    decode: impl FnOnce() -> Result<T, ReadError>,
+) -> Answered<T> {
     let exchange = {
         let mut noted = client
             .inner()
@@ -570,17 +584,41 @@ fn conclude<T>(
             .unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *noted)
     };
-    let result = match (&exchange.failure, answer) {
-        (Some(failure), _) => Err(failure.clone()),
+    let result = match &exchange.failure {
+        Some(failure) => Err(failure.clone()),
         // What is kept as evidence is text, in parts of it too that no type looks at.
-        (None, _) if std::str::from_utf8(&exchange.body).is_err() => Err(ReadError::new(
+        None if std::str::from_utf8(&exchange.body).is_err() => Err(ReadError::new(
             ErrorKind::Malformed,
             "the body is not UTF-8 text",
         )),
-        (None, Ok(value)) => Ok(value.into_inner()),
-        (None, Err(error)) => Err(ReadError::new(ErrorKind::Malformed, undecodable(&error))),
+        None => decode(),
     };
     Answered { result, exchange }
+}
+
+/// A list of connectors with those replaced that cannot be decoded; `None` where it is none all the same.
+fn without_odd_records(body: &[u8]) -> Option<types::SsoConnectorListResponse> {
+    let mended = decodable::<Connector>(std::str::from_utf8(body).ok()?)?;
+    serde_json::from_str(&mended).ok()
+}
+
+/// The most entries of a list of connectors that name neither an id nor a domain: more of them are no list of connectors.
+const MOST_NAMELESS: usize = 1000;
+
+fn connectors_of(list: types::SsoConnectorListResponse) -> Result<ConnectorList, ReadError> {
+    let connectors = list
+        .result
+        .ok_or_else(|| no_result("a list of connectors"))?;
+    let is_nameless = |c: &&Connector| c.id.known().is_none() && c.email_domain.known().is_none();
+    let nameless = connectors.iter().filter(is_nameless).count();
+    if nameless > MOST_NAMELESS {
+        let message = format!("{nameless} entries of the list have neither an id nor a domain");
+        return Err(ReadError::new(ErrorKind::Malformed, message));
+    }
+    Ok(ConnectorList {
+        connectors,
+        total_count: info_number(list.result_info.as_ref(), "total_count"),
+    })
 }
 
 fn undecodable(error: &Error<Value>) -> String {
@@ -654,7 +692,10 @@ struct Listing {
 
 impl Listing {
     /// Adds a page; whether it brought anything new.
-    fn add(&mut self, page: Vec<ApiAccount>) -> bool {
+    ///
+    /// # Errors
+    /// There are too many.
+    fn add(&mut self, page: Vec<ApiAccount>) -> Result<bool, ReadError> {
         let before = self.accounts.len();
         for account in page {
             let id = match &account.id {
@@ -662,13 +703,20 @@ impl Listing {
                 odd => odd.shown("(no id)").into_owned(),
             };
             if self.seen.insert(id.clone()) {
+                if self.accounts.len() == MOST_ACCOUNTS {
+                    let message = format!(
+                        "more than {MOST_ACCOUNTS} accounts are listed, the most that are read"
+                    );
+                    return Err(ReadError::new(ErrorKind::Malformed, message));
+                }
+                let name = account.name.known().map_or("", String::as_str);
                 self.accounts.push(AskedAccount {
-                    name: account.name.known().cloned().unwrap_or_default(),
+                    name: shortened(name, LONGEST_NAME).into_owned(),
                     ..AskedAccount::new(&id, "the API's list of accounts")
                 });
             }
         }
-        self.accounts.len() > before
+        Ok(self.accounts.len() > before)
     }
 
     fn finish(mut self, what: &str) -> Result<ListedAccounts, ReadError> {

@@ -1,6 +1,6 @@
 //! `cf-sso-audit audit`: collect, judge, report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,9 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
-use crate::accounts::{AccountList, AskedAccount, Source, id_may_be_token, parse_accounts_file};
+use crate::accounts::{
+    AccountList, AskedAccount, LARGEST_FILE, Source, id_may_be_token, parse_accounts_file,
+};
 use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
 use crate::baseline::Newest;
 use crate::clock::Clock;
@@ -29,7 +31,7 @@ use crate::evidence::{
 use crate::file_mode::FileMode;
 use crate::runs::{self, ApiAsked, FolderLock};
 use crate::simulator::{self, World};
-use crate::text::count;
+use crate::text::{count, for_terminal};
 
 /// Audit many accounts: collect, judge, report
 ///
@@ -181,8 +183,8 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
 
 fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
     let output = args.report.output.display();
-    super::tell(&format!(
-        "interrupted: what was read is kept in {}; resume with `cf-sso-audit audit --resume --output {output}` and the same connection\n",
+    super::tell_line(&format!(
+        "interrupted: what was read is kept in {}; resume with `cf-sso-audit audit --resume --output {output}` and the same connection",
         destination.partial().display()
     ));
     exit::INTERRUPTED
@@ -236,6 +238,9 @@ fn resumable(args: &AuditArgs) -> Result<Option<PathBuf>, Failure> {
             .hint("begin a new run without --resume, or give the folder of the unfinished one with --output")),
     }
 }
+
+/// The most accounts named more than once that are listed; the others are counted.
+const MOST_DUPLICATES: usize = 10;
 
 /// A run on its way.
 struct Run {
@@ -344,6 +349,32 @@ impl Run {
         }
     }
 
+    /// Refuses to send what variables hold that nobody named now: whoever may write to the folder could name any.
+    fn refuse_other_variables(
+        &self,
+        partial: &str,
+        accounts: &[AskedAccount],
+    ) -> Result<(), Failure> {
+        let others: BTreeSet<_> = accounts
+            .iter()
+            .filter(|account| account.is_valid())
+            .map(|account| account.token_env.as_str())
+            .filter(|variable| !variable.is_empty() && !self.variables.contains_key(*variable))
+            .collect();
+        let Some(first) = others.first() else {
+            return Ok(());
+        };
+        let more = match others.len() - 1 {
+            0 => String::new(),
+            more => format!(" and of {}", count(more, "other variable")),
+        };
+        Err(Failure::usage(format!(
+            "{partial} would send the value of {}{more}, which no accounts file of this command names",
+            for_terminal(first)
+        ))
+        .hint("give the --accounts-file that the run was begun with once more"))
+    }
+
     fn some_account_is_valid(&self) -> Result<(), Failure> {
         if self.accounts().iter().any(AskedAccount::is_valid) {
             return Ok(());
@@ -430,6 +461,7 @@ impl Run {
                 "name no account to go on with those it was begun with, or begin a new run without --resume",
             ));
         }
+        named.refuse_other_variables(&shown.to_string(), &header.accounts)?;
         let read = (0..header.accounts.len())
             .filter(|&position| writer.is_read(position))
             .count();
@@ -463,8 +495,15 @@ impl Run {
                 return Err(failure);
             }
         };
-        for id in &self.named.duplicates {
+        let duplicates = &self.named.duplicates;
+        for id in duplicates.iter().take(MOST_DUPLICATES) {
             tracing::warn!("account {id} is named more than once, and read once");
+        }
+        if duplicates.len() > MOST_DUPLICATES {
+            tracing::warn!(
+                "and {} more than once",
+                count(duplicates.len() - MOST_DUPLICATES, "more account")
+            );
         }
         let limits = &args.connection;
         let header = RunHeader {
@@ -783,11 +822,16 @@ pub fn listing_failure(what: &str, error: &ReadError) -> Failure {
     }
 }
 
+/// Reads a file, or standard input, as far as one can be that is of use: one byte more shows that there is more.
 fn read_file_or_stdin(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = LARGEST_FILE as u64 + 1;
     if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes)?;
-        return Ok(bytes);
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?
+            .take(most)
+            .read_to_end(&mut bytes)?;
     }
-    std::fs::read(path)
+    Ok(bytes)
 }

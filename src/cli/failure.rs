@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::exit;
+use super::logging::as_json;
 use crate::text::lines_for_terminal;
 
 /// Why the program ends without having done its job.
@@ -45,15 +46,20 @@ impl Failure {
 
     /// Writes it to standard error.
     pub fn print(&self, terminal: bool) {
+        // What the API or a file said may stand in it: that does nothing to a terminal.
+        let message = lines_for_terminal(&self.message);
+        let hint = self.hint.as_deref().map(lines_for_terminal);
+        if let Some(line) = as_json("ERROR", &message, hint.as_deref()) {
+            return super::tell(&line);
+        }
         let (red, cyan, end) = if terminal && std::env::var_os("NO_COLOR").is_none() {
             ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m")
         } else {
             ("", "", "")
         };
-        // What the API or a file said may stand in it: that does nothing to a terminal.
-        let mut text = format!("{red}error:{end} {}\n", lines_for_terminal(&self.message));
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{cyan}hint:{end} {}", lines_for_terminal(hint));
+        let mut text = format!("{red}error:{end} {message}\n");
+        if let Some(hint) = hint {
+            let _ = writeln!(text, "{cyan}hint:{end} {hint}");
         }
         super::tell(&text);
     }

@@ -1,5 +1,9 @@
 //! The log on stderr.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{SecondsFormat, Utc};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -7,6 +11,7 @@ use tracing_subscriber::fmt;
 /// No level shows a header or a body: what this program logs of a request is its name, status, time and cf-ray,
 /// and of the libraries nothing is logged that sees the request's headers.
 pub fn start(quiet: bool, verbose: u8, json: bool) {
+    IS_JSON.store(json, Ordering::Relaxed);
     let own = match (quiet, verbose) {
         (true, _) => "error",
         (_, 0) => "warn",
@@ -37,4 +42,20 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
     if let Err(error) = started {
         super::tell(&format!("warning: no log: {error}\n"));
     }
+}
+
+/// Whether each line of standard error is a JSON object.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// What is said on standard error whatever the log's level is: one line as the log's are in JSON, `None` where it is text.
+pub fn as_json(level: &str, message: &str, hint: Option<&str>) -> Option<String> {
+    if !IS_JSON.load(Ordering::Relaxed) {
+        return None;
+    }
+    let at = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut line = json!({"timestamp": at, "level": level, "message": message});
+    if let Some(hint) = hint {
+        line["hint"] = hint.into();
+    }
+    Some(format!("{line}\n"))
 }

@@ -161,10 +161,34 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot start the worker threads: {error}")).hint(
+            "this machine limits processes or threads: raise the limit (`ulimit -u`, TasksMax=)",
+        )
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // The runtime waits for ever for those of its threads that did start where the system refuses it another one. So it is
+    // found out before whether it will; with one more for blocking work, and one for the end.
+    try_threads(workers + 2).map_err(failed)?;
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start the worker threads: {error}")))
+        .map_err(failed)
+}
+
+/// Starts so many threads at once, which end again.
+fn try_threads(count: usize) -> std::io::Result<()> {
+    let gate = std::sync::RwLock::new(());
+    // Held until all are there, so that none ends before.
+    let held = gate.write();
+    std::thread::scope(|scope| {
+        let started: std::io::Result<Vec<_>> = (0..count)
+            .map(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.read())))
+            .collect();
+        drop(held);
+        started.map(drop)
+    })
 }
 
 /// JSON for programs, which people may look at on a terminal: what would do something there is escaped.
@@ -198,6 +222,12 @@ fn print(text: &str) -> Result<(), Failure> {
 /// nothing else: whatever is said there stands in the report, or in the exit code.
 fn tell(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Says a line on standard error, in the form of the log.
+fn tell_line(text: &str) {
+    let line = logging::as_json("WARN", text, None);
+    tell(&line.unwrap_or_else(|| format!("{text}\n")));
 }
 
 /// The command line as clap knows it, for tests of the documentation.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::logging::as_json;
 use crate::accounts::AskedAccount;
 use crate::api::{Gate, Lane};
 use crate::collect::Observer;
@@ -160,7 +161,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         // A progress line that cannot be written is no reason to stop the run.
-        let _ = Stderr.write_all(format!("{text}\n").as_bytes());
+        let line = as_json("INFO", text, None).unwrap_or_else(|| format!("{text}\n"));
+        let _ = Stderr.write_all(line.as_bytes());
     }
 
     /// When the rest will be done, if it goes on like this.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::judgement::{FilesArgs, Judged, JudgementArgs, check_evidence, judged_at};
 use super::stop::Stop;
-use super::{Failure, exit, print, tell};
+use super::{Failure, exit, print, tell_line};
 use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader};
@@ -85,7 +85,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         written = judged.write(&args.judgement, &args.files) => written?,
         () = stop.requested() => {
             let directory = directory.display();
-            tell(&format!("interrupted: the report in {directory} is as it was\n"));
+            tell_line(&format!("interrupted: the report in {directory} is as it was"));
             // Only the thread that writes is left, and nothing of what it writes is in its place.
             std::process::exit(i32::from(exit::INTERRUPTED));
         }

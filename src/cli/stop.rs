@@ -19,7 +19,9 @@ impl Stop {
     pub fn listen() -> Self {
         let (heard, stop) = watch::channel(false);
         let signal = signalled();
+        let too_large = too_large();
         tokio::spawn(async move {
+            let _too_large = too_large;
             signal.await;
             // That nobody waits any more is no failure: the program is about to end by itself.
             let _ = heard.send(true);
@@ -47,6 +49,18 @@ fn end_after(grace: Duration) {
         std::process::exit(i32::from(exit::INTERRUPTED));
     }
 }
+
+/// Hears of files that grow beyond a limit, so that it does not end the program without a word: the write that goes
+/// beyond it fails, and says so.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn too_large() -> Option<tokio::signal::unix::Signal> {
+    /// `SIGXFSZ`, on all processors but those with MIPS.
+    const SIGXFSZ: i32 = 25;
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGXFSZ)).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn too_large() {}
 
 /// Listens at once, and not only when it is first polled.
 #[cfg(unix)]

@@ -521,14 +521,12 @@ fn feed<'a>(
 ) -> Result<(), ReportError> {
     let accounts = &assessor.header.accounts;
     for (position, account) in accounts.iter().enumerate() {
+        workers.wait_for_room();
         let answered = evidence.account(position)?;
         let known = history.account(&account.id)?;
         let assessed = assessor.assess(answered, known.earlier());
         tally.add(&assessed);
-        if workers
-            .hand_out(&Parcel::Account(Arc::new(assessed)))
-            .is_err()
-        {
+        if workers.hand_out_account(assessed).is_err() {
             return Ok(());
         }
     }

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::{Format, Summary};
@@ -14,6 +14,8 @@ use crate::ledger::AccountMemory;
 
 /// Parcels that may wait for a format, so that a slow one holds up the others instead of filling the memory.
 const WAITING: usize = 64;
+/// Connectors and findings that may be under way, together: an account that has more of them by itself is alone.
+const MOST_UNDER_WAY: usize = 20_000;
 
 type BoxedFormat<'f> = Box<dyn Format + 'f>;
 
@@ -21,9 +23,38 @@ type BoxedFormat<'f> = Box<dyn Format + 'f>;
 #[derive(Clone)]
 pub enum Parcel<'a> {
     /// The next account.
-    Account(Arc<Assessed<'a>>),
+    Account(Arc<Weighed<'a>>),
     /// An account that earlier runs know and this one was not asked for, with what changed of it.
     NotAsked(Arc<(AccountMemory, Vec<Change>)>),
+}
+
+/// How much is under way.
+#[derive(Debug, Default)]
+struct Scale {
+    under_way: Mutex<usize>,
+    lighter: Condvar,
+}
+
+impl Scale {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An account that counts as under way until every format is done with it.
+pub struct Weighed<'a> {
+    assessed: Assessed<'a>,
+    weight: usize,
+    scale: Arc<Scale>,
+}
+
+impl Drop for Weighed<'_> {
+    fn drop(&mut self) {
+        *self.scale.lock() -= self.weight;
+        self.scale.lighter.notify_one();
+    }
 }
 
 /// A format has ended early; [`Workers::finish`] tells why.
@@ -34,6 +65,7 @@ pub struct Stopped;
 pub struct Workers<'scope, 'a, 'f> {
     desks: Vec<SyncSender<Parcel<'a>>>,
     threads: Vec<ScopedJoinHandle<'scope, io::Result<BoxedFormat<'f>>>>,
+    scale: Arc<Scale>,
 }
 
 impl<'scope, 'a: 'scope, 'f: 'scope> Workers<'scope, 'a, 'f> {
@@ -48,6 +80,7 @@ impl<'scope, 'a: 'scope, 'f: 'scope> Workers<'scope, 'a, 'f> {
         let mut workers = Self {
             desks: Vec::new(),
             threads: Vec::new(),
+            scale: Arc::default(),
         };
         for format in formats {
             let (desk, parcels) = sync_channel(WAITING);
@@ -58,6 +91,28 @@ impl<'scope, 'a: 'scope, 'f: 'scope> Workers<'scope, 'a, 'f> {
                 .push(thread::Builder::new().spawn_scoped(scope, working)?);
         }
         Ok(workers)
+    }
+
+    /// Waits until what is under way leaves room for one more account.
+    pub fn wait_for_room(&self) {
+        let is_heavy = |under_way: &mut usize| *under_way > MOST_UNDER_WAY;
+        let waited = self.scale.lighter.wait_while(self.scale.lock(), is_heavy);
+        drop(waited);
+    }
+
+    /// Hands an account to every format.
+    ///
+    /// # Errors
+    /// A format has ended early.
+    pub fn hand_out_account(&self, assessed: Assessed<'a>) -> Result<(), Stopped> {
+        let weight = assessed.evidence.connectors.len() + assessed.findings.len();
+        *self.scale.lock() += weight;
+        let scale = Arc::clone(&self.scale);
+        self.hand_out(&Parcel::Account(Arc::new(Weighed {
+            assessed,
+            weight,
+            scale,
+        })))
     }
 
     /// Hands a parcel to every format.
@@ -88,7 +143,7 @@ fn work<'f>(
 ) -> io::Result<BoxedFormat<'f>> {
     for parcel in parcels {
         match parcel {
-            Parcel::Account(assessed) => format.account(&assessed)?,
+            Parcel::Account(account) => format.account(&account.assessed)?,
             Parcel::NotAsked(known) => format.not_asked(&known.0, &known.1)?,
         }
     }

@@ -369,3 +369,51 @@ fn a_page_of_the_list_is_tried_again_like_any_request() {
     let outcome = audit(&server).arg("--all-accounts").run().expect(0);
     assert_eq!(outcome.column("accounts.csv", "account_id"), ids(2));
 }
+
+#[test]
+fn a_file_without_end_is_refused_and_not_read_whole() {
+    let server = Server::of(Vec::new());
+    let (outcome, memory) = audit(&server)
+        .through("yes zz | head -c 3000000 | \"$@\"")
+        .args(["--accounts-file", "-"])
+        .spawn()
+        .wait_and_measure();
+    outcome.expect(2).says(&[
+        "standard input line 250001: this would be account 250001: at most 250000 are read at once",
+    ]);
+    assert!(memory < 300 * 1024 * 1024, "{memory} bytes");
+    audit(&server)
+        .through("yes zz | \"$@\"")
+        .args(["--accounts-file", "-"])
+        .run()
+        .expect(2)
+        .says(&["standard input is larger than 64 MiB"]);
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn accounts_named_many_times_are_counted_and_not_all_listed() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let outcome = audit(&server)
+        .accounts_file("accounts.txt", vec![id(1); 1000].join("\n"))
+        .run()
+        .expect(0);
+    assert_eq!(
+        outcome.stderr.matches("is named more than once").count(),
+        10
+    );
+    outcome.says(&["and 989 more accounts more than once"]);
+}
+
+#[test]
+fn a_name_without_end_is_a_quote_that_is_missing() {
+    let server = Server::of(Vec::new());
+    audit(&server)
+        .accounts_file(
+            "accounts.csv",
+            format!("account_id,account_name\n{},{}\n", id(1), "x".repeat(201)),
+        )
+        .run()
+        .expect(2)
+        .says(&["accounts.csv line 2: the column account_name holds more than 200 characters"]);
+}

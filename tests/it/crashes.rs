@@ -1,7 +1,7 @@
 //! Kills, signals, full disks and runs that get in each other's way: nothing is lost, nothing is half there.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -520,7 +520,7 @@ fn a_file_in_the_folders_place_is_found_out_before_anything_is_asked() {
 }
 
 /// What stands in the place of `latest`: a copy that a tool which follows links made, or a file.
-fn in_the_place_of_latest(dir: &Rc<tempfile::TempDir>, is_folder: bool) -> std::path::PathBuf {
+fn in_the_place_of_latest(dir: &Rc<tempfile::TempDir>, is_folder: bool) -> PathBuf {
     let latest = dir.path().join("reports/latest");
     let file = if is_folder {
         fs::create_dir_all(&latest).unwrap();
@@ -805,4 +805,93 @@ fn an_unreadable_baseline_is_told_and_costs_nothing() {
         .run()
         .expect(0)
         .says(&["cannot compare with", "ledger.jsonl line 1"]);
+}
+
+/// A folder in which somebody left an unfinished run with this evidence.
+fn planted(dir: &Rc<tempfile::TempDir>, evidence: impl FnOnce(&Path)) -> PathBuf {
+    let partial = dir.path().join(format!("reports/{RUN_ID}.partial"));
+    fs::create_dir_all(&partial).unwrap();
+    evidence(&partial.join("evidence.jsonl"));
+    partial
+}
+
+#[test]
+fn a_planted_run_has_no_variable_sent_and_no_other_file_changed() {
+    // A run's own evidence, with another variable than any that is named now.
+    let (dir, server) = killed_run();
+    let path = dir
+        .path()
+        .join(format!("reports/{RUN_ID}.partial/evidence.jsonl"));
+    let text = fs::read_to_string(&path).unwrap();
+    let plain = format!("{{\"id\":\"{}\"", id(2));
+    let planted_line = text.replace(&plain, &format!("{plain},\"token_env\":\"SECRET\""));
+    assert_ne!(text, planted_line);
+    fs::write(&path, &planted_line).unwrap();
+    let secret = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
+    resume(&dir, &server)
+        .env("SECRET", secret)
+        .run()
+        .expect(2)
+        .says(&["would send the value of SECRET", "--accounts-file"]);
+    assert!(server.requests().is_empty());
+
+    // A link to somewhere else, another name of another file, and what is no evidence: none is cut or written to.
+    let victim = dir.path().join("victim");
+    let half = format!("{}{{\"account\":1,", text);
+    for (content, link) in [
+        (half.as_str(), true),
+        (half.as_str(), false),
+        ("{\"schema\":\"mine\"}\nand half a li", false),
+    ] {
+        fs::write(&victim, content).unwrap();
+        fs::remove_dir_all(dir.path().join("reports")).unwrap();
+        planted(&dir, |evidence| match (link, content == half) {
+            (true, _) => std::os::unix::fs::symlink(&victim, evidence).unwrap(),
+            (false, true) => fs::hard_link(&victim, evidence).unwrap(),
+            (false, false) => fs::rename(&victim, evidence).unwrap(),
+        });
+        let outcome = resume(&dir, &server).run();
+        assert!(matches!(outcome.code(), Some(1 | 2)), "{}", outcome.stderr);
+        let place = if victim.exists() {
+            victim.clone()
+        } else {
+            dir.path()
+                .join(format!("reports/{RUN_ID}.partial/evidence.jsonl"))
+        };
+        assert_eq!(fs::read_to_string(place).unwrap(), content);
+    }
+    // A folder that is a link to another one is no unfinished run.
+    fs::remove_dir_all(dir.path().join("reports")).unwrap();
+    let partial = planted(&dir, |evidence| fs::write(evidence, &text).unwrap());
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&partial, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &partial).unwrap();
+    resume(&dir, &server)
+        .run()
+        .expect(2)
+        .says(&["there is no unfinished run"]);
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let pipe = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    planted(&dir, pipe);
+    resume(&dir, &server)
+        .run()
+        .expect(1)
+        .says(&["not a regular file"]);
+    let whole = dir.path().join("reports/20261101T000000Z");
+    fs::create_dir(&whole).unwrap();
+    pipe(&whole.join("ledger.jsonl"));
+    audit_in(&dir, &server)
+        .arg(id(1))
+        .run()
+        .expect(0)
+        .prints(&["Run 20261101T000000Z could not be read"]);
 }

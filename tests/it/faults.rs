@@ -228,18 +228,126 @@ fn text_that_is_none_where_nobody_looks() {
 #[test]
 fn brackets_without_end() {
     check(answer(200, "[".repeat(100_000)), &TWICE, "malformed", 1, "");
-    let deep = format!(
-        r#"{{"success":true,"result":[{{"odd":{}{}}}]}}"#,
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
-    check(answer(200, deep), &TWICE, "malformed", 1, "");
     let deep_error = format!(
         r#"{{"success":false,"errors":{}{}}}"#,
         "[".repeat(100_000),
         "]".repeat(100_000)
     );
-    check(answer(403, deep_error), &TWICE, "forbidden", 1, "HTTP 403");
+    check(
+        answer(403, deep_error),
+        &TWICE,
+        "forbidden",
+        1,
+        "200000 bytes of errors",
+    );
+}
+
+/// So many bytes of an answer that repeats a few.
+const MUCH: usize = 4 * 1024 * 1024;
+
+#[test]
+fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
+    let list = |key: &str, item: &str| {
+        let items = format!("{item},").repeat(MUCH / (item.len() + 1));
+        format!("{{\"success\":true,\"{key}\":[{items}{item}]}}")
+    };
+    for item in ["0", "null", "\"\"", "{}", "[]"] {
+        check(
+            answer(200, list("result", item)),
+            &TWICE,
+            "malformed",
+            1,
+            "60000",
+        );
+    }
+    // Fewer than that, and still no list of connectors.
+    let some = format!("{{\"success\":true,\"result\":[{}0]}}", "0,".repeat(1000));
+    check(
+        answer(200, some),
+        &TWICE,
+        "malformed",
+        1,
+        "1001 entries of the list have neither an id nor a domain",
+    );
+    for item in ["0", "{}", r#"{"code":1,"message":"m"}"#] {
+        let errors = list("errors", item).replace("true", "false");
+        check(
+            answer(403, errors),
+            &TWICE,
+            "forbidden",
+            1,
+            "bytes of errors, which are not read",
+        );
+    }
+    let long = json!({"success": false, "errors": [{"code": 4711, "message": "m".repeat(50_000)}]});
+    let (row, memory, _) = beside_good_neighbours(answer(400, long.to_string()), &TWICE);
+    assert!(row["error_message"].chars().count() < 500 && memory < MOST_MEMORY);
+}
+
+/// How an account is read whose answer is this one, and with how much memory.
+fn read_all_the_same(body: String) -> (Outcome, u64) {
+    let server = Server::start(move |_| answer(200, body.clone()));
+    let (outcome, memory) = audit(&server).arg(id(1)).spawn().wait_and_measure();
+    assert!(memory > 0 && memory < MOST_MEMORY, "{memory} bytes");
+    (outcome.expect(0), memory)
+}
+
+#[test]
+fn what_is_large_beside_the_connectors_costs_them_nothing() {
+    let good = connector(1, "a.example");
+    let zeros = format!("[{}0]", "0,".repeat(MUCH / 2));
+    for body in [
+        format!("{{\"success\":true,\"result\":[{good}],\"messages\":{zeros}}}"),
+        format!("{{\"success\":true,\"result\":[{good}],\"result_info\":{{\"x\":{zeros}}}}}"),
+        format!(
+            "{{\"success\":true,\"result\":[{}{good}]}}",
+            " ".repeat(MUCH)
+        ),
+    ] {
+        let (outcome, _) = read_all_the_same(body);
+        assert_eq!(
+            outcome.column("connectors.csv", "email_domain"),
+            ["a.example"]
+        );
+    }
+}
+
+#[test]
+fn an_odd_record_costs_no_other() {
+    let deep = format!("{{\"new\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    let huge = json!({"id": "x".repeat(MUCH), "email_domain": "huge.example"}).to_string();
+    let zeros = format!(
+        "{{\"verification\":{{\"status\":[{}0]}}}}",
+        "0,".repeat(MUCH / 2)
+    );
+    let odd = [
+        r#"{"id":"\ud800"}"#,
+        r#"{"new":1e999}"#,
+        &deep,
+        &huge,
+        &zeros,
+    ];
+    let (first, last) = (connector(1, "a.example"), connector(2, "b.example"));
+    let body = format!(
+        "{{\"success\":true,\"result\":[{first},{},{last}]}}",
+        odd.join(",")
+    );
+    let (outcome, _) = read_all_the_same(body);
+    let mut domains = outcome.column("connectors.csv", "email_domain");
+    domains.retain(|domain| !domain.is_empty());
+    assert_eq!(domains, ["a.example", "b.example"]);
+    let findings = outcome.column("findings.csv", "rule");
+    assert_eq!(findings, ["unknown-value"; 5]);
+    // What is read of the evidence is the same.
+    let again = outcome.reports().join("again");
+    program("render")
+        .arg(outcome.run_dir())
+        .arg("--output")
+        .arg(&again)
+        .run()
+        .expect(0);
+    let same = |name: &str| std::fs::read(again.join(name)).unwrap() == outcome.read(name);
+    assert!(same("connectors.csv") && same("findings.csv") && same("report.json"));
 }
 
 #[test]

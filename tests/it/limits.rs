@@ -116,6 +116,67 @@ fn no_folder_for_temporary_files_is_needed() {
 }
 
 #[test]
+fn a_machine_that_gives_no_threads_is_told_of_at_once() {
+    let script = if is_root() {
+        // Root may have any number: somebody else then, who may not read this folder.
+        "place=$(mktemp -d) && chmod 755 \"$place\" && cp \"$1\" \"$place/program\" && shift \
+         && (ulimit -u 1 && exec setpriv --reuid=65534 --clear-groups -- \"$place/program\" \"$@\"); \
+         code=$?; rm -r \"$place\"; exit $code"
+    } else {
+        "ulimit -u 1 && exec \"$@\""
+    };
+    audit(&Server::of(Vec::new()))
+        .through(script)
+        .arg(id(1))
+        .run()
+        .expect(1)
+        .says(&["cannot start the worker threads", "ulimit -u"]);
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_and_what_was_read_is_kept() {
+    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let many: Vec<_> = (0..2_000)
+        .map(|n| connector(n, &format!("d{n}.example")))
+        .collect();
+    let server = Server::of(vec![(id(1), many.into())]);
+    audit_in(&dir, &server)
+        .through("ulimit -f 300 && exec \"$@\"")
+        .arg(id(1))
+        .run()
+        .expect(1)
+        .says(&["File too large", "make room"]);
+    audit_in(&dir, &server).args(["--resume"]).run().expect(0);
+}
+
+#[test]
+fn each_line_on_standard_error_is_json_where_that_is_asked_for() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let json = ["--log-format", "json"];
+    for program in [
+        audit(&server).args(["--progress", "always"]).args(ids(2)),
+        audit(&server).arg("not-an-id"),
+        audit(&server).arg("--resume"),
+        program("diff").args(["/nowhere", "/nowhere"]),
+    ] {
+        let outcome = program.args(json).run();
+        assert!(!outcome.stderr.is_empty());
+        for line in outcome.stderr.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).expect(line);
+            assert!(
+                line["level"].is_string() && line["message"].is_string(),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
 fn who_may_read_is_as_asked_whatever_the_umask() {
     let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
     let outcome = audit(&server)

@@ -295,3 +295,54 @@ fn a_failing_server_that_asks_for_an_hour_is_not_waited_for() {
     assert_eq!((&*row["error_kind"], &*row["attempts"]), ("server", "1"));
     assert!(row["error_message"].contains("wait for 3500 s, which is too long"));
 }
+
+#[test]
+fn one_account_that_asks_to_wait_for_years_costs_no_other() {
+    let server = Server::start(|request| {
+        if request.account() == id(3) {
+            throttled().with("retry-after", "1000000000")
+        } else {
+            success(json!([]))
+        }
+    });
+    let outcome = audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(6))
+        .run()
+        .expect(3);
+    let outcomes = outcome.column("accounts.csv", "outcome");
+    assert_eq!(outcomes, ["read", "read", "unread", "read", "read", "read"]);
+    let message = &outcome.account(&id(3))["error_message"];
+    assert!(message.contains("which is too long"), "{message}");
+    // Where every account does, it is the token's.
+    let server = Server::start(|_| throttled().with("retry-after", "1000000000"));
+    let outcome = audit(&server)
+        .args(["--concurrency", "1"])
+        .args(ids(20))
+        .run()
+        .expect(3);
+    assert_eq!(server.requests().len(), 3);
+    assert_eq!(
+        outcome.column("accounts.csv", "error_kind"),
+        vec!["rate-limited"; 20]
+    );
+}
+
+#[test]
+fn a_long_pause_is_said_in_the_log() {
+    let server = Server::start(|_| throttled().with("retry-after", "3000"));
+    let running = audit(&server)
+        .args(["--concurrency", "2", "--progress", "never"])
+        .args(ids(4))
+        .spawn();
+    wait_until("it was refused", || !server.requests().is_empty());
+    running.signal("TERM");
+    let outcome = running.wait().expect(130);
+    let said = "nothing is sent with the token of CLOUDFLARE_API_TOKEN for 3000 s";
+    assert_eq!(
+        outcome.stderr.matches(said).count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+}
