@@ -120,10 +120,10 @@ fn a_machine_that_gives_no_threads_is_told_of_at_once() {
     let script = if is_root() {
         // Root may have any number: somebody else then, who may not read this folder.
         "place=$(mktemp -d) && chmod 755 \"$place\" && cp \"$1\" \"$place/program\" && shift \
-         && (ulimit -u 1 && exec setpriv --reuid=65534 --clear-groups -- \"$place/program\" \"$@\"); \
+         && prlimit --nproc=1 setpriv --reuid=65534 --clear-groups -- \"$place/program\" \"$@\"; \
          code=$?; rm -r \"$place\"; exit $code"
     } else {
-        "ulimit -u 1 && exec \"$@\""
+        "exec prlimit --nproc=1 \"$@\""
     };
     audit(&Server::of(Vec::new()))
         .through(script)
