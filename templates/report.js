@@ -485,6 +485,18 @@
 
   // ------------------------------------------------------------ rows
 
+  /** The beginning of a text, as many of its characters as people see; those that consist of several are not cut in two. */
+  function shortened(text, most) {
+    const beginning = new Intl.Segmenter().segment(text)[Symbol.iterator]();
+    let short = "";
+    for (let count = 0; count < most; count += 1) {
+      const { done, value } = beginning.next();
+      if (done) break;
+      short += value.segment;
+    }
+    return short;
+  }
+
   function rowButtons() {
     for (const list of $$("tbody dl")) {
       const toggle = button("Details", null, "tog");
@@ -494,7 +506,7 @@
     for (const cell of $$("td.x")) {
       const copyButton = button("Copy", null, "copy");
       const domain = $("bdi", cell).textContent;
-      copyButton.setAttribute("aria-label", "Copy the value of the TXT record" + (domain ? " for " + domain.slice(0, 80) : ""));
+      copyButton.setAttribute("aria-label", "Copy the value of the TXT record" + (domain ? " for " + shortened(domain, 80) : ""));
       cell.prepend(copyButton);
     }
     for (const table of $$("table.matrix")) {
@@ -532,7 +544,7 @@
    *  space also takes the browser a tenth of a second to lay out. */
   function longTexts() {
     const shorten = (text) => {
-      text.textContent = whole.get(text).slice(0, CUT).replace(/[\ud800-\udbff]$/, "") + "…";
+      text.textContent = shortened(whole.get(text), CUT) + "…";
     };
     for (const text of $$("bdi")) {
       const { length } = text.textContent;

@@ -368,6 +368,18 @@ describe("use", () => {
     }
   });
 
+  test("no character is cut in two", async (t) => {
+    const page = await open(t, HOSTILE);
+    const family = "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}";
+    const cut = await page.evaluate(() => [
+      ...[...document.querySelectorAll("bdi")].map((e) => e.textContent),
+      ...[...document.querySelectorAll("[aria-label]")].map((e) => e.getAttribute("aria-label")),
+    ].filter((text) => text.includes("fff")));
+    assert.ok(cut.some((text) => text.endsWith(`${family}…`)), "a text that is cut behind its hundred and sixtieth character");
+    assert.ok(cut.some((text) => /^Copy/.test(text) && text.endsWith(family)), "a label that is cut behind its eightieth");
+    for (const text of cut) assert.doesNotMatch(text.replaceAll(family, ""), /[\u{1f468}\u{1f469}\u{1f467}\u200d\ufffd]|[\ud800-\udfff]/u, text);
+  });
+
   test("the TXT record is copied whole", async (t) => {
     const page = await open(t, DEMO, CLIPBOARD);
     const value = await page.locator("#unverified-t td.x bdi").nth(1).textContent();

@@ -23,6 +23,7 @@ mod docs;
 mod doctor;
 mod faults;
 mod fixes;
+mod fuzz;
 mod harness;
 mod history;
 mod html_page;

@@ -22,9 +22,9 @@ trap 'rm -rf "$folder"' EXIT
 
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check cloudflare==5.9.0
-(cd "$folder" && npm install --silent --no-audit --no-fund --prefix "$folder" cloudflare@7.3.0)
 # Node looks for packages beside the program.
-cp "$here/try_node.mjs" "$folder/"
+cp "$here/try_node.mjs" "$here/package.json" "$here/package-lock.json" "$folder/"
+(cd "$folder" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 
 failed=0
 "$folder/venv/bin/python" "$here/try_python.py" || failed=1
