@@ -63,7 +63,9 @@ const LARGEST_ERRORS: usize = 64 * 1024;
 /// What a request does, which decides the permission that its token needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// It reads.
+    /// It lists accounts.
+    List,
+    /// It reads an account's connectors.
     Read,
     /// It changes something.
     Write,
@@ -73,6 +75,7 @@ impl Access {
     /// The permission, as the API names it; with the dashboard's own name where that is another.
     pub fn permission(self) -> &'static str {
         match self {
+            Self::List => "Account Settings Read",
             Self::Read => "SSO Connector Read",
             Self::Write => WRITE_PERMISSION,
         }
@@ -243,8 +246,12 @@ fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) 
     // A bad token and one without the permission get the same words.
     if first.code.as_deref() == Some("10000") {
         let permission = access.permission();
+        let place = match access {
+            Access::List => "",
+            Access::Read | Access::Write => " on this account",
+        };
         message = format!(
-            "{message}: the token is not valid, or lacks the permission \"{permission}\" on this account"
+            "{message}: the token is not valid, or lacks the permission \"{permission}\"{place}"
         );
     }
     ReadError::coded(kind, first.code.as_deref(), &message)

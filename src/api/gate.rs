@@ -425,7 +425,12 @@ impl Session {
             None => None,
         };
         let _place = self.gate.places.acquire().await;
-        let is_read = request.method() == Method::GET;
+        let access = match (request.method(), operation) {
+            (&Method::GET, LIST_ACCOUNTS | LIST_ORGANIZATION) => Access::List,
+            (&Method::GET, _) => Access::Read,
+            _ => Access::Write,
+        };
+        let is_read = access != Access::Write;
         let began = Instant::now();
         self.gate.sent.fetch_add(1, Ordering::Relaxed);
         // The body of the attempt before, and its place, are of no use any more.
@@ -444,7 +449,7 @@ impl Session {
                 let status = answer.status.as_u16();
                 let cf_ray = header_text(&answer.headers, "cf-ray");
                 tracing::debug!(operation, status, milliseconds, cf_ray, "answered");
-                self.judge(answer, &lane_turn, is_read, tries)
+                self.judge(answer, &lane_turn, access, tries)
             }
             Err(Broken::TooLarge) => {
                 let message = format!(
@@ -519,11 +524,11 @@ impl Session {
         &self,
         answer: Answer,
         turn: &UnderWay<'_>,
-        is_read: bool,
+        access: Access,
         tries: &mut Tries,
     ) -> Attempt {
         let location = header_text(&answer.headers, LOCATION.as_str());
-        let access = if is_read { Access::Read } else { Access::Write };
+        let is_read = access != Access::Write;
         let meaning = meaning(access, answer.status, location.as_deref(), &answer.body);
         self.note(|exchange| {
             exchange.http_status = Some(answer.status.as_u16());
@@ -722,6 +727,10 @@ impl From<Answer> for reqwest::Response {
         response.into()
     }
 }
+
+/// The operations that list accounts, by the names that the generated client has for them.
+const LIST_ACCOUNTS: &str = "accounts_list_accounts";
+const LIST_ORGANIZATION: &str = "organizations_get_accounts";
 
 /// The longest header that is kept, in characters.
 const LONGEST_HEADER: usize = 200;

@@ -815,7 +815,7 @@ pub fn listing_failure(what: &str, error: &ReadError) -> Failure {
     ));
     match error.kind {
         ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => failure.hint(
-            "listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead",
+            "check the token with `cf-sso-audit doctor`: listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead",
         ),
         ErrorKind::NotFound => failure.hint("check the organization's id"),
         _ => failure.hint("try again later; name the accounts with --accounts-file to do without the list"),

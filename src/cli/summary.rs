@@ -6,7 +6,6 @@ use std::io::IsTerminal;
 use crate::compare::ChangeKind;
 use crate::report::Summary;
 use crate::rules::Severity;
-use crate::text::count;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
@@ -94,12 +93,8 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     for sentence in summary.passed_over_sentences() {
         let _ = writeln!(out, "{sentence}");
     }
-    if totals.not_judged > 0 {
-        let _ = writeln!(
-            out,
-            "{} known from earlier runs could not be judged in this one: neither open nor resolved here.",
-            count(totals.not_judged as usize, "finding")
-        );
+    if let Some(sentence) = totals.not_judged.sentence() {
+        let _ = writeln!(out, "{sentence}");
     }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
     out

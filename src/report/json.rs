@@ -112,6 +112,7 @@ pub fn schema() -> Value {
         ("changes", or_null(&numbers)),
         ("accounts_compared", or_null(&number)),
         ("findings_not_judged", number.clone()),
+        ("findings_not_judged_by_severity", numbers.clone()),
     ]);
     let waiver = object(&[
         ("rule", text.clone()),
@@ -397,7 +398,8 @@ fn totals(summary: &Summary<'_>) -> Value {
         "findings_by_rule": rule_counts(totals).map(rule).collect::<serde_json::Map<_, _>>(),
         "changes": summary.baseline.as_ref().map(|_| changes.collect::<serde_json::Map<_, _>>()),
         "accounts_compared": summary.baseline.as_ref().map(|_| totals.accounts_compared),
-        "findings_not_judged": totals.not_judged,
+        "findings_not_judged": totals.not_judged.total(),
+        "findings_not_judged_by_severity": totals.not_judged.by_severity,
     })
 }
 

@@ -262,7 +262,78 @@ pub struct Totals {
     /// Accounts read whole in this run, and ever before.
     pub accounts_compared: u64,
     /// Findings known from earlier runs that this one could not judge again, in the accounts asked for.
-    pub not_judged: u64,
+    pub not_judged: NotJudged,
+}
+
+/// Findings known from earlier runs that a run could not judge again: how bad they were, and why they were not judged.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NotJudged {
+    /// By the severity that they had when they were judged.
+    pub by_severity: BTreeMap<Severity, u64>,
+    /// Their accounts were not read whole.
+    pub unread: u64,
+    /// Their rules are off.
+    pub off: u64,
+    /// They depend on accounts that were not read whole.
+    pub shared: u64,
+}
+
+impl NotJudged {
+    fn add(&mut self, memory: &AccountMemory, policy: &Policy) {
+        for finding in memory.findings.iter().filter(|finding| finding.carried) {
+            *self.by_severity.entry(finding.severity).or_default() += 1;
+            let rule = crate::rules::rule(&finding.rule);
+            *if memory.outcome != Outcome::Read {
+                &mut self.unread
+            } else if rule.is_some_and(|rule| policy.is_in_force(rule)) {
+                &mut self.shared
+            } else {
+                &mut self.off
+            } += 1;
+        }
+    }
+
+    /// How many.
+    pub fn total(&self) -> u64 {
+        self.by_severity.values().sum()
+    }
+
+    /// What has to be known of them to read the figures right; `None` where there are none.
+    pub fn sentence(&self) -> Option<String> {
+        let known = self.total();
+        if known == 0 {
+            return None;
+        }
+        let severities: Vec<_> = self
+            .by_severity
+            .iter()
+            .map(|(severity, number)| format!("{number} {severity}"))
+            .collect();
+        let reasons = [
+            (self.unread, "in accounts that were not read whole"),
+            (self.off, "of rules that are off"),
+            (
+                self.shared,
+                "about domains shared with accounts that were not read whole",
+            ),
+        ];
+        let reasons: Vec<_> = reasons
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, reason)| format!("{number} {reason}"))
+            .collect();
+        let (was, they) = if known == 1 {
+            ("was", "It counts")
+        } else {
+            ("were", "They count")
+        };
+        Some(format!(
+            "{} ({}) {was} not judged in this run: {}. {they} neither as open nor as resolved.",
+            count(known as usize, "known finding"),
+            severities.join(", "),
+            reasons.join(", ")
+        ))
+    }
 }
 
 /// Statuses that nobody documents are counted one by one up to this many, and then together.
@@ -315,12 +386,7 @@ impl Totals {
         }
         self.add_changes(&assessed.changes);
         self.accounts_compared += u64::from(assessed.compared);
-        let not_judged = assessed
-            .memory
-            .findings
-            .iter()
-            .filter(|finding| finding.carried);
-        self.not_judged += not_judged.count() as u64;
+        self.not_judged.add(&assessed.memory, policy);
     }
 
     fn add_changes(&mut self, changes: &[Change]) {

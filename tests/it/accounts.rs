@@ -260,7 +260,11 @@ fn a_list_that_cannot_be_had_ends_the_run_and_leaves_nothing() {
         (|_| success(Value::Null), &["no `result`"]),
         (
             |_| failure(403, 10000, "Authentication error"),
-            &["(auth, code 10000)", "Authentication error"],
+            &[
+                "(auth, code 10000)",
+                "Authentication error: the token is not valid, or lacks the permission \"Account Settings Read\"\n",
+                "check the token",
+            ],
         ),
         (|_| answer(200, "<html>"), &["HTML instead of JSON"]),
     ];

@@ -174,7 +174,18 @@ fn a_night_on_which_nothing_could_be_read_changes_nothing_after_it() {
     let bad = nights.night(1).run().expect(3);
     // The two that were read before are newly unread; the third was unread already.
     assert_eq!(new(&bad), 2);
-    assert_eq!(bad.json()["totals"]["findings_not_judged"], 1);
+    let totals = &bad.json()["totals"];
+    assert_eq!(totals["findings_not_judged"], 1);
+    assert_eq!(
+        totals["findings_not_judged_by_severity"],
+        json!({"medium": 1})
+    );
+    let sentence = "1 known finding (1 medium) was not judged in this run: 1 in accounts that were not read whole. It counts neither as open nor as resolved.";
+    assert!(
+        bad.stdout.contains(sentence) && bad.text("report.html").contains(sentence),
+        "{}",
+        bad.stdout
+    );
     *nights.world.lock().unwrap() = kept;
     let good = nights.night(2).run().expect(0);
     assert_eq!(
@@ -307,7 +318,9 @@ fn a_rule_that_the_policy_turns_off_resolves_nothing() {
     );
     assert_eq!(without.json()["totals"]["findings_not_judged"], 2);
     let page = without.text("report.html");
-    assert!(page.contains("2 findings known from earlier runs could not be judged in this one"));
+    assert!(page.contains(
+        "2 known findings (2 medium) were not judged in this run: 2 of rules that are off."
+    ));
     assert!(page.contains("The policy has changed since that run."));
     // One is fixed meanwhile.
     nights.set(

@@ -449,7 +449,7 @@ fn changes(summary: &Summary<'_>, table: &PageTable) -> Value {
         "policy_changed": summary.policy_changed,
         "passed_over": !summary.passed_over.is_empty(),
         "not_asked": summary.coverage.not_asked,
-        "not_judged": totals.not_judged,
+        "not_judged": totals.not_judged.sentence(),
         "accounts_compared": totals.accounts_compared,
         "accounts_not_compared": summary.coverage.asked - totals.accounts_compared,
         "counts": ChangeKind::ALL.iter().map(count).collect::<Vec<_>>(),
