@@ -272,7 +272,8 @@ impl<'a> Assessor<'a> {
             account_id: asked.id.clone(),
             account_name: asked.name.clone(),
             sources: sources(self.header, self.elsewhere.lists_are_old, asked, before),
-            removed: false,
+            // An older list that still has it brings no account back.
+            removed: self.elsewhere.lists_are_old && before.is_some_and(|before| before.removed),
             outcome: evidence.outcome,
             read: if is_read {
                 Some(LastRead {
@@ -340,6 +341,7 @@ impl<'a> Assessor<'a> {
                     .unwrap_or_default(),
             ),
             claims_now: OwnClaims::of(&assessed.evidence.connectors),
+            domains_then: None,
             had_it_not_changed: None,
             had_no_time_passed: None,
         };
@@ -578,6 +580,9 @@ fn sources(
     asked: &AskedAccount,
     before: Option<&AccountMemory>,
 ) -> Vec<String> {
+    if let Some(before) = before.filter(|before| lists_are_old && before.removed) {
+        return before.sources.clone();
+    }
     let named_by = asked.sources.iter().filter_map(|&source| {
         let source = header.sources.get(source as usize)?;
         source.key.clone()
@@ -626,6 +631,8 @@ struct Causes<'c, 'a> {
     before: Option<&'c AccountMemory>,
     claims_then: OwnClaims<'c>,
     claims_now: OwnClaims<'c>,
+    /// The domain of each finding as it was known, by the finding's id.
+    domains_then: Option<HashMap<&'c str, &'c str>>,
     /// What today's policy and clock would have found in the connectors of the last time.
     had_it_not_changed: Option<HashSet<Arc<str>>>,
     /// What today's policy would have found in today's connectors the last time.
@@ -637,6 +644,11 @@ impl Causes<'_, '_> {
         match change.kind {
             ChangeKind::FindingNew | ChangeKind::FindingResolved => self.of_finding(change),
             ChangeKind::FindingReopened => self.of_reopened(change),
+            ChangeKind::FindingWaived
+                if self.would_be_waived_without_the_change(change) == Some(false) =>
+            {
+                Cause::Connector
+            }
             ChangeKind::FindingWaived => Cause::Policy,
             ChangeKind::ConnectorAdded
             | ChangeKind::ConnectorRemoved
@@ -735,7 +747,28 @@ impl Causes<'_, '_> {
         })
     }
 
-    fn of_reopened(&self, change: &Change) -> Cause {
+    /// Whether a waiver of today would hold for a finding's domain as it was; `None` where that has not changed.
+    fn would_be_waived_without_the_change(&mut self, change: &Change) -> Option<bool> {
+        let domains = self.domains_then.get_or_insert_with(|| {
+            let known = self.before.into_iter().flat_map(|before| &before.findings);
+            known
+                .map(|finding| (&*finding.id, &*finding.email_domain))
+                .collect()
+        });
+        let then = canonical_domain(domains.get(change.finding_id.as_str())?);
+        if then == canonical_domain(&change.email_domain) {
+            return None;
+        }
+        let domain = Some(&*then).filter(|domain| !domain.is_empty());
+        let waivers = &self.assessor.policy.waivers;
+        let holds = waivers.holding(&change.what, &self.asked.id, domain, self.assessor.now);
+        Some(holds.is_some())
+    }
+
+    fn of_reopened(&mut self, change: &Change) -> Cause {
+        if self.would_be_waived_without_the_change(change) == Some(true) {
+            return Cause::Connector;
+        }
         let domain = canonical_domain(&change.email_domain);
         let domain = Some(&*domain).filter(|domain| !domain.is_empty());
         let waivers = &self.assessor.policy.waivers;

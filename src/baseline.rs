@@ -103,9 +103,9 @@ impl Baseline {
         self.ledger.account_ids()
     }
 
-    /// When an account was last read whole.
-    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
-        self.ledger.read_at(account_id)
+    /// The run that last read an account whole.
+    pub fn read_by(&self, account_id: &str) -> Option<&str> {
+        self.ledger.read_by(account_id)
     }
 
     /// Whether it was completed after another run had begun: that one's list of accounts is the older one.
@@ -187,7 +187,7 @@ impl Baseline {
     ) -> Result<(), BaselineError> {
         let accounts = header.accounts.iter();
         known.read_before = accounts
-            .map(|account| self.ledger.read_at(&account.id).is_some())
+            .map(|account| self.ledger.read_by(&account.id).is_some())
             .collect();
         for (position, account) in header.accounts.iter().enumerate() {
             if !self.ledger.carries_connectors(&account.id) {

@@ -28,12 +28,12 @@ pub fn bounded(body: &str) -> Result<Option<String>, String> {
     if body.len() <= SMALL_BODY {
         return Ok(None);
     }
-    rewritten(body, |record| {
-        (record.len() > LARGEST_RECORD).then(|| too_large(record))
-    })
+    let too_large = |record: &str| (record.len() > LARGEST_RECORD).then(|| too_large(record));
+    rewritten(body, too_large, |_| false)
 }
 
-/// The body with each record replaced that cannot be decoded as a `T`; `None` where there is none.
+/// The body with each record replaced that cannot be decoded as a `T`, and without what beside the result cannot be decoded
+/// at all; `None` where there is nothing of either.
 pub fn decodable<T>(body: &str) -> Option<String>
 where
     T: for<'de> Deserialize<'de>,
@@ -42,17 +42,20 @@ where
         let error = serde_json::from_str::<T>(record).err()?;
         Some(format!("(a record that is not valid: {error})"))
     };
-    rewritten(body, cause).ok().flatten()
+    let is_odd = |value: &str| serde_json::from_str::<serde_json::Value>(value).is_err();
+    rewritten(body, cause, is_odd).ok().flatten()
 }
 
 fn too_large(record: &str) -> String {
     format!("(a record of {} bytes, which is too large)", record.len())
 }
 
-/// The body with the records replaced of which `objection` has something to say.
+/// The body with the records replaced of which `objection` has something to say, and without what is beside the result
+/// where it is large or odd.
 fn rewritten(
     body: &str,
     objection: impl Fn(&str) -> Option<String>,
+    is_odd: impl Fn(&str) -> bool,
 ) -> Result<Option<String>, String> {
     // What is no object is refused by whoever decodes it.
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(body) else {
@@ -68,7 +71,7 @@ fn rewritten(
         text.push_str(&quoted(&key));
         text.push(':');
         if key != "result" {
-            let is_left_out = value.len() > LARGEST_REST;
+            let is_left_out = value.len() > LARGEST_REST || is_odd(value);
             is_changed |= is_left_out;
             text.push_str(if is_left_out { "null" } else { value });
             continue;

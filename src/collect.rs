@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::evidence::{
     AccountEvidence, ErrorKind, EvidenceError, EvidenceWriter, Outcome, ReadError,
 };
+use crate::text::for_terminal;
 
 /// How often whoever watches is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);
@@ -170,8 +171,8 @@ fn keep(
     } = collected;
     if let Some(error) = &evidence.error {
         tracing::warn!(
-            account = asked.id,
-            name = asked.name,
+            account = &*for_terminal(&asked.id),
+            name = &*for_terminal(&asked.name),
             kind = error.kind.as_str(),
             code = error.code,
             cf_ray = evidence.cf_ray,

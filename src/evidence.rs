@@ -359,7 +359,6 @@ struct Indexed {
     /// Byte offset of the last.
     offset: u64,
     outcome: Option<Outcome>,
-    read_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -383,7 +382,6 @@ impl Index {
         account.lines += 1;
         account.offset = offset;
         account.outcome = Some(evidence.outcome);
-        account.read_at = evidence.read_at;
         let line = account.lines;
         if let Some(at) = evidence.read_at.filter(|_| evidence.attempts > 0) {
             self.requests.push(Requests {
@@ -591,11 +589,6 @@ impl EvidenceWriter {
     /// Whether the account was read whole already.
     pub fn is_read(&self, position: usize) -> bool {
         self.index.is_read(position)
-    }
-
-    /// When the account's last answer was there.
-    pub fn read_at(&self, position: usize) -> Option<DateTime<Utc>> {
-        self.index.accounts[position].read_at
     }
 
     /// Whether the account has a line already, read or not.

@@ -213,6 +213,8 @@ pub struct Ledger {
     header: LedgerHeader,
     trend: Vec<TrendPoint>,
     accounts: HashMap<String, Indexed>,
+    /// The runs that last read an account whole.
+    read_by: Vec<String>,
     has_shared_findings: bool,
     sha256: String,
     line: Vec<u8>,
@@ -223,8 +225,8 @@ pub struct Ledger {
 struct Indexed {
     /// In bytes from the beginning of the file.
     offset: u64,
-    /// When the account was last read whole.
-    read_at: Option<DateTime<Utc>>,
+    /// The run that last read the account whole: its position in [`Ledger::read_by`].
+    read_by: Option<u32>,
     /// Whether its line holds its connectors, since the run itself did not read it whole.
     carries_connectors: bool,
 }
@@ -269,6 +271,8 @@ impl Ledger {
         digest.update(&line);
         let header = parse_header(&line).map_err(|cause| damaged(1, cause))?;
         let mut accounts = HashMap::new();
+        let mut read_by = Vec::new();
+        let mut positions: HashMap<String, u32> = HashMap::new();
         let mut has_shared_findings = false;
         let mut figures: Option<Figures> = None;
         for number in 2.. {
@@ -287,9 +291,15 @@ impl Ledger {
                         rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run)
                     };
                     has_shared_findings |= memory.findings.iter().any(shared);
+                    let by = memory.read.as_ref().map(|read| {
+                        *positions.entry(read.run_id.clone()).or_insert_with(|| {
+                            read_by.push(read.run_id.clone());
+                            read_by.len() as u32 - 1
+                        })
+                    });
                     let indexed = Indexed {
                         offset,
-                        read_at: memory.read.as_ref().map(|read| read.at),
+                        read_by: by,
                         carries_connectors: memory.connectors.is_some(),
                     };
                     accounts.insert(memory.account_id, indexed);
@@ -309,6 +319,7 @@ impl Ledger {
             header,
             trend: figures.trend,
             accounts,
+            read_by,
             has_shared_findings,
             sha256: hex(&digest.finalize()),
             line,
@@ -337,9 +348,10 @@ impl Ledger {
         ids.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
-    /// When an account was last read whole.
-    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
-        self.accounts.get(account_id)?.read_at
+    /// The run that last read an account whole.
+    pub fn read_by(&self, account_id: &str) -> Option<&str> {
+        let position = self.accounts.get(account_id)?.read_by?;
+        self.read_by.get(position as usize).map(String::as_str)
     }
 
     /// Whether an account's line holds its connectors, since the run itself did not read it whole.

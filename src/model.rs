@@ -12,6 +12,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+use crate::text::shortened;
+
 /// One field of an answer, in one of the four ways in which it can come.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Field<T> {
@@ -52,8 +54,10 @@ impl<T> Field<T> {
     {
         match self {
             Self::Known(value) => value.text(),
-            Self::Unrecognised(Value::String(text)) => Cow::Borrowed(text),
-            Self::Unrecognised(other) => Cow::Owned(other.to_string()),
+            Self::Unrecognised(Value::String(text)) => shortened(text, LONGEST_TEXT),
+            Self::Unrecognised(other) => {
+                Cow::Owned(shortened(&other.to_string(), LONGEST_TEXT).into_owned())
+            }
             Self::Absent | Self::Null => Cow::Borrowed(missing),
         }
     }
@@ -87,10 +91,15 @@ impl Wire for bool {
     }
 }
 
-/// Text that says something: an empty or blank string is not recognised as one.
+/// The longest text that a field may hold, in characters. Domains have 253 at most; a longer text is not recognised as
+/// anything, and reports show its beginning: each shows it several times.
+const LONGEST_TEXT: usize = 1000;
+
+/// Text that says something: an empty or blank string is not recognised as one, nor one without end.
 impl Wire for String {
     fn from_text(text: &str) -> Option<Self> {
-        (!text.trim().is_empty()).then(|| text.to_owned())
+        let is_endless = text.len() > LONGEST_TEXT && text.chars().nth(LONGEST_TEXT).is_some();
+        (!text.trim().is_empty() && !is_endless).then(|| text.to_owned())
     }
     fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(self)
@@ -560,6 +569,19 @@ mod tests {
         let null = connector(json!({"verification": null}));
         assert_eq!(null.verification.status.oddity(), Some("null"));
         assert_eq!(null.verification.status.shown("unknown"), "unknown");
+    }
+
+    #[test]
+    fn a_text_without_end_is_not_recognised_and_its_beginning_is_shown() {
+        let long = "x".repeat(LONGEST_TEXT + 1);
+        let read = connector(json!({"email_domain": long, "enabled": [long]}));
+        assert_eq!(read.email_domain.oddity(), Some("unrecognised"));
+        for shown in [read.email_domain.shown(""), read.enabled.shown("")] {
+            assert_eq!(shown.chars().count(), LONGEST_TEXT + 1);
+            assert!(shown.ends_with('\u{2026}'));
+        }
+        let just = connector(json!({"email_domain": "x".repeat(LONGEST_TEXT)}));
+        assert!(just.email_domain.known().is_some());
     }
 
     #[test]

@@ -135,27 +135,18 @@ pub fn whole_runs(output: &Path, api: ApiAsked<'_>, except: &str) -> io::Result<
     Ok(runs)
 }
 
-/// The highest sequence of an API's whole runs; 0 where there is none.
+/// The whole runs of an API that go on from the one with a sequence, with their own, the newest first; all for 0.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn last_sequence(output: &Path, api: ApiAsked<'_>) -> io::Result<u64> {
-    let runs = whole_runs(output, api, "")?;
-    let sequences = runs.iter().filter_map(|run| run.header.as_ref().ok());
-    Ok(sequences.map(|header| header.sequence).max().unwrap_or(0))
-}
-
-/// The newest whole run of an API, by its name, that is newer than another by its name.
-///
-/// # Errors
-/// The folder cannot be read.
-pub fn newer_run(output: &Path, api: ApiAsked<'_>, run_id: &str) -> io::Result<Option<String>> {
-    let runs = whole_runs(output, api, run_id)?;
-    let newest = runs
-        .into_iter()
-        .map(|run| run.run_id)
-        .max_by(|a, b| run_order(a).cmp(&run_order(b)));
-    Ok(newest.filter(|newest| run_order(newest) > run_order(run_id)))
+pub fn runs_since(
+    output: &Path,
+    api: ApiAsked<'_>,
+    sequence: u64,
+) -> io::Result<Vec<(String, u64)>> {
+    let runs = whole_runs(output, api, "")?.into_iter();
+    let readable = runs.filter_map(|run| Some((run.run_id, run.header.ok()?.sequence)));
+    Ok(readable.filter(|(_, of_run)| *of_run > sequence).collect())
 }
 
 /// Whether a run without a readable ledger asked an API, as far as its evidence tells.

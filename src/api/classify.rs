@@ -51,8 +51,11 @@ impl Envelope<'_> {
                 code: None,
                 text: format!("{} bytes of errors, which are not read", errors.len()),
             }],
-            // A value that stands in a whole body is one; what it nests too deeply is no message.
-            Some(errors) => messages(&serde_json::from_str(errors).unwrap_or_default()),
+            Some(errors) => match serde_json::from_str(errors) {
+                Ok(errors) => messages(&errors),
+                // Something in it is odd: that costs no other part of it.
+                Err(_) => odd_messages(errors),
+            },
         }
     }
 }
@@ -186,6 +189,27 @@ fn messages(errors: &Value) -> Vec<Message> {
     }
 }
 
+/// The messages of a list in which a value cannot be decoded, each part as it is written.
+fn odd_messages(errors: &str) -> Vec<Message> {
+    #[derive(Deserialize)]
+    struct Written<'a> {
+        #[serde(default, borrow)]
+        code: Option<&'a RawValue>,
+        #[serde(default, borrow)]
+        message: Option<&'a RawValue>,
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(errors).unwrap_or_default();
+    let text = |part: &RawValue| part.get().trim_matches('"').to_owned();
+    let message = |item: &&RawValue| {
+        let written = serde_json::from_str::<Written<'_>>(item.get()).ok()?;
+        Some(Message {
+            code: written.code.map(text),
+            text: written.message.map(text).unwrap_or_default(),
+        })
+    };
+    items.iter().filter_map(message).collect()
+}
+
 fn is_throttling(error: &Message) -> bool {
     matches!(error.code.as_deref(), Some("971" | "10100" | "10429"))
 }
@@ -295,6 +319,16 @@ mod tests {
         format!(
             r#"{{"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[],"result":null}}"#
         )
+    }
+
+    #[test]
+    fn an_odd_value_in_an_error_costs_no_other_part_of_it() {
+        for body in [
+            r#"{"success":false,"errors":[{"code":10000,"message":"\udc00"}]}"#,
+            r#"{"success":false,"errors":[{"code":10000,"message":"x"},{"code":1e999}]}"#,
+        ] {
+            assert_eq!(judged(403, body), (ErrorKind::Auth, false, false), "{body}");
+        }
     }
 
     #[test]

@@ -488,7 +488,7 @@ impl Session {
         if expected > LARGEST_BODY as u64 {
             return Err(Broken::TooLarge);
         }
-        let mut body = BytesMut::with_capacity(expected as usize);
+        let mut body = BytesMut::new();
         let mut is_large = false;
         while let Some(chunk) = response.chunk().await.map_err(Broken::Transport)? {
             if body.len() + chunk.len() > LARGEST_BODY {
@@ -499,6 +499,8 @@ impl Session {
                 let place = Arc::clone(&self.gate.large_bodies).acquire_owned().await;
                 let place = place.ok().map(Arc::new);
                 self.note(|exchange| exchange.place = place);
+                // Not before: what waits for its place takes no room.
+                body.reserve((expected as usize).saturating_sub(body.len()));
             }
             body.extend_from_slice(&chunk);
         }

@@ -530,7 +530,8 @@ fn one_of(result: Value, connector_id: &str) -> Option<Connector> {
             Some(connectors.swap_remove(at))
         }
         Value::Null => None,
-        other => of_value(other),
+        // One that is about another connector says nothing of this one.
+        other => of_value(other).filter(|one| one.id.known().is_none_or(|id| id == connector_id)),
     }
 }
 

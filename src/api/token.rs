@@ -113,11 +113,13 @@ impl Token {
         if text.is_empty() {
             return Err(TokenError::Empty(name.to_owned()));
         }
-        let visible = |c: char| c.is_ascii_graphic();
+        // Quotes around it are a slip, and the API would be sent them.
+        let visible = |c: char| c.is_ascii_graphic() && c != '"' && c != '\'';
         if let Some((index, odd)) = text.chars().enumerate().find(|&(_, c)| !visible(c)) {
             let character = match odd {
                 '\n' | '\r' => "a line break",
                 ' ' | '\t' => "white space",
+                '"' | '\'' => "a quote",
                 c if c.is_control() => "a control character",
                 _ => "a character outside ASCII",
             };
@@ -322,6 +324,7 @@ mod tests {
         for (text, kind) in [
             ("a\nb", "a line break"),
             ("a b", "white space"),
+            ("\"ab\"", "a quote"),
             ("a\u{7f}b", "a control"),
             ("a\u{e9}", "outside ASCII"),
         ] {
@@ -357,19 +360,19 @@ mod tests {
 
     #[test]
     fn a_token_that_is_repeated_in_an_escaped_form_is_redacted() {
-        let token = Token::parse("T", "cfut_ab/cd\"efghi-jk").unwrap();
+        let token = Token::parse("T", "cfut_ab/cd.efghi-jk").unwrap();
         for form in [
-            r#"\u0063fut_ab\/cd\"efghi-jk"#,
-            r#"cfut\u005fab\/cd\"efghi-jk"#,
-            r#"cfut_ab\u002Fcd\u0022efghi\u002djk"#,
-            r#"%63fut_ab%2fcd%22efghi-jk"#,
+            r#"\u0063fut_ab\/cd.efghi-jk"#,
+            r#"cfut\u005fab\/cd.efghi-jk"#,
+            r#"cfut_ab\u002Fcd\u002eefghi\u002djk"#,
+            r#"%63fut_ab%2fcd%2eefghi-jk"#,
         ] {
             let text = format!("x \\ %zz {form} y {form}");
             let clean = token.redact(text.as_bytes()).unwrap();
             assert_eq!(clean, br"x \ %zz [token] y [token]", "{form}");
         }
         // A backslash of its own, and not the token.
-        let other = br#"\\u0063fut_ab\/cd\"efghi-jk"#;
+        let other = br#"\\u0063fut_ab\/cd.efghi-jk"#;
         assert_eq!(token.redact(other), None);
     }
 

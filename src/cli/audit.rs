@@ -1,6 +1,6 @@
 //! `cf-sso-audit audit`: collect, judge, report.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::connection::ConnectionArgs;
+use super::connection::{ConnectionArgs, refuse_token_as_path};
 use super::destination::Destination;
 use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
@@ -139,7 +139,14 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let outcome = run.collect(&args, &api, &mut tokens, &stop, quiet).await?;
     // Which run is the newest, and what it knows, holds until this one is the newest.
     let (destination, evidence, _lock) = match outcome {
-        Collected::Interrupted(destination) => return Ok(interrupted(&args, &destination)),
+        Collected::Interrupted(destination, false) => return Ok(interrupted(&args, &destination)),
+        Collected::Interrupted(destination, true) => {
+            super::tell_line(&format!(
+                "interrupted: another run was completed meanwhile, so begin a new one; what was read is kept in {}",
+                destination.partial().display()
+            ));
+            return Ok(exit::INTERRUPTED);
+        }
         Collected::Whole(destination, evidence, lock) => (destination, evidence, lock),
     };
     let history = args
@@ -256,7 +263,8 @@ struct Run {
 }
 
 enum Collected {
-    Interrupted(Destination),
+    /// With whether another run was completed meanwhile.
+    Interrupted(Destination, bool),
     Whole(Destination, Box<evidence::Evidence>, FolderLock),
 }
 
@@ -264,20 +272,21 @@ impl Run {
     /// Reads what names the accounts, before any request.
     fn prepare(args: &AuditArgs, api: ApiAsked<'_>) -> Result<Self, Failure> {
         let output = &args.report.output;
-        let begun_after = runs::last_sequence(output, api).unwrap_or_else(|error| {
+        let earlier = runs::runs_since(output, api, 0).unwrap_or_else(|error| {
             tracing::warn!(
                 "cannot look for earlier runs in {}: {error}",
                 output.display()
             );
-            0
+            Vec::new()
         });
+        let begun_after = earlier.iter().map(|(_, sequence)| *sequence).max();
         let mut run = Self {
             named: AccountList::default(),
             sources: Vec::new(),
             variables: HashMap::new(),
             destination: None,
             writer: None,
-            begun_after,
+            begun_after: begun_after.unwrap_or(0),
         };
         run.read_named(&args.accounts)?;
         let AccountsArgs {
@@ -311,6 +320,7 @@ impl Run {
             self.add(source, accounts);
         }
         for path in &args.accounts_file {
+            refuse_token_as_path(path, "--accounts-file")?;
             let source = if path == Path::new("-") {
                 Source::unrecognisable("standard input")
             } else {
@@ -631,7 +641,9 @@ impl Run {
             })
             .map(|(position, _)| position)
             .collect();
-        let mut has_asked_again = false;
+        let mut known = writer.header().begun_after.unwrap_or(0);
+        let mut rounds = 0;
+        let mut held = None;
         let lock = loop {
             let asked = std::mem::take(&mut positions);
             let end = collect(
@@ -643,22 +655,26 @@ impl Run {
                 stop.requested(),
             )
             .await;
+            let interrupted = |destination| Ok(Collected::Interrupted(destination, rounds > 0));
             match end.map_err(|error| evidence_failure(&error, &destination))? {
                 End::Interrupted => {
                     progress.finish();
-                    return Ok(Collected::Interrupted(destination));
+                    return interrupted(destination);
                 }
                 End::Done => {}
             }
-            let lock = tokio::select! {
-                lock = lock_folder(args) => lock?,
-                () = stop.requested() => {
-                    progress.finish();
-                    return Ok(Collected::Interrupted(destination));
-                }
+            let lock = match held.take() {
+                Some(lock) => lock,
+                None => tokio::select! {
+                    lock = lock_folder(args) => lock?,
+                    () = stop.requested() => {
+                        progress.finish();
+                        return interrupted(destination);
+                    }
+                },
             };
-            let overtaken = overtaken(&args.report.output, &writer)?;
-            if overtaken.is_empty() || has_asked_again {
+            let (overtaken, last) = overtaken(&args.report.output, &writer, known)?;
+            if overtaken.is_empty() {
                 break lock;
             }
             tracing::info!(
@@ -667,9 +683,12 @@ impl Run {
             );
             progress.again(overtaken.len());
             positions = overtaken;
-            has_asked_again = true;
-            // Others may go on meanwhile; should one of them be done first once more, its answers are as good as ours.
-            drop(lock);
+            known = last;
+            rounds += 1;
+            // At first the others go on meanwhile; if one of them is done first once more, they wait.
+            if rounds > 1 {
+                held = Some(lock);
+            }
         };
         progress.finish();
         let (seconds, requests) = (began.elapsed().as_secs_f64(), api.gate().sent());
@@ -681,51 +700,60 @@ impl Run {
     }
 }
 
-/// The accounts that another run has read whole since this one asked for them: what is known of them is newer, and would
-/// be reported as changed back.
-fn overtaken(output: &Path, writer: &EvidenceWriter) -> Result<Vec<usize>, Failure> {
+/// The accounts that runs have read whole that were completed after the one with a sequence: what is known of them may be
+/// newer than what this run was answered, and would be reported as changed back. Not by the clock, which may be wrong.
+/// With them, the sequence of the newest of these runs.
+fn overtaken(
+    output: &Path,
+    writer: &EvidenceWriter,
+    sequence: u64,
+) -> Result<(Vec<usize>, u64), Failure> {
     let header = writer.header();
-    let failed = |error| {
-        Failure::failed(format!(
-            "cannot look for newer runs in {}: {error}",
-            output.display()
-        ))
-    };
+    let failed = |error: std::io::Error| unsearchable(output, &error);
     let api = ApiAsked::by(header);
-    let begun_after = header.begun_after.unwrap_or_default();
-    if runs::last_sequence(output, api).map_err(failed)? <= begun_after {
-        return Ok(Vec::new());
-    }
+    let since = runs::runs_since(output, api, sequence).map_err(failed)?;
+    let Some(last) = since.iter().map(|(_, sequence)| *sequence).max() else {
+        return Ok((Vec::new(), sequence));
+    };
     let Some(newest) = Newest::find(output, api, &header.run_id)
         .map_err(failed)?
         .run
     else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), last));
     };
-    let is_newer = |position: &usize| {
+    let since: HashSet<&str> = since.iter().map(|(run_id, _)| run_id.as_str()).collect();
+    let was_read_since = |position: &usize| {
         let account = &header.accounts[*position];
-        account.is_valid() && newest.read_at(&account.id) > writer.read_at(*position)
+        let by = newest.read_by(&account.id);
+        account.is_valid() && by.is_some_and(|run_id| since.contains(run_id))
     };
-    Ok((0..header.accounts.len()).filter(is_newer).collect())
+    let positions = (0..header.accounts.len()).filter(was_read_since);
+    Ok((positions.collect(), last))
 }
 
 /// Refuses to go on with a run that a newer one has overtaken: its answers are older than those that are known, and what
 /// was fixed since would be reported as new.
 fn refuse_overtaken(output: &Path, partial: &Path, header: &RunHeader) -> Result<(), Failure> {
-    let newer = runs::newer_run(output, ApiAsked::by(header), &header.run_id).map_err(|error| {
-        Failure::failed(format!(
-            "cannot look for newer runs in {}: {error}",
-            output.display()
-        ))
-    })?;
-    match newer {
+    let since = runs::runs_since(
+        output,
+        ApiAsked::by(header),
+        header.begun_after.unwrap_or(0),
+    );
+    match since.map_err(|error| unsearchable(output, &error))?.first() {
         None => Ok(()),
-        Some(newer) => Err(Failure::usage(format!(
-            "{} is older than the complete run {newer}: its answers would be reported as changes since then",
+        Some((newer, _)) => Err(Failure::usage(format!(
+            "run {newer} was completed after {} was begun: the older answers would be reported as changes since then",
             partial.display()
         ))
         .hint("begin a new run without --resume; the folder of the unfinished one may be removed")),
     }
+}
+
+fn unsearchable(output: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!(
+        "cannot look for newer runs in {}: {error}",
+        output.display()
+    ))
 }
 
 /// Counts what was sent before the interruption, so that both together stay within the limit. What cannot be known is

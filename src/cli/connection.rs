@@ -11,7 +11,7 @@ use super::descriptors::possible_concurrency;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
     Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, TOKEN_VARIABLE,
-    Token, TokenError,
+    Token, TokenError, looks_like_token,
 };
 use crate::clock::Clock;
 
@@ -52,9 +52,18 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// The API's address, checked before anything is sent.
     pub fn base_url(&self) -> Result<BaseUrl, Failure> {
-        let from_environment = std::env::var(BASE_URL_VARIABLE)
-            .ok()
+        // What is no text becomes none that is an address: it must not stand for the default one.
+        let from_environment = std::env::var_os(BASE_URL_VARIABLE)
+            .map(|text| text.to_string_lossy().into_owned())
             .filter(|text| !text.trim().is_empty());
+        if let Some(text) = &from_environment
+            && self.base_url.is_none()
+            && text.contains('\u{fffd}')
+        {
+            return Err(Failure::usage(format!(
+                "{BASE_URL_VARIABLE} is not UTF-8 text, and so no address"
+            )));
+        }
         let (name, text) = match (&self.base_url, &from_environment) {
             (Some(text), _) => ("--base-url", text.as_str()),
             (None, Some(text)) => (BASE_URL_VARIABLE, text.as_str()),
@@ -67,6 +76,7 @@ impl ConnectionArgs {
     pub fn token(&self) -> Result<(String, Token), Failure> {
         match &self.token_file {
             Some(path) => {
+                refuse_token_as_path(path, "--token-file")?;
                 warn_of_readers(path);
                 let token = Token::from_file(path).map_err(token_failure)?;
                 Ok((path.display().to_string(), token))
@@ -109,6 +119,17 @@ impl ConnectionArgs {
     pub fn lane(&self, name: &str, token: Token) -> Arc<Lane> {
         Arc::new(Lane::new(name, token, self.rate))
     }
+}
+
+/// Refuses what looks like a token where a file's path belongs, before a message repeats it.
+pub fn refuse_token_as_path(path: &Path, flag: &str) -> Result<(), Failure> {
+    if path.exists() || !looks_like_token(&path.to_string_lossy()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{flag} is given what looks like an API token, and not the path of a file; it is not shown"
+    ))
+    .hint("put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it"))
 }
 
 /// The token of an environment variable.

@@ -1,6 +1,7 @@
 //! By what evidence is judged and how the report is written: what `audit` and `render` share, so that a report can
 //! be made again, byte for byte.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,9 @@ use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::rules::Severity;
 use crate::runs::{ApiAsked, SUMS, is_unfinished};
+
+/// The largest policy, in bytes.
+const LARGEST_POLICY: u64 = 4 * 1024 * 1024;
 
 /// The policy by which the demo is judged, where no other is given.
 const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
@@ -261,9 +265,18 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
     match path {
         Some(path) => {
             let name = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|error| {
+            let mut bytes = Vec::new();
+            let read = std::fs::File::open(path)
+                .and_then(|file| file.take(LARGEST_POLICY + 1).read_to_end(&mut bytes));
+            read.map_err(|error| {
                 Failure::usage(format!("cannot read the policy {name}: {error}"))
             })?;
+            if bytes.len() as u64 > LARGEST_POLICY {
+                return Err(Failure::usage(format!(
+                    "the policy {name} is larger than {} MiB, the most that is read",
+                    LARGEST_POLICY / 1024 / 1024
+                )));
+            }
             Policy::parse(&name, &bytes).map_err(usage)
         }
         None if demo => {

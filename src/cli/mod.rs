@@ -115,7 +115,10 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     logging::start(
         cli.output.quiet,
         cli.output.verbose,
@@ -129,6 +132,25 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// Shows help, or what is wrong with the command line: as the log is to be written, as far as that can be known.
+fn misused(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let asks_for_json = arguments
+        .iter()
+        .any(|argument| argument == "--log-format=json")
+        || arguments
+            .windows(2)
+            .any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+    if !asks_for_json || !error.use_stderr() {
+        error.exit();
+    }
+    logging::start(true, 0, true);
+    let text = error.render().to_string();
+    let message = text.trim_start_matches("error: ").trim_end();
+    Failure::usage(message).print(false);
+    ExitCode::from(exit::USAGE)
 }
 
 /// A panic as an error like any other: mostly the system refused a thread, which the runtime does not tell otherwise.

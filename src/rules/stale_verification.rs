@@ -25,9 +25,12 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let age = subject.now - connector.changed_at().filter(|_| pending)?;
     let allowed = chrono::Duration::days(i64::from(subject.policy.thresholds.pending_days));
     (age > allowed).then(|| {
+        // Rounded down to a tenth, and never so that it looks as if it were within the limit.
+        let tenths = (age.num_minutes() * 10 / (24 * 60)).max(allowed.num_days() * 10 + 1);
         Hit::new(format!(
-            "pending for {} days; {} are allowed",
-            age.num_days(),
+            "pending for {}.{} days (limit {})",
+            tenths / 10,
+            tenths % 10,
             allowed.num_days()
         ))
     })
@@ -48,8 +51,8 @@ mod tests {
         assert_eq!(
             case.said_by(&RULE),
             [
-                "pending for 2 days; 2 are allowed",
-                "pending for 20 days; 2 are allowed"
+                "pending for 2.1 days (limit 2)",
+                "pending for 20.0 days (limit 2)"
             ]
         );
     }

@@ -434,3 +434,15 @@ fn a_proxy_that_says_nothing_is_not_waited_for_and_named() {
     let url = "https://api.elsewhere.example/client/v4";
     ends_in_time(url, Some(&proxy), &way);
 }
+
+#[test]
+fn an_address_that_is_no_text_is_not_taken_for_the_default_one() {
+    use std::os::unix::ffi::OsStrExt;
+    let odd = std::ffi::OsStr::from_bytes(b"http://127.0.0.1:9/\xff");
+    program("connector")
+        .args(["list", &id(1), "--dry-run"])
+        .env("CLOUDFLARE_BASE_URL", odd)
+        .run()
+        .expect(2)
+        .says(&["CLOUDFLARE_BASE_URL is not UTF-8 text"]);
+}

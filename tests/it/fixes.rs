@@ -1418,6 +1418,12 @@ fn a_change_is_done_only_where_the_connector_shows_it() {
     for (patched, then, result) in [
         // It succeeded, the answer says, and shows the old value.
         (success(fedramp(false)), fedramp(false), "failed"),
+        // It shows another connector.
+        (
+            success(connector(9, "other.example")),
+            fedramp(false),
+            "failed",
+        ),
         // The answer does not show the connector: it is looked at.
         (success(json!([])), fedramp(true), "done"),
         (success(json!([])), fedramp(false), "failed"),

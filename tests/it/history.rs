@@ -614,6 +614,13 @@ fn an_account_that_comes_back_brings_back_what_it_shared() {
 
 #[test]
 fn what_another_run_has_read_since_is_asked_again() {
+    // By the days of the slow run, the quick one, and the next: in order, all the same, and with a clock that is ahead.
+    for days in [[1, 2, 3], [1, 1, 1], [300, 2, 3]] {
+        what_another_run_has_read_since_is_asked_again_on(days);
+    }
+}
+
+fn what_another_run_has_read_since_is_asked_again_on([slow, quick, later]: [i64; 3]) {
     let nights = Nights::of(&[
         (1, json!([disabled(1, "a.example")])),
         (2, json!([disabled(2, "b.example")])),
@@ -629,15 +636,14 @@ fn what_another_run_has_read_since_is_asked_again() {
         }
         success(world.lock().unwrap()[request.account()].clone())
     });
-    // By the real clock: two runs at once have moments of their own.
-    let real = |program: Program| program.without_env("SOURCE_DATE_EPOCH");
-    let nightly = real(nights.night(0))
+    let nightly = nights
+        .night(slow)
         .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
         .spawn();
     nightly.wait_for_evidence(1);
     // Meanwhile the first is fixed, and audited by hand.
     nights.set(1, json!([connector(1, "a.example")]));
-    let by_hand = real(nights.bare(0)).arg(id(1)).run().expect(0);
+    let by_hand = nights.bare(quick).arg(id(1)).run().expect(0);
     assert!(
         changes(&by_hand)
             .contains(&"finding-resolved 1 a.example disabled-connector (connector)".to_owned())
@@ -652,7 +658,7 @@ fn what_another_run_has_read_since_is_asked_again() {
     assert_eq!(nightly.csv("disabled_connectors.csv").len(), 1);
     let latest = std::fs::read_link(nightly.reports().join("latest")).unwrap();
     assert!(nightly.run_dir().ends_with(latest), "the last to be whole");
-    let next = real(nights.night(0)).run().expect(0);
+    let next = nights.night(later).run().expect(0);
     assert_eq!(changes(&next), NOTHING);
 }
 
@@ -687,4 +693,38 @@ fn a_list_that_is_older_than_another_runs_removes_nothing() {
         changes(&slow)
     );
     assert_eq!(changes(&nights.night(3).run().expect(0)), NOTHING);
+}
+
+#[test]
+fn an_older_list_brings_back_no_account_that_another_run_removed() {
+    let nights = Nights::of(&[(1, json!([])), (2, json!([])), (3, json!([]))]);
+    let world = Arc::clone(&nights.world);
+    nights.night(0).run().expect(0);
+    let waits = Arc::new(AtomicBool::new(true));
+    let hold = Arc::clone(&waits);
+    nights.server.now(move |request| {
+        if request.account() == id(2) && hold.load(Ordering::SeqCst) {
+            return Reply::Hang;
+        }
+        let world = world.lock().unwrap();
+        success(
+            world
+                .get(request.account())
+                .cloned()
+                .unwrap_or_else(|| json!([])),
+        )
+    });
+    let slow = nights
+        .night(1)
+        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
+        .spawn();
+    slow.wait_for_evidence(1);
+    nights.world.lock().unwrap().remove(&id(3));
+    waits.store(false, Ordering::SeqCst);
+    assert_eq!(
+        changes(&nights.night(2).run().expect(0)),
+        ["account-removed 3  outcome (coverage)"]
+    );
+    assert_eq!(changes(&slow.wait().expect(0)), NOTHING);
+    assert_eq!(changes(&nights.night(3).run().expect(0)), NOTHING, "once");
 }

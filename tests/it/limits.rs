@@ -162,6 +162,7 @@ fn each_line_on_standard_error_is_json_where_that_is_asked_for() {
         audit(&server).args(["--progress", "always"]).args(ids(2)),
         audit(&server).arg("not-an-id"),
         audit(&server).arg("--resume"),
+        audit(&server).arg("--no-such-flag"),
         program("diff").args(["/nowhere", "/nowhere"]),
     ] {
         let outcome = program.args(json).run();

@@ -441,3 +441,16 @@ fn the_token_is_no_argument() {
     assert!(options.contains("--token-file"));
     assert!(!options.contains("--token"), "{options:?}");
 }
+
+#[test]
+fn a_token_in_the_place_of_a_path_is_not_shown() {
+    let server = all_good();
+    for flag in ["--token-file", "--accounts-file"] {
+        let outcome = audit(&server)
+            .args([flag, TOKEN_A, &id(1)])
+            .run()
+            .expect(2)
+            .says(&[&format!("{flag} is given what looks like an API token")]);
+        stands_nowhere(TOKEN_A, &outcome);
+    }
+}

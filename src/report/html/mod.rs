@@ -23,7 +23,7 @@ use crate::evidence::Outcome;
 use crate::ledger::AccountMemory;
 use crate::policy::Policy;
 use crate::rules::controls::CONTROLS;
-use crate::rules::{RULES, Rule, Severity};
+use crate::rules::{Basis, RULES, Rule, Severity};
 use crate::text::{count, utc};
 
 mod helpers;
@@ -314,13 +314,17 @@ fn verdict(summary: &Summary<'_>) -> Value {
         )
     };
     let mut sentences = Vec::new();
-    sentences.push(match (summary.coverage.is_whole(), totals.findings.open) {
+    // That an account was not read is a finding, and none about what was.
+    let about_reading = totals
+        .by_rule
+        .iter()
+        .filter(|(id, _)| crate::rules::rule(id).is_some_and(|rule| rule.basis == Basis::Reading))
+        .map(|(_, count)| count.open);
+    let in_what_was_read = totals.findings.open - about_reading.sum::<u64>();
+    sentences.push(match (summary.coverage.is_whole(), in_what_was_read) {
         (true, _) => format!("{}.", summary.coverage.sentence()),
-        (false, 0) => "In what was read there is no open finding.".to_owned(),
-        (false, open) => format!(
-            "What was read has {}.",
-            count(open as usize, "open finding")
-        ),
+        (false, 0) => "No open findings in what was read.".to_owned(),
+        (false, open) => format!("{} in what was read.", count(open as usize, "open finding")),
     });
     sentences.push(of_all(
         totals.unverified,
