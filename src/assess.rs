@@ -99,9 +99,7 @@ impl Claims {
     /// Adds the domains of an account's findings about shared domains: what was found since it was last read whole, in
     /// a part of it, may be there still.
     pub fn add_shared(&mut self, findings: &[KnownFinding]) {
-        let shared = findings.iter().filter(|finding| {
-            crate::rules::rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run)
-        });
+        let shared = findings.iter().filter(|finding| finding.is_shared());
         let domains = shared.map(|finding| canonical_domain(&finding.email_domain));
         self.0
             .extend(domains.map(|domain| stable_hash(domain.as_bytes())));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{Rule, Severity};
+use crate::rules::{Basis, Rule, Severity, rule};
 
 /// Whether a finding calls for action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,11 @@ fn is_empty(text: &Arc<str>) -> bool {
 }
 
 impl KnownFinding {
+    /// Whether it depends on the connectors of several accounts.
+    pub fn is_shared(&self) -> bool {
+        rule(&self.rule).is_some_and(|rule| rule.basis == Basis::Run)
+    }
+
     /// The same finding in the memory of a run that did not judge it again.
     #[must_use]
     pub fn carried_on(&self) -> Self {

@@ -19,7 +19,6 @@ use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
 use crate::model::Connector;
 use crate::policy::PolicySource;
-use crate::rules::{Basis, rule};
 use crate::text::hex;
 
 /// The name and version of the format.
@@ -287,10 +286,7 @@ impl Ledger {
             }
             match parse_line(&line).map_err(|cause| damaged(number, cause))? {
                 Line::Account(memory) => {
-                    let shared = |finding: &KnownFinding| {
-                        rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run)
-                    };
-                    has_shared_findings |= memory.findings.iter().any(shared);
+                    has_shared_findings |= memory.findings.iter().any(KnownFinding::is_shared);
                     let by = memory.read.as_ref().map(|read| {
                         *positions.entry(read.run_id.clone()).or_insert_with(|| {
                             read_by.push(read.run_id.clone());
