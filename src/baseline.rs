@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::assess::{KnownElsewhere, carry_on};
-use crate::evidence::{self, Evidence, EvidenceError, Index, Outcome, RunHeader, SharedDomains};
-use crate::ledger::{
-    self, AccountMemory, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint,
-};
+use crate::claims::KnownElsewhere;
+use crate::evidence::{self, Evidence, EvidenceError, Index, RunHeader, SharedDomains};
+use crate::ledger::{self, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint};
+use crate::memory::{AccountMemory, Earlier, carry_on};
 use crate::model::Connector;
 use crate::policy::PolicySource;
 use crate::runs::{ApiAsked, SUMS, sums_of, whole_runs};
@@ -59,7 +58,7 @@ impl Baseline {
     /// One of them is missing, damaged, or not what `SHA256SUMS` says.
     pub fn open(run: &Path) -> Result<Self, BaselineError> {
         let ledger = Ledger::open(&run.join(ledger::FILE_NAME))?;
-        let evidence = Evidence::open(&run.join(evidence::FILE_NAME))?;
+        let evidence = Evidence::locate(&run.join(evidence::FILE_NAME))?;
         check_sums(
             run,
             &[
@@ -119,17 +118,29 @@ impl Baseline {
         self.positions.contains_key(account_id)
     }
 
-    /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read whole.
+    /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read whole. Texts
+    /// are borrowed from `line`, which is filled anew.
     ///
     /// # Errors
     /// Evidence or ledger cannot be read.
-    pub fn account(&mut self, account_id: &str) -> Result<Option<AccountMemory>, BaselineError> {
-        let Some(mut memory) = self.ledger.account(account_id)? else {
+    pub fn account<'l>(
+        &self,
+        account_id: &str,
+        line: &'l mut Vec<u8>,
+    ) -> Result<Option<AccountMemory<'l>>, BaselineError> {
+        let position = self.positions.get(account_id);
+        // Read first, into the room that the ledger's line takes next.
+        let evidence = match position {
+            Some(&position) if self.evidence.index().is_read(position) => {
+                Some(self.evidence.account(position, line)?)
+            }
+            _ => None,
+        };
+        let Some(mut memory) = self.ledger.account(account_id, line)? else {
             return Ok(None);
         };
-        let read_in_this_run = memory.connectors.is_none() && memory.outcome == Outcome::Read;
-        if let Some(&position) = self.positions.get(account_id).filter(|_| read_in_this_run) {
-            memory.connectors = Some(self.evidence.account(position)?.connectors);
+        if memory.connectors.is_none() {
+            memory.connectors = evidence.map(|evidence| evidence.connectors);
         }
         if let Some(connectors) = &mut memory.connectors {
             crate::model::sort_connectors(connectors);
@@ -139,7 +150,7 @@ impl Baseline {
 
     /// Adds what this run knows of the domains of accounts that a later one did not read whole.
     fn claims_of_the_unread(
-        &mut self,
+        &self,
         header: &RunHeader,
         index: &Index,
         compares: bool,
@@ -151,21 +162,22 @@ impl Baseline {
             .enumerate()
             .map(|(position, account)| (account.id.as_str(), position))
             .collect();
+        let mut line = Vec::new();
         for id in self.account_ids() {
             let position = positions.get(id.as_str());
             if position.is_some_and(|&position| index.is_read(position)) {
                 continue;
             }
-            let Some(memory) = self.account(&id)? else {
+            let Some(memory) = self.account(&id, &mut line)? else {
                 continue;
             };
-            if position.is_none() && memory.removed {
+            if position.is_none() && memory.state.removed {
                 continue;
             }
             // A run that compares itself with none tells of no account that it is removed: the next one does.
             let removed = position.is_none()
                 && compares
-                && carry_on(header, known.lists_are_old, &memory).removed;
+                && carry_on(header, known.lists_are_old, &memory.state).removed;
             let claims = if removed {
                 &mut known.removed
             } else {
@@ -180,7 +192,7 @@ impl Baseline {
     /// Adds which accounts of a later run were read whole up to this one; and of those that this one did not read whole
     /// itself, what they claimed already of the domains that they share in the later one.
     fn claimed_unread(
-        &mut self,
+        &self,
         header: &RunHeader,
         shared: &SharedDomains,
         known: &mut KnownElsewhere,
@@ -189,14 +201,17 @@ impl Baseline {
         known.read_before = accounts
             .map(|account| self.ledger.read_by(&account.id).is_some())
             .collect();
+        let mut line = Vec::new();
         for (position, account) in header.accounts.iter().enumerate() {
             if !self.ledger.carries_connectors(&account.id) {
                 continue;
             }
-            let Some(memory) = self.account(&account.id)? else {
+            let Some(memory) = self.account(&account.id, &mut line)? else {
                 continue;
             };
-            let Some(read) = memory.read else { continue };
+            let Some(read) = memory.state.read else {
+                continue;
+            };
             let connectors = memory.connectors.iter().flatten();
             connectors
                 .filter_map(Connector::canonical_domain)
@@ -304,19 +319,26 @@ impl History {
     }
 
     /// What the two runs know of an account: the one that is compared with, and the one whose memory is carried on.
-    /// Where they are the same run, the second is `None`.
     ///
     /// # Errors
     /// Evidence or ledger cannot be read.
-    pub fn account(&mut self, id: &str) -> Result<Memories, BaselineError> {
-        let mut read = |run: Option<usize>| match run.and_then(|run| self.runs.get_mut(run)) {
-            Some(run) => run.account(id),
-            None => Ok(None),
+    pub fn account<'l>(
+        &self,
+        id: &str,
+        lines: &'l mut Lines,
+    ) -> Result<Memories<'l>, BaselineError> {
+        let compared = match self.compared() {
+            Some(run) => run.account(id, &mut lines.compared)?,
+            None => None,
         };
         let same = self.compared == self.remembered;
+        let remembered = match self.remembered().filter(|_| !same) {
+            Some(run) => run.account(id, &mut lines.remembered)?,
+            None => None,
+        };
         Ok(Memories {
-            compared: read(self.compared)?,
-            remembered: if same { None } else { read(self.remembered)? },
+            compared,
+            remembered,
             same,
         })
     }
@@ -325,9 +347,13 @@ impl History {
     ///
     /// # Errors
     /// Evidence or ledger cannot be read.
-    pub fn remembered_account(&mut self, id: &str) -> Result<Option<AccountMemory>, BaselineError> {
-        match self.remembered.and_then(|run| self.runs.get_mut(run)) {
-            Some(run) => run.account(id),
+    pub fn remembered_account<'l>(
+        &self,
+        id: &str,
+        lines: &'l mut Lines,
+    ) -> Result<Option<AccountMemory<'l>>, BaselineError> {
+        match self.remembered() {
+            Some(run) => run.account(id, &mut lines.remembered),
             None => Ok(None),
         }
     }
@@ -338,7 +364,7 @@ impl History {
     /// # Errors
     /// Evidence or ledger cannot be read.
     pub fn elsewhere(
-        &mut self,
+        &self,
         header: &RunHeader,
         index: &Index,
         shared: &SharedDomains,
@@ -347,12 +373,12 @@ impl History {
             lists_are_old: self.remembered().is_some_and(|run| run.overtook(header)),
             ..KnownElsewhere::default()
         };
-        if let Some(run) = self.remembered.and_then(|run| self.runs.get_mut(run))
+        if let Some(run) = self.remembered()
             && run.ledger.has_shared_findings()
         {
             run.claims_of_the_unread(header, index, self.compared.is_some(), &mut known)?;
         }
-        if let Some(run) = self.compared.and_then(|run| self.runs.get_mut(run))
+        if let Some(run) = self.compared()
             && !shared.is_empty()
         {
             run.claimed_unread(header, shared, &mut known)?;
@@ -386,18 +412,25 @@ impl History {
     }
 }
 
+/// Room for the lines of an account in two runs.
+#[derive(Debug, Default)]
+pub struct Lines {
+    compared: Vec<u8>,
+    remembered: Vec<u8>,
+}
+
 /// What two runs know of an account.
 #[derive(Debug)]
-pub struct Memories {
-    compared: Option<AccountMemory>,
-    remembered: Option<AccountMemory>,
+pub struct Memories<'l> {
+    compared: Option<AccountMemory<'l>>,
+    remembered: Option<AccountMemory<'l>>,
     same: bool,
 }
 
-impl Memories {
+impl Memories<'_> {
     /// For the judgement.
-    pub fn earlier(&self) -> crate::assess::Earlier<'_> {
-        crate::assess::Earlier {
+    pub fn earlier(&self) -> Earlier<'_> {
+        Earlier {
             compared: self.compared.as_ref(),
             remembered: if self.same {
                 self.compared.as_ref()

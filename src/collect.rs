@@ -321,9 +321,9 @@ mod tests {
             stop,
         )
         .await;
-        let mut evidence = writer.finish().unwrap();
+        let evidence = writer.finish().unwrap();
         let lines = (0..4)
-            .map(|position| evidence.account(position).unwrap())
+            .map(|position| evidence.account(position, &mut Vec::new()).unwrap())
             .collect();
         (end.unwrap(), lines, seen)
     }

@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use serde::Serialize;
 
 use crate::evidence::Outcome;
-use crate::finding::KnownFinding;
-use crate::ledger::AccountMemory;
+use crate::finding::{FindingId, KnownFinding, KnownFindings};
+use crate::memory::Known;
 use crate::model::Connector;
 
 /// What kind of change it is.
@@ -165,44 +165,21 @@ pub struct Change {
     /// Why; absent where nobody can tell, as between any two runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// The finding that it is about, or empty.
+    /// The finding that it is about, where it is about one.
     #[serde(skip)]
-    pub finding_id: String,
-}
-
-/// What is known of an account, with its connectors, sorted, from the last time it was read whole.
-#[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
-    /// Everything but the connectors.
-    pub memory: &'a AccountMemory,
-    /// `None` where it was never read whole.
-    pub connectors: Option<&'a [Connector]>,
-}
-
-impl<'a> Known<'a> {
-    /// What an earlier run knows.
-    pub fn of(memory: &'a AccountMemory) -> Self {
-        Self {
-            memory,
-            connectors: memory.connectors.as_deref(),
-        }
-    }
-
-    fn was_read(self) -> bool {
-        self.memory.outcome == Outcome::Read
-    }
+    pub finding_id: Option<FindingId>,
 }
 
 /// What changed of an account from what was known to what is. Nothing known before: it was never asked for.
 pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change> {
-    let outcome = |known: Known<'_>| known.memory.outcome.as_str();
+    let outcome = |known: Known<'_>| known.state.outcome.as_str();
     match (before, now) {
         (None, None) => Vec::new(),
         // Known from runs in between, and removed again: neither of the two was asked for it.
-        (None, Some(only)) | (Some(only), None) if only.memory.removed => Vec::new(),
+        (None, Some(only)) | (Some(only), None) if only.state.removed => Vec::new(),
         (None, Some(new)) => {
             let mut changes = vec![of_account(new, ChangeKind::AccountAdded, "", outcome(new))];
-            changes.extend(compare_findings(&[], new));
+            changes.extend(compare_findings(KnownFindings::default(), new));
             changes
         }
         (Some(old), None) => vec![of_account(
@@ -214,12 +191,13 @@ pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change>
         (Some(old), Some(new)) => {
             let mut changes = Vec::new();
             let mut add = |kind| changes.push(of_account(new, kind, outcome(old), outcome(new)));
-            match (old.was_read(), new.was_read()) {
+            let was_read = |known: Known<'_>| known.state.outcome == Outcome::Read;
+            match (was_read(old), was_read(new)) {
                 (true, false) => add(ChangeKind::AccountUnread),
                 (false, true) => add(ChangeKind::AccountRead),
                 _ => {}
             }
-            if new.memory.removed && !old.memory.removed {
+            if new.state.removed && !old.state.removed {
                 changes.push(of_account(
                     old,
                     ChangeKind::AccountRemoved,
@@ -227,9 +205,9 @@ pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change>
                     "",
                 ));
             }
-            changes.extend(compare_findings(&old.memory.findings, new));
+            changes.extend(compare_findings(old.findings, new));
             if let (Some(before), Some(now)) = (old.connectors, new.connectors)
-                && old.memory.read != new.memory.read
+                && old.state.read != new.state.read
             {
                 changes.extend(compare_connectors(new, before, now));
             }
@@ -241,52 +219,45 @@ pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change>
 fn of_account(known: Known<'_>, kind: ChangeKind, from: &str, to: &str) -> Change {
     Change {
         kind,
-        account_id: known.memory.account_id.clone(),
-        account_name: known.memory.account_name.clone(),
+        account_id: known.state.account_id.clone(),
+        account_name: known.state.account_name.clone(),
         connector_id: String::new(),
         email_domain: String::new(),
         what: "outcome".to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
         cause: None,
-        finding_id: String::new(),
+        finding_id: None,
     }
 }
 
-fn compare_findings(old: &[KnownFinding], new: Known<'_>) -> Vec<Change> {
-    let change = |finding: &KnownFinding, kind, from: &str, to: &str| Change {
+fn compare_findings(old: KnownFindings<'_>, new: Known<'_>) -> Vec<Change> {
+    let change = |finding: &KnownFinding<'_>, kind, from: &str, to: &str| Change {
         connector_id: finding.connector_id.to_string(),
         email_domain: finding.email_domain.to_string(),
         what: finding.rule.to_string(),
-        finding_id: finding.id.to_string(),
+        finding_id: Some(finding.id),
         ..of_account(new, kind, from, to)
     };
-    let before: HashMap<&str, &KnownFinding> =
-        old.iter().map(|finding| (&*finding.id, finding)).collect();
-    let now: HashSet<&str> = new.memory.findings.iter().map(|f| &*f.id).collect();
+    let was_waived: HashMap<FindingId, bool> = old
+        .iter()
+        .map(|finding| (finding.id, finding.waived))
+        .collect();
+    let now: HashSet<FindingId> = new.findings.iter().map(|finding| finding.id).collect();
     let mut changes = Vec::new();
-    for finding in &new.memory.findings {
-        let severity = finding.severity.as_str();
-        match before.get(&*finding.id) {
-            None => changes.push(change(finding, ChangeKind::FindingNew, "", severity)),
-            Some(known) if known.waived && !finding.waived => {
-                changes.push(change(
-                    finding,
-                    ChangeKind::FindingReopened,
-                    "waived",
-                    "open",
-                ));
-            }
-            Some(known) if !known.waived && finding.waived => {
-                changes.push(change(finding, ChangeKind::FindingWaived, "open", "waived"));
-            }
-            Some(_) => {}
-        }
+    for finding in new.findings.iter() {
+        let (kind, from, to) = match (was_waived.get(&finding.id), finding.waived) {
+            (None, _) => (ChangeKind::FindingNew, "", finding.severity.as_str()),
+            (Some(true), false) => (ChangeKind::FindingReopened, "waived", "open"),
+            (Some(false), true) => (ChangeKind::FindingWaived, "open", "waived"),
+            (Some(true), true) | (Some(false), false) => continue,
+        };
+        changes.push(change(&finding, kind, from, to));
     }
-    let resolved = old.iter().filter(|finding| !now.contains(&*finding.id));
+    let resolved = old.iter().filter(|finding| !now.contains(&finding.id));
     changes.extend(resolved.map(|finding| {
         change(
-            finding,
+            &finding,
             ChangeKind::FindingResolved,
             finding.severity.as_str(),
             "",
@@ -463,17 +434,17 @@ fn of_connector(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::LastRead;
+    use crate::memory::{AccountMemory, AccountState, LastRead};
     use crate::rules::Severity;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    fn account(run: &str, connectors: Value, findings: &[&str]) -> AccountMemory {
+    fn account(run: &str, connectors: Value, findings: &[&str]) -> AccountMemory<'static> {
         let now = crate::rules::testing::NOW.parse().unwrap();
         let mut connectors: Vec<Connector> = serde_json::from_value(connectors).unwrap();
         crate::model::sort_connectors(&mut connectors);
         let finding = |id: &&str| KnownFinding {
-            id: (*id).into(),
+            id: FindingId::of(id),
             rule: "disabled-connector".into(),
             severity: Severity::High,
             waived: false,
@@ -482,7 +453,7 @@ mod tests {
             email_domain: "".into(),
             first_seen: now,
         };
-        AccountMemory {
+        let state = AccountState {
             account_id: "023e105f4ecef8ad9ca31a8372d0c353".to_owned(),
             account_name: "Acme".to_owned(),
             sources: Vec::new(),
@@ -496,25 +467,27 @@ mod tests {
                 rules_off: Vec::new(),
             }),
             unread_since: None,
+        };
+        AccountMemory {
+            state,
             findings: findings.iter().map(finding).collect(),
             connectors: Some(connectors),
         }
     }
 
     /// The same account on a night on which it could not be read.
-    fn unread(account: &AccountMemory) -> AccountMemory {
-        AccountMemory {
-            outcome: Outcome::Unread,
-            ..account.clone()
-        }
+    fn unread(account: &AccountMemory<'static>) -> AccountMemory<'static> {
+        let mut account = account.clone();
+        account.state.outcome = Outcome::Unread;
+        account
     }
 
-    fn compared(old: Option<&AccountMemory>, new: Option<&AccountMemory>) -> Vec<Change> {
-        changes(old.map(Known::of), new.map(Known::of))
+    fn compared(old: Option<&AccountMemory<'_>>, new: Option<&AccountMemory<'_>>) -> Vec<Change> {
+        changes(old.map(AccountMemory::known), new.map(AccountMemory::known))
     }
 
     /// Kind, subject, field, before and after, for short.
-    fn told(old: Option<&AccountMemory>, new: Option<&AccountMemory>) -> Vec<String> {
+    fn told(old: Option<&AccountMemory<'_>>, new: Option<&AccountMemory<'_>>) -> Vec<String> {
         let tell = |c: Change| {
             format!(
                 "{} {}{} {} {:?} {:?}",
@@ -572,10 +545,8 @@ mod tests {
             told(Some(&a), None),
             ["account-removed  outcome \"read\" \"\""]
         );
-        let removed = AccountMemory {
-            removed: true,
-            ..a.clone()
-        };
+        let mut removed = a.clone();
+        removed.state.removed = true;
         assert_eq!(
             told(Some(&a), Some(&removed)),
             ["account-removed  outcome \"read\" \"\""]
@@ -617,7 +588,7 @@ mod tests {
         proptest::collection::vec(one, 0..6).prop_map(Value::from)
     }
 
-    fn accounts(run: &'static str) -> impl Strategy<Value = AccountMemory> {
+    fn accounts(run: &'static str) -> impl Strategy<Value = AccountMemory<'static>> {
         let findings = proptest::sample::subsequence(vec!["f1", "f2", "f3"], 0..=3);
         (connectors(), findings, any::<bool>()).prop_map(move |(connectors, findings, is_read)| {
             let account = account(run, connectors, &findings);
@@ -631,7 +602,7 @@ mod tests {
             prop_assert_eq!(compared(Some(&one), Some(&one)), vec![]);
             // Nor where the same was read again.
             let mut again = one.clone();
-            again.read = Some(LastRead { run_id: "2".to_owned(), ..again.read.unwrap() });
+            again.state.read = Some(LastRead { run_id: "2".to_owned(), ..again.state.read.unwrap() });
             prop_assert_eq!(compared(Some(&one), Some(&again)), vec![]);
         }
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::accounts::{AskedAccount, Source};
 use crate::bounds::{bounded, decodable};
 use crate::file_mode::{FileMode, open_file, open_own_file};
+use crate::jsonl::{LineError, LineReader, Place, read_again};
 use crate::lock::{Lock, try_lock};
 use crate::model::Connector;
 use crate::text::{for_terminal, hex, sha256_hex, shortened, stable_hash};
@@ -323,6 +324,15 @@ struct Line<'a, B> {
     body: Option<B>,
 }
 
+/// A line, as far as it has to be known to find it again.
+#[derive(Deserialize)]
+struct Outline<'l> {
+    account: usize,
+    #[serde(borrow)]
+    account_id: Cow<'l, str>,
+    outcome: Outcome,
+}
+
 /// The part of a list's body that is judged.
 #[derive(Default, Deserialize)]
 struct ListBody {
@@ -356,8 +366,8 @@ pub struct Requests {
 struct Indexed {
     /// How many lines it has.
     lines: u32,
-    /// Byte offset of the last.
-    offset: u64,
+    /// Where the last stands.
+    place: Place,
     outcome: Option<Outcome>,
 }
 
@@ -377,12 +387,17 @@ impl Index {
         }
     }
 
-    fn observe(&mut self, evidence: &AccountEvidence, offset: u64) {
-        let account = &mut self.accounts[evidence.position];
+    /// Notes where the newest line of an account stands; how many it has by now.
+    fn locate(&mut self, position: usize, outcome: Outcome, place: Place) -> u32 {
+        let account = &mut self.accounts[position];
         account.lines += 1;
-        account.offset = offset;
-        account.outcome = Some(evidence.outcome);
-        let line = account.lines;
+        account.place = place;
+        account.outcome = Some(outcome);
+        account.lines
+    }
+
+    fn observe(&mut self, evidence: &AccountEvidence, place: Place) {
+        let line = self.locate(evidence.position, evidence.outcome, place);
         if let Some(at) = evidence.read_at.filter(|_| evidence.attempts > 0) {
             self.requests.push(Requests {
                 position: evidence.position,
@@ -636,8 +651,12 @@ impl EvidenceWriter {
         }
         let offset = self.offset;
         self.write_line()?;
+        let place = Place {
+            offset,
+            length: self.line.len(),
+        };
         self.line.shrink_to(READ_BUFFER);
-        self.index.observe(evidence, offset);
+        self.index.observe(evidence, place);
         Ok(())
     }
 
@@ -664,12 +683,10 @@ impl EvidenceWriter {
         let file = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
         Ok(Evidence {
             path: self.path,
-            reader: BufReader::with_capacity(READ_BUFFER, file),
-            at: 0,
+            file,
             header: self.header,
             index: self.index,
             digest: self.digest,
-            line: Vec::new(),
             _lock: Some(self.file),
         })
     }
@@ -710,16 +727,14 @@ fn length_of_whole_lines(mut file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// A whole evidence file, read account by account in the order in which they were asked for.
+/// A whole evidence file, read account by account.
 #[derive(Debug)]
 pub struct Evidence {
     path: PathBuf,
-    reader: BufReader<File>,
-    at: u64,
+    file: File,
     header: RunHeader,
     index: Index,
     digest: Sha256,
-    line: Vec<u8>,
     /// Keeps the lock of the one who wrote it, until the report is there.
     _lock: Option<File>,
 }
@@ -730,40 +745,65 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
-        let file = open_file(path).map_err(|error| io_error(path, error))?;
-        let mut reader = BufReader::with_capacity(READ_BUFFER, file);
-        let mut digest = Sha256::new();
-        let mut line = Vec::new();
+        Self::open_by(path, |line, header, place, index| {
+            let evidence = check_line(line, header)?;
+            index.observe(&evidence, place);
+            Ok(())
+        })
+    }
 
-        let beginning = reader.fill_buf().map_err(|error| io_error(path, error))?;
+    /// Opens a file whose checksum is known to be right or will be checked, and notes where each account stands in it.
+    /// What the accounts claim is not known then, nor what was requested.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is damaged.
+    pub fn locate(path: &Path) -> Result<Self, EvidenceError> {
+        Self::open_by(path, |line, header, place, index| {
+            let outline: Outline<'_> = serde_json::from_slice(line).map_err(not_evidence)?;
+            refuse_stranger(outline.account, &outline.account_id, header)?;
+            index.locate(outline.account, outline.outcome, place);
+            Ok(())
+        })
+    }
+
+    fn open_by(
+        path: &Path,
+        mut observe: impl FnMut(&[u8], &RunHeader, Place, &mut Index) -> Result<(), String>,
+    ) -> Result<Self, EvidenceError> {
+        let file = open_file(path).map_err(|error| io_error(path, error))?;
+        let mut reader = LineReader::new(file);
+        let beginning = reader.peek().map_err(|error| io_error(path, error))?;
         let is_evidence = beginning.starts_with(BEGINNING.as_bytes());
         if !is_evidence && beginning.len() >= BEGINNING.len() {
             return Err(damaged(path, 1, NOT_EVIDENCE.to_owned()));
         }
-        let mut offset = read_line(path, &mut reader, &mut line, 1)?;
-        digest.update(&line);
+        let mut line = Vec::new();
+        let mut next = |number, line: &mut Vec<u8>| {
+            // The first line names every account.
+            let longest = if number == 1 { u64::MAX } else { LONGEST_LINE };
+            let read = reader.next(longest, line);
+            read.map_err(|error| match error {
+                LineError::Io(error) => io_error(path, error),
+                LineError::Damaged(cause) => damaged(path, number, cause),
+            })
+        };
+        next(1, &mut line)?;
         let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
         let mut index = Index::new(header.accounts.len());
         for number in 2.. {
-            let length = read_line(path, &mut reader, &mut line, number)?;
-            if length == 0 {
+            let Some(place) = next(number, &mut line)? else {
                 break;
-            }
-            digest.update(&line);
-            let evidence =
-                check_line(&line, &header).map_err(|cause| damaged(path, number, cause))?;
-            index.observe(&evidence, offset);
-            offset += length;
-            line.shrink_to(READ_BUFFER);
+            };
+            observe(&line, &header, place, &mut index)
+                .map_err(|cause| damaged(path, number, cause))?;
         }
+        let (file, digest) = reader.into_parts();
         Ok(Self {
             path: path.to_owned(),
-            reader,
-            at: offset,
+            file,
             header,
             index,
             digest,
-            line,
             _lock: None,
         })
     }
@@ -783,11 +823,16 @@ impl Evidence {
         hex(&self.digest.clone().finalize())
     }
 
-    /// What the account at a position was answered; an account without a line was not reached.
+    /// What the account at a position was answered; an account without a line was not reached. `line` is room for its
+    /// line.
     ///
     /// # Errors
     /// The file cannot be read, or has changed since it was opened.
-    pub fn account(&mut self, position: usize) -> Result<AccountEvidence, EvidenceError> {
+    pub fn account(
+        &self,
+        position: usize,
+        line: &mut Vec<u8>,
+    ) -> Result<AccountEvidence, EvidenceError> {
         let indexed = self.index.accounts[position];
         if indexed.lines == 0 {
             let error = ReadError::new(
@@ -796,16 +841,13 @@ impl Evidence {
             );
             return Ok(AccountEvidence::unread(position, error));
         }
-        let offset = indexed.offset;
-        // A jump within the buffer costs no read, and the accounts stand almost in order.
-        let jump = offset as i64 - self.at as i64;
-        self.reader
-            .seek_relative(jump)
-            .map_err(|error| io_error(&self.path, error))?;
-        self.at = offset + read_line(&self.path, &mut self.reader, &mut self.line, 0)?;
-        let account = parse_line(&self.line, &self.header);
-        self.line.shrink_to(READ_BUFFER);
-        account.map_err(|cause| damaged(&self.path, 0, cause))
+        read_again(&self.file, indexed.place, line).map_err(|error| io_error(&self.path, error))?;
+        parse_line(line, &self.header).map_err(|cause| damaged(&self.path, 0, cause))
+    }
+
+    /// The length of the line of the account at a position, in bytes; 0 where it has none.
+    pub fn length(&self, position: usize) -> usize {
+        self.index.accounts[position].place.length
     }
 }
 
@@ -815,34 +857,6 @@ fn damaged(path: &Path, line: usize, cause: String) -> EvidenceError {
         line,
         cause,
     }
-}
-
-/// Reads a line with its end into `line`; 0 at the end of the file.
-fn read_line(
-    path: &Path,
-    reader: &mut impl BufRead,
-    line: &mut Vec<u8>,
-    number: usize,
-) -> Result<u64, EvidenceError> {
-    line.clear();
-    // The first line names every account.
-    let longest = if number == 1 { u64::MAX } else { LONGEST_LINE };
-    reader
-        .take(longest)
-        .read_until(b'\n', line)
-        .map_err(|error| io_error(path, error))?;
-    if line.len() as u64 == longest && !line.ends_with(b"\n") {
-        return Err(damaged(
-            path,
-            number,
-            "is longer than any line of evidence".to_owned(),
-        ));
-    }
-    if !line.is_empty() && !line.ends_with(b"\n") {
-        let cause = "is cut off in the middle";
-        return Err(damaged(path, number, cause.to_owned()));
-    }
-    Ok(line.len() as u64)
 }
 
 /// A body without line breaks: in valid JSON a raw one can only be white space between tokens.
@@ -901,18 +915,9 @@ fn read_line_of_account(
     header: &RunHeader,
     check: bool,
 ) -> Result<AccountEvidence, String> {
-    let not_evidence = |error| format!("is not the evidence of an account ({error})");
     // The body is parsed by itself, so that it may be nested as deeply as the answer was.
     let line: Line<'_, &RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
-    match header.accounts.get(line.account) {
-        Some(asked) if asked.id == line.account_id => {}
-        _ => {
-            return Err(format!(
-                "names account {} as number {}, but the first line does not",
-                line.account_id, line.account
-            ));
-        }
-    }
+    refuse_stranger(line.account, &line.account_id, header)?;
     let expected = line.kept_sha256.as_ref().or(line.body_sha256.as_ref());
     if let (true, Some(body), Some(expected)) = (check, line.body, expected)
         && sha256_hex(body.get().as_bytes()) != *expected
@@ -946,6 +951,20 @@ fn read_line_of_account(
         read_at: line.read_at,
         body_sha256: line.body_sha256,
     })
+}
+
+fn not_evidence(error: serde_json::Error) -> String {
+    format!("is not the evidence of an account ({error})")
+}
+
+/// Refuses an account that the first line does not name.
+fn refuse_stranger(position: usize, id: &str, header: &RunHeader) -> Result<(), String> {
+    match header.accounts.get(position) {
+        Some(asked) if asked.id == id => Ok(()),
+        _ => Err(format!(
+            "names account {id} as number {position}, but the first line does not"
+        )),
+    }
 }
 
 /// The connectors of a list's body, as they were read of the answer.
@@ -1029,16 +1048,18 @@ mod tests {
         let (c, body) = read(2, &["c.example", "d.example"]);
         writer.append(&c, Some(body.as_bytes())).unwrap();
         writer.append(&unread(0), None).unwrap();
-        let mut written = writer.finish().unwrap();
-        let mut opened = Evidence::open(&path).unwrap();
+        let written = writer.finish().unwrap();
+        let opened = Evidence::open(&path).unwrap();
         assert_eq!(written.sha256(), opened.sha256());
         assert_eq!(written.sha256(), sha256_hex(&std::fs::read(&path).unwrap()));
-        for evidence in [&mut written, &mut opened] {
-            assert_eq!(evidence.account(0).unwrap(), unread(0));
-            assert_eq!(evidence.account(2).unwrap(), c);
-            let missing = evidence.account(1).unwrap();
+        let mut line = Vec::new();
+        for evidence in [&written, &opened] {
+            let mut account = |position| evidence.account(position, &mut line).unwrap();
+            assert_eq!(account(0), unread(0));
+            assert_eq!(account(2), c);
+            let missing = account(1);
             assert_eq!(missing.error.unwrap().kind, ErrorKind::Interrupted);
-            assert_eq!(evidence.account(2).unwrap(), c);
+            assert_eq!(account(2), c);
         }
     }
 
@@ -1055,8 +1076,8 @@ mod tests {
         let (whole, body) = read(0, &["a.example", "b.example"]);
         writer.append(&whole, Some(body.as_bytes())).unwrap();
         assert!(writer.is_read(0));
-        let mut evidence = writer.finish().unwrap();
-        assert_eq!(evidence.account(0).unwrap(), whole);
+        let evidence = writer.finish().unwrap();
+        assert_eq!(evidence.account(0, &mut Vec::new()).unwrap(), whole);
         assert!(
             evidence
                 .index()

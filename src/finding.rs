@@ -1,12 +1,15 @@
 //! What a rule found, and what later runs remember of it.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rules::{Basis, Rule, Severity, rule};
+use crate::text::stable_hash;
 
 /// Whether a finding calls for action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +42,51 @@ impl Age {
     }
 }
 
+/// A finding's name, the same from run to run: the first 8 bytes of the SHA-256 of rule, account and connector or domain,
+/// which files hold as 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FindingId(u64);
+
+impl FindingId {
+    /// The id that a finding's full name gives.
+    pub fn of(name: &str) -> Self {
+        Self(stable_hash(name.as_bytes()))
+    }
+
+    /// The id that 16 lower-case hex digits spell.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if digits.len() != 16 || !digits.bytes().all(is_digit) {
+            return None;
+        }
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for FindingId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FindingId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&digits).ok_or_else(|| D::Error::custom("a finding's id is not 16 hex digits"))
+    }
+}
+
 /// What a rule found in an account.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The same from run to run: the first 16 hex digits of the SHA-256 of rule, account and connector or domain.
-    pub id: Arc<str>,
+    /// The same from run to run.
+    pub id: FindingId,
     /// The rule that fired.
     pub rule: &'static Rule,
     /// The rule's, the finding's or the policy's.
@@ -56,12 +99,12 @@ pub struct Finding {
     /// a whole.
     pub connector: Option<usize>,
     /// The connector's id, or empty. An account has many findings, and several about one connector: they share their
-    /// texts, also with what later runs know of them.
+    /// texts.
     pub connector_id: Arc<str>,
     /// The domain it is about, or empty.
     pub email_domain: Arc<str>,
     /// What is wrong.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// How to fix it.
     pub remediation: Cow<'static, str>,
     /// The start of the first run that found it, as far back as the folder remembers.
@@ -75,27 +118,28 @@ impl Finding {
     }
 
     /// The finding as later runs know it.
-    pub fn known(&self) -> KnownFinding {
+    pub fn known(&self) -> KnownFinding<'_> {
         KnownFinding {
-            id: Arc::clone(&self.id),
+            id: self.id,
             rule: self.rule.id.into(),
             severity: self.severity,
             waived: !self.is_open(),
             carried: false,
-            connector_id: Arc::clone(&self.connector_id),
-            email_domain: Arc::clone(&self.email_domain),
+            connector_id: (&*self.connector_id).into(),
+            email_domain: (&*self.email_domain).into(),
             first_seen: self.first_seen,
         }
     }
 }
 
-/// A finding as later runs know it.
+/// A finding as later runs know it, its texts borrowed from the line that holds them where they stand there as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownFinding {
+pub struct KnownFinding<'l> {
     /// See [`Finding::id`].
-    pub id: Arc<str>,
+    pub id: FindingId,
     /// The rule's id.
-    pub rule: Cow<'static, str>,
+    #[serde(borrow)]
+    pub rule: Cow<'l, str>,
     /// Its severity in that run.
     pub severity: Severity,
     /// Whether it was waived in that run.
@@ -106,31 +150,93 @@ pub struct KnownFinding {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
     /// The connector's id, or empty.
-    #[serde(default, skip_serializing_if = "is_empty")]
-    pub connector_id: Arc<str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub connector_id: Cow<'l, str>,
     /// The domain, or empty.
-    #[serde(default, skip_serializing_if = "is_empty")]
-    pub email_domain: Arc<str>,
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub email_domain: Cow<'l, str>,
     /// The start of the first run that found it.
     pub first_seen: DateTime<Utc>,
 }
 
-fn is_empty(text: &Arc<str>) -> bool {
-    text.is_empty()
-}
-
-impl KnownFinding {
+impl KnownFinding<'_> {
     /// Whether it depends on the connectors of several accounts.
     pub fn is_shared(&self) -> bool {
         rule(&self.rule).is_some_and(|rule| rule.basis == Basis::Run)
     }
 
+    /// The same finding, its texts borrowed from this one.
+    pub fn borrowed(&self) -> KnownFinding<'_> {
+        KnownFinding {
+            id: self.id,
+            rule: (&*self.rule).into(),
+            severity: self.severity,
+            waived: self.waived,
+            carried: self.carried,
+            connector_id: (&*self.connector_id).into(),
+            email_domain: (&*self.email_domain).into(),
+            first_seen: self.first_seen,
+        }
+    }
+
     /// The same finding in the memory of a run that did not judge it again.
-    #[must_use]
-    pub fn carried_on(&self) -> Self {
-        Self {
+    pub fn carried_on(&self) -> KnownFinding<'_> {
+        KnownFinding {
             carried: true,
-            ..self.clone()
+            ..self.borrowed()
+        }
+    }
+}
+
+/// The findings that a run knows of an account: what it found itself, and what it carries on from earlier ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KnownFindings<'a> {
+    /// Found by the run itself.
+    pub found: &'a [Finding],
+    /// Known from a ledger.
+    pub known: &'a [KnownFinding<'a>],
+}
+
+impl<'a> KnownFindings<'a> {
+    /// Each as later runs know it.
+    pub fn iter(self) -> impl Iterator<Item = KnownFinding<'a>> {
+        let found = self.found.iter().map(Finding::known);
+        found.chain(self.known.iter().map(KnownFinding::borrowed))
+    }
+
+    /// How many.
+    pub fn len(self) -> usize {
+        self.found.len() + self.known.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_16_hex_digits_and_nothing_else() {
+        let id = FindingId::of("no-connector|023e105f4ecef8ad9ca31a8372d0c353|");
+        assert_eq!(FindingId::parse(&id.to_string()), Some(id));
+        assert_eq!(
+            FindingId::parse("00000000000000ff")
+                .map(|id| id.to_string())
+                .as_deref(),
+            Some("00000000000000ff")
+        );
+        for other in [
+            "",
+            "ff",
+            "+0000000000000ff",
+            "00000000000000FF",
+            "00000000000000ff0",
+        ] {
+            assert_eq!(FindingId::parse(other), None, "{other}");
         }
     }
 }

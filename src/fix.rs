@@ -462,8 +462,10 @@ fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::{Assessor, Earlier, KnownElsewhere};
+    use crate::assess::Assessor;
+    use crate::claims::KnownElsewhere;
     use crate::evidence::SharedDomains;
+    use crate::memory::Earlier;
     use crate::policy::{AccountExpectation, FedrampExpectation, Policy};
     use crate::rules::testing::{Case, NOW};
     use proptest::prelude::*;

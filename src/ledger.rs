@@ -5,20 +5,26 @@
 //! holds what was known the last time it was read whole, however many runs ago that was. So the newest ledger of a
 //! folder, with the evidence of its run, is by itself all that the next run needs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::Digest;
 
 use crate::evidence::Outcome;
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
+use crate::jsonl::{LineError, LineReader, Place, read_again};
+use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
 use crate::policy::PolicySource;
+use crate::rules::{Basis, rule};
 use crate::text::hex;
 
 /// The name and version of the format.
@@ -72,53 +78,6 @@ pub struct PassedOver {
     pub run_id: String,
     /// What is wrong with it.
     pub cause: String,
-}
-
-/// What is known of an account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AccountMemory {
-    /// The account.
-    pub account_id: String,
-    /// Its name when it was last asked for, or empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub account_name: String,
-    /// What named it ([`crate::accounts::Source::key`]), as far as that can be recognised from run to run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<String>,
-    /// Whether it was reported as removed from what named it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub removed: bool,
-    /// How far it was read when it was last asked for.
-    pub outcome: Outcome,
-    /// When it was last read whole; absent where it never was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<LastRead>,
-    /// The start of the first run since then that asked for it and did not read it whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unread_since: Option<DateTime<Utc>>,
-    /// What was found when it was last read whole, and what was found since in what was read of it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<KnownFinding>,
-    /// Its connectors when it was last read whole; absent where the evidence of this very run holds them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connectors: Option<Vec<Connector>>,
-}
-
-/// The last time an account was read whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastRead {
-    /// The run.
-    pub run_id: String,
-    /// When the answer was there.
-    pub at: DateTime<Utc>,
-    /// The moment at which it was judged.
-    pub judged_at: DateTime<Utc>,
-    /// The SHA-256 of the policy it was judged by; absent where there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    /// The rules that were off.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules_off: Vec<String>,
 }
 
 /// The last line: the figures of the runs so far.
@@ -178,9 +137,6 @@ pub struct RuleFigures {
     pub resolved: u64,
 }
 
-/// The room that is kept for a line, in bytes; a longer one gets its own.
-const ORDINARY_LINE: usize = 256 * 1024;
-
 /// What went wrong with a ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -208,7 +164,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    reader: BufReader<File>,
+    file: File,
     header: LedgerHeader,
     trend: Vec<TrendPoint>,
     accounts: HashMap<String, Indexed>,
@@ -216,14 +172,12 @@ pub struct Ledger {
     read_by: Vec<String>,
     has_shared_findings: bool,
     sha256: String,
-    line: Vec<u8>,
 }
 
 /// Where an account's line stands, and what has to be known of it before it is read.
 #[derive(Debug, Clone, Copy)]
 struct Indexed {
-    /// In bytes from the beginning of the file.
-    offset: u64,
+    place: Place,
     /// The run that last read the account whole: its position in [`Ledger::read_by`].
     read_by: Option<u32>,
     /// Whether its line holds its connectors, since the run itself did not read it whole.
@@ -256,69 +210,63 @@ pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, LedgerError> {
 }
 
 impl Ledger {
-    /// Opens a ledger and checks every line of it.
+    /// Opens a ledger, and notes where each account stands in it.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let io_error = |source| io_error(path, source);
         let damaged = |line, cause| damaged(path, line, cause);
-        let mut reader = BufReader::new(open_file(path).map_err(io_error)?);
-        let mut digest = Sha256::new();
+        let mut reader = LineReader::new(open_file(path).map_err(io_error)?);
         let mut line = Vec::new();
-        let mut offset = reader.read_until(b'\n', &mut line).map_err(io_error)? as u64;
-        digest.update(&line);
+        let mut next = |number, line: &mut Vec<u8>| {
+            let read = reader.next(u64::MAX, line);
+            read.map_err(|error| match error {
+                LineError::Io(error) => io_error(error),
+                LineError::Damaged(cause) => damaged(number, cause),
+            })
+        };
+        next(1, &mut line)?;
         let header = parse_header(&line).map_err(|cause| damaged(1, cause))?;
         let mut accounts = HashMap::new();
-        let mut read_by = Vec::new();
-        let mut positions: HashMap<String, u32> = HashMap::new();
+        let mut runs = Runs::default();
         let mut has_shared_findings = false;
         let mut figures: Option<Figures> = None;
         for number in 2.. {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line).map_err(io_error)?;
-            if length == 0 {
+            let Some(place) = next(number, &mut line)? else {
                 break;
-            }
-            digest.update(&line);
+            };
             if figures.is_some() {
                 return Err(damaged(number, "comes after the last line".to_owned()));
             }
-            match parse_line(&line).map_err(|cause| damaged(number, cause))? {
-                Line::Account(memory) => {
-                    has_shared_findings |= memory.findings.iter().any(KnownFinding::is_shared);
-                    let by = memory.read.as_ref().map(|read| {
-                        *positions.entry(read.run_id.clone()).or_insert_with(|| {
-                            read_by.push(read.run_id.clone());
-                            read_by.len() as u32 - 1
-                        })
-                    });
-                    let indexed = Indexed {
-                        offset,
-                        read_by: by,
-                        carries_connectors: memory.connectors.is_some(),
-                    };
-                    accounts.insert(memory.account_id, indexed);
-                }
-                Line::Figures(last) => figures = Some(last),
+            // Told apart by hand, so that the message is about the line that it is.
+            if line.starts_with(FIGURES) {
+                figures = Some(parse(&line).map_err(|cause| damaged(number, cause))?);
+                continue;
             }
-            offset += length as u64;
-            line.shrink_to(ORDINARY_LINE);
+            let beginning: Outline<'_> = parse(&line).map_err(|cause| damaged(number, cause))?;
+            has_shared_findings |= beginning.findings.any_shared;
+            let indexed = Indexed {
+                place,
+                read_by: beginning.read.map(|read| runs.position(&read.run_id)),
+                carries_connectors: beginning.connectors.is_some(),
+            };
+            accounts.insert(beginning.account_id.into_owned(), indexed);
         }
         let figures = figures.ok_or_else(|| {
             let cause = "is missing: the file is cut off, its last line should hold the figures";
             damaged(accounts.len() + 2, cause.to_owned())
         })?;
+        let (file, digest) = reader.into_parts();
         Ok(Self {
             path: path.to_owned(),
-            reader,
+            file,
             header,
             trend: figures.trend,
             accounts,
-            read_by,
+            read_by: runs.ids,
             has_shared_findings,
             sha256: hex(&digest.finalize()),
-            line,
         })
     }
 
@@ -340,7 +288,7 @@ impl Ledger {
     /// Every account that it knows, in the order of the file.
     pub fn account_ids(&self) -> Vec<String> {
         let mut ids: Vec<_> = self.accounts.iter().collect();
-        ids.sort_unstable_by_key(|(_, indexed)| indexed.offset);
+        ids.sort_unstable_by_key(|(_, indexed)| indexed.place.offset);
         ids.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
@@ -361,53 +309,170 @@ impl Ledger {
         self.has_shared_findings
     }
 
-    /// What is known of an account, where anything is.
+    /// What is known of an account, where anything is. Its texts are borrowed from `line`, which is filled anew.
     ///
     /// # Errors
-    /// The file cannot be read, or has changed since it was opened.
-    pub fn account(&mut self, account_id: &str) -> Result<Option<AccountMemory>, LedgerError> {
-        let Some(&Indexed { offset, .. }) = self.accounts.get(account_id) else {
+    /// The file cannot be read, has changed since it was opened, or the line is not one of a ledger.
+    pub fn account<'l>(
+        &self,
+        account_id: &str,
+        line: &'l mut Vec<u8>,
+    ) -> Result<Option<AccountMemory<'l>>, LedgerError> {
+        let Some(&Indexed { place, .. }) = self.accounts.get(account_id) else {
             return Ok(None);
         };
-        let path = &self.path;
-        let io_error = |source| io_error(path, source);
-        // Accounts are mostly asked for in the order of the file: then nothing is read twice.
-        let at = self.reader.stream_position().map_err(io_error)?;
-        self.reader
-            .seek_relative(offset as i64 - at as i64)
-            .map_err(io_error)?;
-        self.line.clear();
-        self.reader
-            .read_until(b'\n', &mut self.line)
-            .map_err(io_error)?;
-        let parsed = parse_line(&self.line);
-        self.line.shrink_to(ORDINARY_LINE);
-        match parsed {
-            Ok(Line::Account(memory)) if memory.account_id == account_id => Ok(Some(*memory)),
-            _ => Err(io_error(io::Error::other(
+        let io_error = |error| io_error(&self.path, error);
+        read_again(&self.file, place, line).map_err(io_error)?;
+        let parsed: AccountLine<'l> = parse(line).map_err(|cause| {
+            io_error(io::Error::other(format!(
+                "the line of account {account_id} {cause}"
+            )))
+        })?;
+        if parsed.account_id != account_id {
+            return Err(io_error(io::Error::other(
                 "the file changed while it was read",
-            ))),
+            )));
+        }
+        Ok(Some(parsed.into()))
+    }
+}
+
+/// The runs that last read an account whole, each once.
+#[derive(Default)]
+struct Runs {
+    ids: Vec<String>,
+    positions: HashMap<String, u32>,
+}
+
+impl Runs {
+    fn position(&mut self, run_id: &str) -> u32 {
+        if let Some(position) = self.positions.get(run_id) {
+            return *position;
+        }
+        let position = self.ids.len() as u32;
+        self.ids.push(run_id.to_owned());
+        self.positions.insert(run_id.to_owned(), position);
+        position
+    }
+}
+
+/// What the last line begins with.
+const FIGURES: &[u8] = b"{\"trend\"";
+
+/// An account's line, as far as it has to be known before the account is read.
+#[derive(Deserialize)]
+struct Outline<'l> {
+    #[serde(borrow)]
+    account_id: Cow<'l, str>,
+    #[serde(borrow)]
+    read: Option<OutlineOfReading<'l>>,
+    #[serde(default)]
+    findings: OutlineOfFindings,
+    connectors: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OutlineOfReading<'l> {
+    #[serde(borrow)]
+    run_id: Cow<'l, str>,
+}
+
+/// Whether one of the findings depends on the connectors of several accounts.
+#[derive(Default)]
+struct OutlineOfFindings {
+    any_shared: bool,
+}
+
+impl<'de> Deserialize<'de> for OutlineOfFindings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct OfFinding<'l> {
+            #[serde(borrow)]
+            rule: Cow<'l, str>,
+        }
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = OutlineOfFindings;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of findings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut any_shared = false;
+                while let Some(finding) = list.next_element::<OfFinding<'de>>()? {
+                    let depends =
+                        || rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run);
+                    any_shared = any_shared || depends();
+                }
+                Ok(OutlineOfFindings { any_shared })
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// An account's line.
+#[derive(Deserialize)]
+struct AccountLine<'l> {
+    account_id: String,
+    #[serde(default)]
+    account_name: String,
+    #[serde(default)]
+    sources: Vec<String>,
+    #[serde(default)]
+    removed: bool,
+    outcome: Outcome,
+    read: Option<LastRead>,
+    unread_since: Option<DateTime<Utc>>,
+    #[serde(borrow, default)]
+    findings: Vec<KnownFinding<'l>>,
+    connectors: Option<Vec<Connector>>,
+}
+
+impl<'l> From<AccountLine<'l>> for AccountMemory<'l> {
+    fn from(line: AccountLine<'l>) -> Self {
+        Self {
+            state: AccountState {
+                account_id: line.account_id,
+                account_name: line.account_name,
+                sources: line.sources,
+                removed: line.removed,
+                outcome: line.outcome,
+                read: line.read,
+                unread_since: line.unread_since,
+            },
+            findings: line.findings,
+            connectors: line.connectors,
         }
     }
 }
 
-/// A line after the first.
-enum Line {
-    Account(Box<AccountMemory>),
-    Figures(Figures),
+/// Writes an account's line. Findings go one by one: an account may have too many to hold them twice.
+///
+/// # Errors
+/// `out` cannot be written to.
+pub fn write_account(out: &mut Vec<u8>, known: Known<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, known.state)?;
+    out.pop();
+    if !known.findings.is_empty() {
+        out.extend_from_slice(b",\"findings\":");
+        let mut before = b'[';
+        for finding in known.findings.iter() {
+            out.push(before);
+            serde_json::to_writer(&mut *out, &finding)?;
+            before = b',';
+        }
+        out.push(b']');
+    }
+    if let Some(connectors) = known.connectors {
+        out.extend_from_slice(b",\"connectors\":");
+        serde_json::to_writer(&mut *out, connectors)?;
+    }
+    out.write_all(b"}\n")
 }
 
-fn parse_line(line: &[u8]) -> Result<Line, String> {
-    if !line.ends_with(b"\n") {
-        return Err("is cut off in the middle".to_owned());
-    }
-    // Told apart by hand, so that the message is about the line that it is, and connectors are parsed once.
-    let parsed = if line.starts_with(b"{\"trend\"") {
-        serde_json::from_slice(line).map(Line::Figures)
-    } else {
-        serde_json::from_slice(line).map(|memory| Line::Account(Box::new(memory)))
-    };
-    parsed.map_err(|error| format!("is not a line of a ledger ({error})"))
+fn parse<'l, T: Deserialize<'l>>(line: &'l [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| format!("is not a line of a ledger ({error})"))
 }
 
 fn parse_header(line: &[u8]) -> Result<LedgerHeader, String> {

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::{Failure, exit, print};
 use crate::baseline::Baseline;
-use crate::compare::{Change, ChangeKind, Known, changes};
-use crate::ledger::AccountMemory;
+use crate::compare::{Change, ChangeKind, changes};
+use crate::memory::AccountMemory;
 use crate::runs::ApiAsked;
 use crate::text::{count, for_terminal};
 
@@ -69,7 +69,7 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         Failure::usage(format!("a run cannot be read: {error}"))
             .hint("give the directories of two complete runs")
     };
-    let (mut old, mut new) = (
+    let (old, new) = (
         Baseline::open(old).map_err(unreadable)?,
         Baseline::open(new).map_err(unreadable)?,
     );
@@ -106,13 +106,14 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
             .into_iter()
             .filter(|id| !known.contains(id)),
     );
+    let (mut line_before, mut line_now) = (Vec::new(), Vec::new());
     for id in ids {
-        let before = old.account(&id).map_err(unreadable)?;
-        let now = new.account(&id).map_err(unreadable)?;
-        let was_read = |account: &Option<AccountMemory>| {
+        let before = old.account(&id, &mut line_before).map_err(unreadable)?;
+        let now = new.account(&id, &mut line_now).map_err(unreadable)?;
+        let was_read = |account: &Option<AccountMemory<'_>>| {
             account
                 .as_ref()
-                .is_some_and(|account| account.read.is_some())
+                .is_some_and(|account| account.state.read.is_some())
         };
         *(if was_read(&before) && was_read(&now) {
             &mut difference.compared
@@ -121,7 +122,10 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         }) += 1;
         let findings = now.iter().flat_map(|account| &account.findings);
         difference.not_judged += findings.filter(|finding| finding.carried).count();
-        let (before, now) = (before.as_ref().map(Known::of), now.as_ref().map(Known::of));
+        let (before, now) = (
+            before.as_ref().map(AccountMemory::known),
+            now.as_ref().map(AccountMemory::known),
+        );
         difference.changes.extend(changes(before, now));
     }
     Ok(difference)

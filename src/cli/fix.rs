@@ -15,11 +15,13 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::{Failure, exit, json_text, print};
 use crate::api::{Answered, Api, Lane};
-use crate::assess::{Assessor, Earlier, KnownElsewhere};
+use crate::assess::Assessor;
+use crate::claims::KnownElsewhere;
 use crate::clock::Clock;
 use crate::evidence::{ErrorKind, Evidence, FILE_NAME, ReadError};
 use crate::fix::{Action, Allowed, Plan, Record, Step, publishable, zone_snippet};
 use crate::ledger::policy_of_run;
+use crate::memory::Earlier;
 use crate::policy::Policy;
 use crate::runs::{SUMS, is_unfinished};
 use crate::spreadsheet::guarded;
@@ -79,7 +81,7 @@ pub struct FixArgs {
 pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let source = args.run_dir.join(FILE_NAME);
-    let mut evidence = Evidence::open(&source).map_err(|error| {
+    let evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
             .hint("give the directory of a run: it holds evidence.jsonl")
     })?;
@@ -91,7 +93,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     }
     let policy = policy_of(args.policy.as_deref(), evidence.header().demo)?;
     check_policy(&args.run_dir, &policy)?;
-    let plan = make_plan(&mut evidence, &policy, &args, clock)?;
+    let plan = make_plan(&evidence, &policy, &args, clock)?;
     print(&match (args.json, args.csv) {
         (true, _) => json_text(&json!(plan)),
         (_, true) => csv_text(&plan)?,
@@ -141,7 +143,7 @@ fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
 }
 
 fn make_plan(
-    evidence: &mut Evidence,
+    evidence: &Evidence,
     policy: &Policy,
     args: &FixArgs,
     clock: Clock,
@@ -164,9 +166,10 @@ fn make_plan(
             && (0..header.accounts.len()).all(|position| evidence.index().is_read(position)),
     };
     let mut plan = Plan::default();
+    let mut line = Vec::new();
     for position in 0..header.accounts.len() {
         let account = evidence
-            .account(position)
+            .account(position, &mut line)
             .map_err(|error| Failure::failed(error.to_string()))?;
         plan.add(&assessor.assess(account, Earlier::default()), allowed);
     }

@@ -333,7 +333,7 @@ pub struct Judged {
 impl Judged {
     /// Judges, and writes the report; the exit code and the summary for people.
     pub async fn write(
-        mut self,
+        self,
         judgement: &JudgementArgs,
         files: &FilesArgs,
     ) -> Result<(u8, String), Failure> {
@@ -365,9 +365,9 @@ impl Judged {
             let began = std::time::Instant::now();
             let summary = report::write(
                 &self.directory,
-                &mut self.evidence,
+                &self.evidence,
                 &header,
-                &mut self.history,
+                &self.history,
                 &settings,
             )?;
             let seconds = began.elapsed().as_secs_f64();

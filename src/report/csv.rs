@@ -1,15 +1,17 @@
 //! CSV: one file a table, in the dialect that the spreadsheet at hand takes.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::Mutex;
 
 use tempfile::SpooledTempFile;
 
-use super::files::{StagedFile, Staging};
-use super::tables::{CHANGES, Cell, Context, Row, TABLES, Table, emit_changes};
-use super::{Format, Summary};
-use crate::assess::Assessed;
-use crate::compare::Change;
-use crate::ledger::AccountMemory;
+use super::columns::{
+    ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, Cell, ChangeRow, ConnectorRow, FINDINGS,
+    FindingRow, Kind, Table,
+};
+use super::files::{StagedFile, Staging, append, append_spool, owned};
+use super::{Format, FormatWorker, Settings, Summary};
 use crate::rules::Severity;
 use crate::spreadsheet::guarded;
 use crate::text::on_one_line;
@@ -38,155 +40,221 @@ impl Dialect {
     fn is_for_spreadsheets(self) -> bool {
         self != Self::Plain
     }
+
+    /// Text from outside as a cell holds it.
+    pub fn guarded(self, text: &str) -> Cow<'_, str> {
+        if self.is_for_spreadsheets() {
+            guarded(text)
+        } else {
+            on_one_line(text)
+        }
+    }
+
+    fn builder(self) -> csv::WriterBuilder {
+        let terminator = if self.is_for_spreadsheets() {
+            csv::Terminator::CRLF
+        } else {
+            csv::Terminator::Any(b'\n')
+        };
+        let mut builder = csv::WriterBuilder::new();
+        builder.delimiter(self.delimiter()).terminator(terminator);
+        builder
+    }
+
+    /// Of rows: in the excel dialects quotes keep a cell together where the file is read with another separator than ours.
+    fn row_builder(self) -> csv::WriterBuilder {
+        let mut builder = self.builder();
+        if self.is_for_spreadsheets() {
+            builder.quote_style(csv::QuoteStyle::Always);
+        }
+        builder
+    }
+
+    /// What a file begins with.
+    fn head<K: Kind>(self, table: &Table<K>) -> io::Result<Vec<u8>> {
+        // Our own words need no quotes.
+        let mut head = self.builder().from_writer(Vec::new());
+        head.write_record(table.names())?;
+        let head = head.into_inner().map_err(|error| error.into_error())?;
+        let bom = if self.is_for_spreadsheets() {
+            "\u{feff}"
+        } else {
+            ""
+        };
+        Ok([bom.as_bytes(), &head].concat())
+    }
 }
 
 /// All tables as CSV.
-pub struct CsvFiles<'a> {
+pub struct CsvFiles {
     dialect: Dialect,
-    context: Context<'a>,
-    tables: Vec<TableFile>,
+    connectors: [Mutex<StagedFile>; CONNECTOR_TABLES.len()],
+    accounts: Mutex<StagedFile>,
+    changes: Mutex<StagedFile>,
+    findings: Mutex<StagedFile>,
+    /// The findings of the severities after the first, which stand in the file last.
+    later_findings: [Mutex<SpooledTempFile>; Severity::ALL.len() - 1],
 }
 
-struct TableFile {
-    table: &'static Table,
-    file: csv::Writer<StagedFile>,
-    /// The rows of the severities after the first, where the table stands by severity.
-    later: Vec<csv::Writer<SpooledTempFile>>,
-}
-
-impl<'a> CsvFiles<'a> {
+impl CsvFiles {
     /// Opens a file for each table and writes the heads.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn open(
+    pub fn open<'a>(
         staging: &Staging,
-        dialect: Dialect,
-        context: Context<'a>,
+        settings: &'a Settings<'a>,
     ) -> io::Result<Box<dyn Format + 'a>> {
-        let mut tables = Vec::new();
-        for table in TABLES {
-            let mut file = staging.file(table.file)?;
-            if dialect.is_for_spreadsheets() {
-                file.write_all("\u{feff}".as_bytes())?;
-            }
-            // Our own words need no quotes.
-            let mut head = builder(dialect).from_writer(Vec::new());
-            head.write_record(table.columns)?;
-            file.write_all(&head.into_inner().map_err(|error| error.into_error())?)?;
-            let file = writer(dialect, file);
-            let severities = if table.by_severity {
-                Severity::ALL.len() - 1
-            } else {
-                0
-            };
-            let later = (0..severities)
-                .map(|_| writer(dialect, staging.spool()))
-                .collect();
-            tables.push(TableFile { table, file, later });
-        }
+        let dialect = settings.dialect;
+        let [a, b, c, d] = CONNECTOR_TABLES;
+        let connectors = [
+            begun(staging, dialect, a)?,
+            begun(staging, dialect, b)?,
+            begun(staging, dialect, c)?,
+            begun(staging, dialect, d)?,
+        ];
         Ok(Box::new(Self {
             dialect,
-            context,
-            tables,
+            connectors,
+            accounts: begun(staging, dialect, &ACCOUNTS)?,
+            changes: begun(staging, dialect, &CHANGES)?,
+            findings: begun(staging, dialect, &FINDINGS)?,
+            later_findings: std::array::from_fn(|_| Mutex::new(staging.spool())),
         }))
     }
 }
 
-fn builder(dialect: Dialect) -> csv::WriterBuilder {
-    let terminator = if dialect.is_for_spreadsheets() {
-        csv::Terminator::CRLF
-    } else {
-        csv::Terminator::Any(b'\n')
-    };
-    let mut builder = csv::WriterBuilder::new();
-    builder
-        .delimiter(dialect.delimiter())
-        .terminator(terminator);
-    builder
-}
-
-/// Of rows: in the excel dialects quotes keep a cell together where the file is read with another separator than ours.
-fn writer<W: Write>(dialect: Dialect, inner: W) -> csv::Writer<W> {
-    let mut builder = builder(dialect);
-    if dialect.is_for_spreadsheets() {
-        builder.quote_style(csv::QuoteStyle::Always);
-    }
-    builder.from_writer(inner)
-}
-
-impl TableFile {
-    fn write(&mut self, dialect: Dialect, row: &Row<'_, '_>) -> io::Result<()> {
-        let place = row.severity.map_or(0, |severity| severity as usize);
-        let later = place
-            .checked_sub(1)
-            .and_then(|place| self.later.get_mut(place));
-        match later {
-            Some(file) => write_row(file, dialect, row),
-            None => write_row(&mut self.file, dialect, row),
-        }
-    }
-}
-
-fn write_row<W: Write>(
-    file: &mut csv::Writer<W>,
+fn begun<K: Kind>(
+    staging: &Staging,
     dialect: Dialect,
-    row: &Row<'_, '_>,
-) -> io::Result<()> {
-    for cell in row.cells {
-        match cell {
-            Cell::Text(text) if dialect.is_for_spreadsheets() => {
-                file.write_field(guarded(text).as_bytes())?
-            }
-            Cell::Text(text) => file.write_field(on_one_line(text).as_bytes())?,
-            Cell::Word(word) => file.write_field(word.as_bytes())?,
-            Cell::Number(_) | Cell::NoNumber => file.write_field(cell.text().as_bytes())?,
-        }
-    }
-    Ok(file.write_record(None::<&[u8]>)?)
+    table: &Table<K>,
+) -> io::Result<Mutex<StagedFile>> {
+    let mut file = staging.file(table.file)?;
+    file.write_all(&dialect.head(table)?)?;
+    Ok(Mutex::new(file))
 }
 
-impl Format for CsvFiles<'_> {
-    fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()> {
-        for table in &mut self.tables {
-            let mut result = Ok(());
-            let rows = table.table.rows;
-            rows(assessed, &self.context, &mut |row| {
-                if result.is_ok() {
-                    result = table.write(self.dialect, &row);
-                }
-            });
-            result?;
+impl Format for CsvFiles {
+    fn worker(&self) -> Box<dyn FormatWorker + '_> {
+        let rows = || Rows::new(self.dialect);
+        Box::new(Worker {
+            files: self,
+            connectors: std::array::from_fn(|_| rows()),
+            accounts: rows(),
+            changes: rows(),
+            findings: std::array::from_fn(|_| rows()),
+        })
+    }
+
+    fn finish(self: Box<Self>, _: &Summary<'_>) -> io::Result<()> {
+        let mut findings = owned(self.findings);
+        for later in self.later_findings {
+            append_spool(&mut owned(later), &mut findings)?;
+        }
+        findings.finish()?;
+        owned(self.accounts).finish()?;
+        owned(self.changes).finish()?;
+        let mut connectors = self.connectors.into_iter();
+        connectors.try_for_each(|file| owned(file).finish())
+    }
+}
+
+/// Rows that wait for their turn.
+struct Rows {
+    dialect: Dialect,
+    writer: csv::Writer<Vec<u8>>,
+}
+
+impl Rows {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            writer: dialect.row_builder().from_writer(Vec::new()),
+        }
+    }
+
+    fn push<K: Kind>(&mut self, table: &Table<K>, row: &K::Row<'_>) -> io::Result<()> {
+        for column in table.columns {
+            match (column.cell)(row) {
+                Cell::Text(text) => self.writer.write_field(text.in_csv())?,
+                Cell::Word(word) => self.writer.write_field(word)?,
+                Cell::Number(number) => self.writer.write_field(number.to_string())?,
+                Cell::NoNumber => self.writer.write_field("")?,
+            }
+        }
+        Ok(self.writer.write_record(None::<&[u8]>)?)
+    }
+
+    fn waiting(&self) -> usize {
+        self.writer.get_ref().len()
+    }
+
+    fn hand_on(&mut self, to: &Mutex<impl Write>) -> io::Result<()> {
+        self.writer.flush()?;
+        if self.waiting() == 0 {
+            return Ok(());
+        }
+        let empty = self.dialect.row_builder().from_writer(Vec::new());
+        let full = std::mem::replace(&mut self.writer, empty);
+        let mut bytes = full.into_inner().map_err(|error| error.into_error())?;
+        append(to, &mut bytes)?;
+        self.writer = self.dialect.row_builder().from_writer(bytes);
+        Ok(())
+    }
+}
+
+struct Worker<'f> {
+    files: &'f CsvFiles,
+    connectors: [Rows; CONNECTOR_TABLES.len()],
+    accounts: Rows,
+    changes: Rows,
+    findings: [Rows; Severity::ALL.len()],
+}
+
+impl Worker<'_> {
+    fn all(&self) -> impl Iterator<Item = &Rows> {
+        let single = [&self.accounts, &self.changes];
+        self.connectors.iter().chain(&self.findings).chain(single)
+    }
+}
+
+impl FormatWorker for Worker<'_> {
+    fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
+        self.accounts.push(&ACCOUNTS, row)
+    }
+
+    fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
+        for (table, rows) in CONNECTOR_TABLES.into_iter().zip(&mut self.connectors) {
+            if (table.admits)(row) {
+                rows.push(table, row)?;
+            }
         }
         Ok(())
     }
 
-    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
-        let dialect = self.dialect;
-        let mut tables = self.tables.iter_mut();
-        let Some(table) = tables.find(|table| table.table.file == CHANGES.file) else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        emit_changes(changes, &mut |row| {
-            if result.is_ok() {
-                result = table.write(dialect, &row);
-            }
-        });
-        result
+    fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
+        self.findings[row.finding.severity as usize].push(&FINDINGS, row)
     }
 
-    fn finish(self: Box<Self>, _: &Summary<'_>) -> io::Result<()> {
-        for table in self.tables {
-            let mut file = table
-                .file
-                .into_inner()
-                .map_err(|error| error.into_error())?;
-            for later in table.later {
-                let mut rows = later.into_inner().map_err(|error| error.into_error())?;
-                super::files::append(&mut rows, &mut file)?;
-            }
-            file.finish()?;
+    fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
+        self.changes.push(&CHANGES, row)
+    }
+
+    fn waiting(&self) -> usize {
+        self.all().map(Rows::waiting).sum()
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        let files = self.files;
+        for (rows, file) in self.connectors.iter_mut().zip(&files.connectors) {
+            rows.hand_on(file)?;
+        }
+        self.accounts.hand_on(&files.accounts)?;
+        self.changes.hand_on(&files.changes)?;
+        let [first, later @ ..] = &mut self.findings;
+        first.hand_on(&files.findings)?;
+        for (rows, spool) in later.iter_mut().zip(&files.later_findings) {
+            rows.hand_on(spool)?;
         }
         Ok(())
     }
@@ -196,25 +264,15 @@ impl Format for CsvFiles<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::borrow::Cow;
 
     fn written(dialect: Dialect, texts: &[String]) -> Vec<u8> {
         // A head of its own, because a BOM means something at the beginning of a file only.
-        let mut file = writer(dialect, b"head\n".to_vec());
-        let cells: Vec<_> = texts
-            .iter()
-            .map(|text| Cell::Text(Cow::Borrowed(text)))
-            .collect();
-        write_row(
-            &mut file,
-            dialect,
-            &Row {
-                severity: None,
-                cells: &cells,
-            },
-        )
-        .unwrap();
-        file.into_inner().unwrap()
+        let mut writer = dialect.row_builder().from_writer(b"head\n".to_vec());
+        for text in texts {
+            writer.write_field(&*dialect.guarded(text)).unwrap();
+        }
+        writer.write_record(None::<&[u8]>).unwrap();
+        writer.into_inner().unwrap()
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,7 +70,7 @@ impl Staging {
         let file = self.mode.create_file(&self.aside.join(name))?;
         Ok(StagedFile {
             name: name.to_owned(),
-            file: BufWriter::with_capacity(128 * 1024, file),
+            file,
             digest: Sha256::new(),
             sums: self.sums.clone(),
         })
@@ -130,7 +130,7 @@ impl Staging {
 #[derive(Debug)]
 pub struct StagedFile {
     name: String,
-    file: BufWriter<File>,
+    file: File,
     digest: Sha256,
     sums: Sums,
 }
@@ -153,21 +153,51 @@ impl StagedFile {
     /// # Errors
     /// The disk is full, say.
     pub fn finish(self) -> io::Result<()> {
-        let file = self.file.into_inner().map_err(|error| error.into_error())?;
-        file.sync_data()?;
+        self.file.sync_data()?;
         self.sums.note(self.name, hex(&self.digest.finalize()));
         Ok(())
     }
+}
+
+/// Appends what waits, and empties it.
+///
+/// # Errors
+/// Writing fails.
+pub fn append(to: &Mutex<impl Write>, waiting: &mut Vec<u8>) -> io::Result<()> {
+    if !waiting.is_empty() {
+        let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+        to.write_all(waiting)?;
+        waiting.clear();
+    }
+    Ok(())
+}
+
+/// What a lock held, once nobody else has it.
+pub fn owned<T>(lock: Mutex<T>) -> T {
+    lock.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Appends what was spooled to a file.
 ///
 /// # Errors
 /// Reading or writing fails.
-pub fn append(spool: &mut (impl Read + Seek), file: &mut impl Write) -> io::Result<()> {
+pub fn append_spool(spool: &mut (impl Read + Seek), file: &mut impl Write) -> io::Result<()> {
     spool.rewind()?;
-    io::copy(spool, file)?;
-    Ok(())
+    append_rest(spool, file)
+}
+
+/// Appends what is left to read.
+///
+/// # Errors
+/// Reading or writing fails.
+pub fn append_rest(spool: &mut impl Read, file: &mut impl Write) -> io::Result<()> {
+    let mut bytes = vec![0; SPOOL / 4];
+    loop {
+        match spool.read(&mut bytes)? {
+            0 => return Ok(()),
+            read => file.write_all(&bytes[..read])?,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! `report.json`: the report for programs. Its shape is a contract of its own, apart from the types inside.
 
-use std::io::{self, BufWriter, Write};
+use std::fmt::Write as _;
+use std::io::{self, Read, Seek, Write};
+use std::sync::Mutex;
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 
-use super::files::{StagedFile, Staging, append};
-use super::tables::{ACCOUNTS, CHANGES, Cell, Context, FINDINGS, Row, Table, emit_changes};
-use super::{Format, Summary, judges_fedramp, rule_counts};
+use super::columns::{
+    ACCOUNTS, AccountRow, CHANGES, Cell, ChangeRow, FINDINGS, FindingRow, Kind, Table,
+};
+use super::files::{StagedFile, Staging, append, append_rest, owned};
+use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
+use super::{Format, FormatWorker, Settings};
 use crate::accounts::Source;
-use crate::assess::Assessed;
-use crate::compare::Change;
-use crate::ledger::AccountMemory;
 use crate::policy::Waiver;
 use crate::rules::Severity;
 use crate::text::utc;
@@ -182,117 +182,107 @@ fn object(properties: &[(&str, Value)]) -> Value {
 }
 
 /// The shape of a table's rows: counts are numbers or null, everything else is text.
-fn rows(table: &Table) -> Value {
-    let cell = |column: &&'static str| (*column, json!({"type": ["string", "integer", "null"]}));
-    object(&table.columns.iter().map(cell).collect::<Vec<_>>())
+fn rows<K: Kind>(table: &Table<K>) -> Value {
+    let cell = |name| (name, json!({"type": ["string", "integer", "null"]}));
+    object(&table.names().into_iter().map(cell).collect::<Vec<_>>())
 }
 
 /// Writes the report.
-pub struct JsonReport<'a> {
+pub struct JsonReport {
     file: StagedFile,
-    context: Context<'a>,
-    accounts: List,
+    accounts: Mutex<SpooledTempFile>,
     /// One list a severity, worst first.
-    findings: Vec<List>,
-    changes: List,
+    findings: [Mutex<SpooledTempFile>; Severity::ALL.len()],
+    changes: Mutex<SpooledTempFile>,
 }
 
-impl<'a> JsonReport<'a> {
+impl JsonReport {
     /// Begins the file.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(staging: &Staging, context: Context<'a>) -> io::Result<Box<dyn Format + 'a>> {
+    pub fn open<'a>(staging: &Staging, _: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
+        let list = || Mutex::new(staging.spool());
         Ok(Box::new(Self {
             file: staging.file("report.json")?,
-            context,
-            accounts: List::new(staging),
-            findings: Severity::ALL.iter().map(|_| List::new(staging)).collect(),
-            changes: List::new(staging),
+            accounts: list(),
+            findings: std::array::from_fn(|_| list()),
+            changes: list(),
         }))
     }
 }
 
-/// The items of a list, which stand in the report after figures that are known last.
-struct List {
-    items: BufWriter<SpooledTempFile>,
-    any: bool,
-}
+/// What stands before an item of a list; the comma is left out before the first.
+const BEFORE_ITEM: &[u8] = b",\n    ";
 
-impl List {
-    fn new(staging: &Staging) -> Self {
-        Self {
-            items: BufWriter::new(staging.spool()),
-            any: false,
+/// Appends a row as an object whose keys are the columns.
+fn push<K: Kind>(items: &mut Vec<u8>, table: &Table<K>, row: &K::Row<'_>) -> io::Result<()> {
+    items.extend_from_slice(BEFORE_ITEM);
+    let mut before = b'{';
+    for column in table.columns {
+        items.push(before);
+        before = b',';
+        // The names of columns need no escaping.
+        write!(items, "\"{}\":", column.name)?;
+        let cell = (column.cell)(row);
+        match cell {
+            Cell::Number(number) => write!(items, "{number}")?,
+            Cell::NoNumber => items.extend_from_slice(b"null"),
+            Cell::Text(_) | Cell::Word(_) => serde_json::to_writer(&mut *items, &cell.text())?,
         }
     }
+    items.push(b'}');
+    Ok(())
+}
 
-    fn push(&mut self, table: &Table, row: &Row<'_, '_>) -> io::Result<()> {
-        self.items
-            .write_all(if self.any { b",\n    " } else { b"\n    " })?;
-        self.any = true;
-        let object = Object {
-            columns: table.columns,
-            cells: row.cells,
-        };
-        Ok(serde_json::to_writer(&mut self.items, &object)?)
+struct Worker<'f> {
+    report: &'f JsonReport,
+    accounts: Vec<u8>,
+    findings: [Vec<u8>; Severity::ALL.len()],
+    changes: Vec<u8>,
+}
+
+impl FormatWorker for Worker<'_> {
+    fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
+        push(&mut self.accounts, &ACCOUNTS, row)
     }
-}
 
-/// A row as an object whose keys are the columns.
-struct Object<'r, 'a> {
-    columns: &'static [&'static str],
-    cells: &'r [Cell<'a>],
-}
+    fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
+        let items = &mut self.findings[row.finding.severity as usize];
+        push(items, &FINDINGS, row)
+    }
 
-impl Serialize for Object<'_, '_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.columns.len()))?;
-        for (column, cell) in self.columns.iter().zip(self.cells) {
-            match cell {
-                Cell::Text(text) | Cell::Word(text) => map.serialize_entry(column, text)?,
-                Cell::Number(number) => map.serialize_entry(column, number)?,
-                Cell::NoNumber => map.serialize_entry(column, &Value::Null)?,
-            }
+    fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
+        push(&mut self.changes, &CHANGES, row)
+    }
+
+    fn waiting(&self) -> usize {
+        let findings: usize = self.findings.iter().map(Vec::len).sum();
+        self.accounts.len() + findings + self.changes.len()
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        append(&self.report.accounts, &mut self.accounts)?;
+        for (items, list) in self.findings.iter_mut().zip(&self.report.findings) {
+            append(list, items)?;
         }
-        map.end()
+        append(&self.report.changes, &mut self.changes)
     }
 }
 
-impl Format for JsonReport<'_> {
-    fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()> {
-        let mut result = Ok(());
-        let mut keep = |outcome: io::Result<()>| {
-            if result.is_ok() {
-                result = outcome;
-            }
-        };
-        (ACCOUNTS.rows)(assessed, &self.context, &mut |row| {
-            keep(self.accounts.push(&ACCOUNTS, &row))
-        });
-        (FINDINGS.rows)(assessed, &self.context, &mut |row| {
-            let place = row.severity.map_or(0, |severity| severity as usize);
-            keep(self.findings[place].push(&FINDINGS, &row));
-        });
-        (CHANGES.rows)(assessed, &self.context, &mut |row| {
-            keep(self.changes.push(&CHANGES, &row))
-        });
-        result
+impl Format for JsonReport {
+    fn worker(&self) -> Box<dyn FormatWorker + '_> {
+        Box::new(Worker {
+            report: self,
+            accounts: Vec::new(),
+            findings: Default::default(),
+            changes: Vec::new(),
+        })
     }
 
-    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
-        let mut result = Ok(());
-        emit_changes(changes, &mut |row| {
-            if result.is_ok() {
-                result = self.changes.push(&CHANGES, &row);
-            }
-        });
-        result
-    }
-
-    fn finish(mut self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
-        let file = &mut self.file;
-        write!(file, "{{\n  \"schema\": {}", Value::from(SCHEMA))?;
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+        let mut file = self.file;
+        let mut head = format!("{{\n  \"schema\": {}", Value::from(SCHEMA));
         for (key, value) in [
             ("run", run(summary)),
             ("coverage", coverage(summary)),
@@ -304,31 +294,36 @@ impl Format for JsonReport<'_> {
             ),
             ("trend", json!(summary.trend)),
         ] {
-            write!(file, ",\n  \"{key}\": {value}")?;
+            // Writing to a string cannot fail.
+            let _ = write!(head, ",\n  \"{key}\": {value}");
         }
+        file.write_all(head.as_bytes())?;
+        let findings = self.findings.into_iter().map(owned).collect();
         for (key, lists) in [
-            ("accounts", vec![self.accounts]),
-            ("findings", self.findings),
-            ("changes", vec![self.changes]),
+            ("accounts", vec![owned(self.accounts)]),
+            ("findings", findings),
+            ("changes", vec![owned(self.changes)]),
         ] {
-            write!(file, ",\n  \"{key}\": [")?;
-            let mut any = false;
-            for list in lists {
-                if any && list.any {
-                    file.write_all(b",")?;
-                }
-                any |= list.any;
-                let mut items = list
-                    .items
-                    .into_inner()
-                    .map_err(|error| error.into_error())?;
-                append(&mut items, file)?;
-            }
-            file.write_all(if any { b"\n  ]" } else { b"]" })?;
+            write_list(&mut file, key, lists)?;
         }
         file.write_all(b"\n}\n")?;
-        self.file.finish()
+        file.finish()
     }
+}
+
+fn write_list(file: &mut StagedFile, key: &str, mut parts: Vec<SpooledTempFile>) -> io::Result<()> {
+    file.write_all(format!(",\n  \"{key}\": [").as_bytes())?;
+    let mut is_empty = true;
+    for part in &mut parts {
+        part.rewind()?;
+        if is_empty {
+            // The first item has none before it.
+            let mut comma = [0];
+            is_empty = part.read(&mut comma)? == 0;
+        }
+        append_rest(part, file)?;
+    }
+    file.write_all(if is_empty { b"]" } else { b"\n  ]" })
 }
 
 fn run(summary: &Summary<'_>) -> Value {
@@ -374,9 +369,8 @@ fn totals(summary: &Summary<'_>) -> Value {
             .unwrap_or_default();
         (severity.as_str().to_owned(), json!(count))
     };
-    let rule = |(rule, count): (&crate::rules::Rule, super::FindingCount)| {
-        (rule.id.to_owned(), json!(count))
-    };
+    let rule =
+        |(rule, count): (&crate::rules::Rule, FindingCount)| (rule.id.to_owned(), json!(count));
     let changes = totals
         .changes
         .iter()
@@ -387,7 +381,7 @@ fn totals(summary: &Summary<'_>) -> Value {
         "disabled": totals.disabled,
         "enabled_unknown": totals.enabled_unknown,
         "unverified": totals.unverified,
-        "statuses": totals.statuses,
+        "statuses": totals.statuses.by_name(),
         "fedramp_on": totals.fedramp_on,
         "fedramp_off": totals.fedramp_off,
         "fedramp_unknown": totals.fedramp_unknown,
@@ -404,7 +398,7 @@ fn totals(summary: &Summary<'_>) -> Value {
 }
 
 fn waivers(summary: &Summary<'_>) -> Value {
-    let one = |usage: &super::WaiverUse<'_>| {
+    let one = |usage: &WaiverUse<'_>| {
         let waiver: &Waiver = usage.waiver;
         json!({
             "rule": waiver.rule,

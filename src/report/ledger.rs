@@ -1,16 +1,16 @@
 //! The ledger: what the next run compares itself with. Always written.
 
 use std::io::{self, Write};
+use std::sync::Mutex;
 
-use super::files::{StagedFile, Staging};
-use super::{Format, Settings, Summary};
-use crate::assess::Assessed;
-use crate::compare::Change;
-use crate::ledger::{AccountMemory, FILE_NAME, Figures};
+use super::files::{StagedFile, Staging, owned};
+use super::{Format, FormatWorker, Settings, Summary};
+use crate::ledger::{FILE_NAME, Figures, write_account};
+use crate::memory::Known;
 
 /// Writes the ledger.
 pub struct Ledger {
-    file: StagedFile,
+    file: Mutex<StagedFile>,
 }
 
 impl Ledger {
@@ -22,31 +22,50 @@ impl Ledger {
         staging: &Staging,
         settings: &'a Settings<'a>,
     ) -> io::Result<Box<dyn Format + 'a>> {
-        let mut ledger = Self {
-            file: staging.file(FILE_NAME)?,
-        };
-        ledger.line(settings.ledger)?;
-        Ok(Box::new(ledger))
-    }
-
-    fn line(&mut self, line: &impl serde::Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.file, line)?;
-        self.file.write_all(b"\n")
+        let mut file = staging.file(FILE_NAME)?;
+        write_line(&mut file, settings.ledger)?;
+        let file = Mutex::new(file);
+        Ok(Box::new(Self { file }))
     }
 }
 
+fn write_line(file: &mut StagedFile, line: &impl serde::Serialize) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)
+}
+
 impl Format for Ledger {
-    fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()> {
-        self.line(&assessed.memory)
+    fn worker(&self) -> Box<dyn FormatWorker + '_> {
+        Box::new(Worker {
+            file: &self.file,
+            lines: Vec::new(),
+        })
     }
 
-    fn not_asked(&mut self, memory: &AccountMemory, _: &[Change]) -> io::Result<()> {
-        self.line(memory)
-    }
-
-    fn finish(mut self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+        let mut file = owned(self.file);
         let trend = summary.trend.clone();
-        self.line(&Figures { trend })?;
-        self.file.finish()
+        write_line(&mut file, &Figures { trend })?;
+        file.finish()
+    }
+}
+
+struct Worker<'f> {
+    file: &'f Mutex<StagedFile>,
+    lines: Vec<u8>,
+}
+
+impl FormatWorker for Worker<'_> {
+    fn known(&mut self, known: Known<'_>) -> io::Result<()> {
+        write_account(&mut self.lines, known)
+    }
+
+    fn waiting(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        super::files::append(self.file, &mut self.lines)
     }
 }

@@ -3,6 +3,7 @@
 //! A rule is pure: it sees one account's evidence and what the policy expects of it, and has no I/O and no
 //! clock of its own. Its id, severity, wording and remedy stand beside its test.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -175,7 +176,7 @@ pub struct Subject<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hit {
     /// What is wrong, in a sentence.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// Where it is not the rule's own.
     pub severity: Option<Severity>,
     /// Where it says more than the rule's own.
@@ -186,7 +187,7 @@ pub struct Hit {
 
 impl Hit {
     /// A finding with the rule's own severity and remedy.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
             ..Self::default()
@@ -261,7 +262,7 @@ pub(crate) mod testing {
         pub fn said_by(&self, rule: &Rule) -> Vec<String> {
             self.judged_by(rule)
                 .into_iter()
-                .map(|hit| hit.message)
+                .map(|hit| hit.message.into_owned())
                 .collect()
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cf_sso_audit::cli::{command, exit};
 use cf_sso_audit::evidence::ErrorKind;
 use cf_sso_audit::policy::Policy;
-use cf_sso_audit::report::{FORMATS, files_written, table_columns};
+use cf_sso_audit::report::{FORMATS, files_with_columns, files_written};
 use cf_sso_audit::rules::RULES;
 
 const README: &str = include_str!("../../README.md");
@@ -301,7 +301,7 @@ fn the_table_of_rules_is_the_list_of_rules() {
 
 #[test]
 fn the_tables_of_columns_are_the_files_columns() {
-    for (file, columns) in table_columns() {
+    for (file, columns) in files_with_columns() {
         let rows = table(&format!("`{file}`"), "column");
         assert_eq!(first_cells(&rows), columns, "{file}");
         for row in &rows {

@@ -527,14 +527,14 @@ impl Press for InProcess {
         let whole = self.output().join(&header.run_id);
         let partial = self.output().join(format!("{}.partial", header.run_id));
         fs::create_dir(&partial).unwrap();
-        let mut evidence = self.collect(tonight, header.clone(), &partial);
+        let evidence = self.collect(tonight, header.clone(), &partial);
         let policy = tonight
             .policy
             .as_ref()
             .map_or_else(Policy::default, |text| {
                 Policy::parse("policy.toml", text.as_bytes()).unwrap()
             });
-        let mut history = self.history(&header, tonight.baseline_none);
+        let history = self.history(&header, tonight.baseline_none);
         let ledger = history.ledger_header(&header, now, policy.source.clone());
         let settings = Settings {
             ledger: &ledger,
@@ -545,7 +545,7 @@ impl Press for InProcess {
             template: &self.template,
             mode: FileMode::default(),
         };
-        report::write(&partial, &mut evidence, &header, &mut history, &settings).unwrap();
+        report::write(&partial, &evidence, &header, &history, &settings).unwrap();
         fs::rename(&partial, &whole).unwrap();
         whole
     }

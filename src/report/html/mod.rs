@@ -4,23 +4,22 @@
 //! first; how many rows are left out is said, and which file has them.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::files::{StagedFile, Staging};
-use super::tables::{
-    ACCOUNTS, CHANGES, CONNECTORS, Cell, Context, DISABLED, FEDRAMP, FINDINGS, Row, Table, UNREAD,
-    UNVERIFIED, emit_changes,
+use super::columns::{
+    ACCOUNTS, AccountRow, CHANGES, CONNECTORS, ChangeRow, Column, ConnectorRow, DISABLED, FEDRAMP,
+    FINDINGS, FindingRow, Kind, OfConnector, Table, UNREAD, UNVERIFIED,
 };
-use super::{Format, Settings, Summary, WaiverUse, files_written, judges_fedramp, rule_counts};
+use super::files::{StagedFile, Staging, owned};
+use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
+use super::{Format, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
-use crate::compare::{Change, ChangeKind};
-use crate::evidence::Outcome;
-use crate::ledger::AccountMemory;
+use crate::compare::ChangeKind;
 use crate::policy::Policy;
 use crate::rules::controls::CONTROLS;
 use crate::rules::{Basis, RULES, Rule, Severity};
@@ -38,21 +37,58 @@ const MATRIX_LIMIT: usize = 200;
 pub struct Page<'a> {
     file: StagedFile,
     settings: &'a Settings<'a>,
-    tables: Vec<PageTable>,
-    unread: PageTable,
-    matrix: WorstFirst<MatrixRow>,
+    /// One for each table, in the order of [`PageTable::ALL`].
+    tables: Vec<Kept<Value>>,
+    matrix: Kept<MatrixRow>,
 }
 
-/// The tables of the page by the name under which the templates know them.
-const PAGE_TABLES: [(&str, &Table); 7] = [
-    ("unverified", &UNVERIFIED),
-    ("disabled", &DISABLED),
-    ("fedramp_settings", &FEDRAMP),
-    ("findings", &FINDINGS),
-    ("accounts", &ACCOUNTS),
-    ("connectors", &CONNECTORS),
-    ("changes", &CHANGES),
+/// The tables of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PageTable {
+    Unverified,
+    Disabled,
+    Fedramp,
+    Connectors,
+    Findings,
+    Accounts,
+    Unread,
+    Changes,
+}
+
+/// The tables of connectors.
+const OF_CONNECTORS: [(PageTable, &Table<OfConnector>); 4] = [
+    (PageTable::Unverified, &UNVERIFIED),
+    (PageTable::Disabled, &DISABLED),
+    (PageTable::Fedramp, &FEDRAMP),
+    (PageTable::Connectors, &CONNECTORS),
 ];
+
+impl PageTable {
+    const ALL: [Self; 8] = [
+        Self::Unverified,
+        Self::Disabled,
+        Self::Fedramp,
+        Self::Connectors,
+        Self::Findings,
+        Self::Accounts,
+        Self::Unread,
+        Self::Changes,
+    ];
+
+    /// Its name in the view, and the file that has all of its rows.
+    fn name_and_file(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unverified => ("unverified", UNVERIFIED.file),
+            Self::Disabled => ("disabled", DISABLED.file),
+            Self::Fedramp => ("fedramp_settings", FEDRAMP.file),
+            Self::Connectors => ("connectors", CONNECTORS.file),
+            Self::Findings => ("findings", FINDINGS.file),
+            Self::Accounts => ("accounts", ACCOUNTS.file),
+            Self::Unread => ("unread", UNREAD.file),
+            Self::Changes => ("changes", CHANGES.file),
+        }
+    }
+}
 
 impl<'a> Page<'a> {
     /// Begins the file.
@@ -63,18 +99,80 @@ impl<'a> Page<'a> {
         Ok(Box::new(Self {
             file: staging.file("report.html")?,
             settings,
-            tables: PAGE_TABLES
+            tables: PageTable::ALL
                 .iter()
-                .map(|(_, table)| PageTable::new(table))
+                .map(|_| Kept::new(ROW_LIMIT))
                 .collect(),
-            unread: PageTable::new(&UNREAD),
-            matrix: WorstFirst::new(MATRIX_LIMIT),
+            matrix: Kept::new(MATRIX_LIMIT),
         }))
     }
+}
 
-    fn context(&self) -> Context<'a> {
-        self.settings.context()
+/// What the page keeps of what the workers bring, which is told which of theirs there still is room for.
+#[derive(Debug)]
+struct Kept<T> {
+    items: Mutex<WorstFirst<T>>,
+    /// So many of the places, worst first, still have room; never more than before.
+    open_places: AtomicUsize,
+}
+
+impl<T> Kept<T> {
+    fn new(limit: usize) -> Self {
+        Self {
+            items: Mutex::new(WorstFirst::new(limit)),
+            open_places: AtomicUsize::new(PLACES),
+        }
     }
+
+    /// Whether an item may still find room. One that does not is not worth making.
+    fn admits(&self, severity: Option<Severity>) -> bool {
+        place(severity) < self.open_places.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, waiting: &mut Waiting<T>) {
+        if waiting.total == 0 {
+            return;
+        }
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.total += waiting.total;
+        waiting.total = 0;
+        for (severity, item) in waiting.items.drain(..) {
+            items.keep(severity, item);
+        }
+        self.open_places
+            .store(items.open_places(), Ordering::Relaxed);
+    }
+}
+
+/// What waits for its turn.
+#[derive(Debug)]
+struct Waiting<T> {
+    /// All that there were since the last turn, kept or not.
+    total: usize,
+    items: Vec<(Option<Severity>, T)>,
+}
+
+impl<T> Waiting<T> {
+    fn new() -> Self {
+        Self {
+            total: 0,
+            items: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, kept: &Kept<T>, severity: Option<Severity>, item: impl FnOnce() -> T) {
+        self.total += 1;
+        if kept.admits(severity) {
+            self.items.push((severity, item()));
+        }
+    }
+}
+
+/// One place a severity, and one for what calls for no action.
+const PLACES: usize = Severity::ALL.len() + 1;
+
+fn place(severity: Option<Severity>) -> usize {
+    severity.map_or(Severity::ALL.len(), |severity| severity as usize)
 }
 
 /// Items of which there is room for a limited number: the worst, in the order in which they came.
@@ -82,8 +180,8 @@ impl<'a> Page<'a> {
 struct WorstFirst<T> {
     limit: usize,
     total: usize,
-    /// One list a severity, and one for what calls for no action.
-    kept: [Vec<T>; Severity::ALL.len() + 1],
+    /// One list a place.
+    kept: [Vec<T>; PLACES],
 }
 
 impl<T> WorstFirst<T> {
@@ -95,14 +193,13 @@ impl<T> WorstFirst<T> {
         }
     }
 
-    fn push(&mut self, severity: Option<Severity>, item: impl FnOnce() -> T) {
-        self.total += 1;
-        let place = severity.map_or(Severity::ALL.len(), |severity| severity as usize);
+    fn keep(&mut self, severity: Option<Severity>, item: T) {
+        let place = place(severity);
         let better: usize = self.kept[..=place].iter().map(Vec::len).sum();
         if better >= self.limit {
             return;
         }
-        self.kept[place].push(item());
+        self.kept[place].push(item);
         // What now has no room, because worse came, is let go.
         let kept: usize = self.kept.iter().map(Vec::len).sum();
         if kept > self.limit
@@ -112,57 +209,22 @@ impl<T> WorstFirst<T> {
         }
     }
 
+    /// How many of the places, worst first, still have room.
+    fn open_places(&self) -> usize {
+        let mut kept = 0;
+        let with_room = self.kept.iter().take_while(|list| {
+            kept += list.len();
+            kept < self.limit
+        });
+        with_room.count()
+    }
+
     fn items(&self) -> impl Iterator<Item = &T> {
         self.kept.iter().flatten()
     }
 
     fn shown(&self) -> usize {
-        self.items().count()
-    }
-}
-
-/// The rows of one table.
-#[derive(Debug)]
-struct PageTable {
-    table: &'static Table,
-    rows: WorstFirst<Vec<Value>>,
-}
-
-impl PageTable {
-    fn new(table: &'static Table) -> Self {
-        Self {
-            table,
-            rows: WorstFirst::new(ROW_LIMIT),
-        }
-    }
-
-    fn push(&mut self, row: &Row<'_, '_>) {
-        self.rows
-            .push(row.severity, || row.cells.iter().map(Cell::json).collect());
-    }
-}
-
-impl Serialize for PageTable {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let shown = self.rows.shown();
-        let object = |row: &Vec<Value>| -> serde_json::Map<String, Value> {
-            let value = |value: &Value| {
-                if value.is_null() {
-                    Value::String(String::new())
-                } else {
-                    value.clone()
-                }
-            };
-            let columns = self.table.columns.iter().map(|column| (*column).to_owned());
-            columns.zip(row.iter().map(value)).collect()
-        };
-        let mut map = serializer.serialize_map(Some(5))?;
-        map.serialize_entry("file", self.table.file)?;
-        map.serialize_entry("total", &self.rows.total)?;
-        map.serialize_entry("shown", &shown)?;
-        map.serialize_entry("left_out", &(self.rows.total - shown))?;
-        map.serialize_entry("rows", &self.rows.items().map(object).collect::<Vec<_>>())?;
-        map.end()
+        self.kept.iter().map(Vec::len).sum()
     }
 }
 
@@ -210,69 +272,119 @@ impl MatrixRow {
     }
 }
 
-impl Format for Page<'_> {
-    fn account(&mut self, assessed: &Assessed<'_>) -> io::Result<()> {
-        let context = self.context();
-        for table in &mut self.tables {
-            (table.table.rows)(assessed, &context, &mut |row| {
-                // A waived finding calls for no action: it stands after those that do.
-                let waived = table.table.file == FINDINGS.file
-                    && row.cells.contains(&Cell::Word("waived".into()));
-                let severity = row.severity.filter(|_| !waived);
-                table.push(&Row { severity, ..row });
+struct Worker<'f, 'a> {
+    page: &'f Page<'a>,
+    tables: [Waiting<Value>; PageTable::ALL.len()],
+    matrix: Waiting<MatrixRow>,
+}
+
+impl Worker<'_, '_> {
+    fn push<K: Kind>(&mut self, which: PageTable, table: &Table<K>, row: &K::Row<'_>) {
+        if (table.admits)(row) {
+            let kept = &self.page.tables[which as usize];
+            let severity = (table.severity)(row);
+            self.tables[which as usize].push(kept, severity, || {
+                let cells = table.columns.iter();
+                let cell =
+                    |column: &Column<K>| (column.name.to_owned(), (column.cell)(row).for_page());
+                Value::Object(cells.map(cell).collect())
             });
         }
-        if assessed.evidence.outcome != Outcome::Read {
-            (UNREAD.rows)(assessed, &context, &mut |row| self.unread.push(&row));
-        }
-        if !assessed.findings.is_empty() {
-            let worst = assessed
-                .findings
-                .iter()
-                .find(|finding| finding.is_open())
-                .map(|finding| finding.severity);
-            self.matrix.push(worst, || MatrixRow::of(assessed));
+    }
+}
+
+impl FormatWorker for Worker<'_, '_> {
+    fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
+        self.push(PageTable::Accounts, &ACCOUNTS, row);
+        self.push(PageTable::Unread, &UNREAD, row);
+        if !row.assessed.findings.is_empty() {
+            let matrix = || MatrixRow::of(row.assessed);
+            self.matrix
+                .push(&self.page.matrix, row.worst_open(), matrix);
         }
         Ok(())
     }
 
-    fn not_asked(&mut self, _: &AccountMemory, changes: &[Change]) -> io::Result<()> {
-        let mut tables = self.tables.iter_mut();
-        if let Some(table) = tables.find(|table| table.table.file == CHANGES.file) {
-            emit_changes(changes, &mut |row| table.push(&row));
+    fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
+        for (which, table) in OF_CONNECTORS {
+            self.push(which, table, row);
         }
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+    fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
+        self.push(PageTable::Findings, &FINDINGS, row);
+        Ok(())
+    }
+
+    fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
+        self.push(PageTable::Changes, &CHANGES, row);
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        /// About what a row takes, in bytes.
+        const ROW: usize = 2048;
+        let rows = self.tables.iter().map(|table| table.items.len());
+        ROW * (rows.sum::<usize>() + self.matrix.items.len())
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        for (waiting, kept) in self.tables.iter_mut().zip(&self.page.tables) {
+            kept.add(waiting);
+        }
+        self.page.matrix.add(&mut self.matrix);
+        Ok(())
+    }
+}
+
+impl Format for Page<'_> {
+    fn worker(&self) -> Box<dyn FormatWorker + '_> {
+        Box::new(Worker {
+            page: self,
+            tables: std::array::from_fn(|_| Waiting::new()),
+            matrix: Waiting::new(),
+        })
+    }
+
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+        let mut file = self.file;
         let mut view = json!({
             "run": run(summary),
             "verdict": verdict(summary),
             "coverage": coverage(summary),
             "totals": totals(summary),
             "fedramp": fedramp(summary),
-            "unread": self.unread,
-            "matrix": matrix(&self.matrix, summary.policy),
+            "matrix": matrix(&owned(self.matrix.items), summary.policy),
             "waivers": waivers(summary),
             "trend": summary.trend,
             "controls": controls(summary),
             "rules": RULES.iter().map(|rule| explained(rule, summary.policy)).collect::<Vec<_>>(),
             "files": files(self.settings),
         });
-        for ((name, _), table) in PAGE_TABLES.iter().zip(&self.tables) {
-            view[name] = if *name == "changes" {
+        for (which, kept) in PageTable::ALL.into_iter().zip(self.tables) {
+            let rows = owned(kept.items);
+            let (name, file) = which.name_and_file();
+            let table = table(file, rows);
+            view[name] = if which == PageTable::Changes {
                 changes(summary, table)
             } else {
-                json!(table)
+                table
             };
         }
         self.settings
             .template
-            .render(&view, &mut self.file)
+            .render(view, &mut file)
             .map_err(io::Error::other)?;
-        self.file.flush()?;
-        self.file.finish()
+        file.finish()
     }
+}
+
+/// A table as the templates know it.
+fn table(file: &str, rows: WorstFirst<Value>) -> Value {
+    let (total, shown) = (rows.total, rows.shown());
+    let rows: Vec<_> = rows.kept.into_iter().flatten().collect();
+    json!({"file": file, "total": total, "shown": shown, "left_out": total - shown, "rows": Value::Array(rows)})
 }
 
 fn run(summary: &Summary<'_>) -> Value {
@@ -378,16 +490,15 @@ fn coverage(summary: &Summary<'_>) -> Value {
 
 fn totals(summary: &Summary<'_>) -> Value {
     let totals = &summary.totals;
+    let by_name = totals.statuses.by_name();
     let mut statuses = Vec::new();
     let known = ["verified", "pending", "awaiting", "failed", "unknown"];
     for status in known {
-        statuses.push(json!({"status": status, "count": totals.statuses.get(status).copied().unwrap_or_default()}));
+        statuses.push(
+            json!({"status": status, "count": by_name.get(status).copied().unwrap_or_default()}),
+        );
     }
-    for (status, number) in totals
-        .statuses
-        .iter()
-        .filter(|(status, _)| !known.contains(&status.as_str()))
-    {
+    for (status, number) in by_name.iter().filter(|(status, _)| !known.contains(status)) {
         statuses.push(json!({"status": status, "count": number}));
     }
     let severity = |severity: &Severity| {
@@ -398,7 +509,7 @@ fn totals(summary: &Summary<'_>) -> Value {
             .unwrap_or_default();
         json!({"severity": severity.as_str(), "open": count.open, "waived": count.waived, "new": count.new})
     };
-    let rule = |(rule, count): (&Rule, super::FindingCount)| {
+    let rule = |(rule, count): (&Rule, FindingCount)| {
         json!({
             "id": rule.id, "title": rule.title, "severity": severity_in_force(rule, summary.policy),
             "open": count.open, "waived": count.waived, "new": count.new,
@@ -439,7 +550,7 @@ fn fedramp(summary: &Summary<'_>) -> Value {
     })
 }
 
-fn changes(summary: &Summary<'_>, table: &PageTable) -> Value {
+fn changes(summary: &Summary<'_>, table: Value) -> Value {
     let totals = &summary.totals;
     let count = |kind: &ChangeKind| {
         let number = totals.changes.get(kind).copied().unwrap_or_default();
@@ -569,9 +680,11 @@ mod tests {
             (Some(Severity::Low), 5),
             (Some(Severity::Low), 6),
         ] {
-            kept.push(severity, || item);
+            kept.keep(severity, item);
         }
         assert_eq!(kept.items().copied().collect::<Vec<_>>(), [4, 2, 5]);
-        assert_eq!((kept.total, kept.shown()), (6, 3));
+        assert_eq!(kept.shown(), 3);
+        // There is room for one that is worse than those that there are, and for no other.
+        assert_eq!(kept.open_places(), Severity::Low as usize);
     }
 }

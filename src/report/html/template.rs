@@ -8,7 +8,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use handlebars::{Context, Handlebars, RenderError, RenderErrorReason};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::helpers::{self, Assets};
@@ -136,8 +135,9 @@ impl PageTemplate {
     ///
     /// # Errors
     /// Where the template names a field the view lacks, or `out` fails.
-    pub fn render<V: Serialize>(&self, view: &V, out: impl Write) -> Result<(), TemplateError> {
-        let context = Context::wraps(view).map_err(|e| TemplateError::View(Box::new(e)))?;
+    pub fn render(&self, view: Value, out: impl Write) -> Result<(), TemplateError> {
+        let mut context = Context::null();
+        *context.data_mut() = view;
         let mut out = BufWriter::with_capacity(64 * 1024, out);
         self.registry
             .render_with_context_to_write(LAYOUT, &context, &mut out)
@@ -175,9 +175,9 @@ impl PageTemplate {
     /// Renders the sample view, once full and once with every list empty, and throws the pages away.
     fn try_out(&self) -> Result<(), TemplateError> {
         let mut view = sample_view()?;
-        self.render(&view, io::sink())?;
+        self.render(view.clone(), io::sink())?;
         hollow(&mut view);
-        self.render(&view, io::sink())
+        self.render(view, io::sink())
     }
 
     fn blame(&self, error: RenderError) -> TemplateError {
@@ -364,7 +364,7 @@ mod tests {
         let mut out = Vec::new();
         PageTemplate::built_in()
             .unwrap()
-            .render(view, &mut out)
+            .render(view.clone(), &mut out)
             .unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -519,7 +519,7 @@ mod tests {
         .map_err(|e| panic!("{e}"))
         .unwrap();
         let mut out = Vec::new();
-        template.render(&sample(), &mut out).unwrap();
+        template.render(sample(), &mut out).unwrap();
         let page = String::from_utf8(out).unwrap();
         assert!(page.contains("<h1>Acme</h1><svg><title>Logo of "));
         assert!(page.contains("<style>:root{--accent:#123456}\n"));
@@ -619,7 +619,7 @@ mod tests {
         }
         let error = PageTemplate::built_in()
             .unwrap()
-            .render(&sample(), Full)
+            .render(sample(), Full)
             .unwrap_err();
         assert!(matches!(error, TemplateError::Write(_)), "{error}");
     }

@@ -1,0 +1,799 @@
+//! The tables that every format renders: which columns, and which rows.
+//!
+//! What is shown of an account, a connector, a finding or a change is prepared once, in a row that all tables share. A
+//! table is a list of columns over such rows, and says which rows it has.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::csv::Dialect;
+use crate::assess::Assessed;
+use crate::compare::{Cause, Change, ChangeKind};
+use crate::evidence::Outcome;
+use crate::finding::{Finding, Status};
+use crate::model::{Connector, Field, Wire};
+use crate::policy::{FedrampExpectation, Policy, Waiver};
+use crate::rules::{RULES, Severity, Topic};
+use crate::text::utc;
+
+/// What rows need beside the account itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What is expected and waived.
+    pub policy: &'a Policy,
+    /// The moment up to which ages count.
+    pub now: DateTime<Utc>,
+    /// How CSV is written.
+    pub dialect: Dialect,
+}
+
+/// Text from outside, or with some in it: as it is, and as CSV holds it.
+#[derive(Debug)]
+pub struct Text<'r> {
+    plain: Cow<'r, str>,
+    /// `None` where CSV holds it as it is.
+    in_csv: Option<String>,
+}
+
+impl<'r> Text<'r> {
+    fn new(plain: impl Into<Cow<'r, str>>, dialect: Dialect) -> Self {
+        let plain = plain.into();
+        let in_csv = match dialect.guarded(&plain) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(guarded) => Some(guarded),
+        };
+        Self { plain, in_csv }
+    }
+
+    /// As CSV holds it.
+    pub fn in_csv(&self) -> &str {
+        self.in_csv.as_deref().unwrap_or(&self.plain)
+    }
+}
+
+/// One value of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Cell<'r> {
+    /// Text that came from outside, or may hold some.
+    Text(&'r Text<'r>),
+    /// One of our own words, times and ids, which no spreadsheet mistakes for a formula.
+    Word(&'r str),
+    /// A count.
+    Number(u64),
+    /// A count that is not known.
+    NoNumber,
+}
+
+impl<'r> Cell<'r> {
+    fn count(number: usize) -> Self {
+        Self::Number(number as u64)
+    }
+
+    fn known_count(number: Option<u64>) -> Self {
+        number.map_or(Self::NoNumber, Self::Number)
+    }
+
+    fn severity(severity: Option<Severity>) -> Self {
+        Self::Word(severity.map_or("", Severity::as_str))
+    }
+
+    fn flag(flag: bool) -> Self {
+        Self::Word(if flag { "true" } else { "false" })
+    }
+
+    /// The text of a cell that holds one.
+    pub fn text(self) -> Option<&'r str> {
+        match self {
+            Self::Text(text) => Some(&text.plain),
+            Self::Word(word) => Some(word),
+            Self::Number(_) | Self::NoNumber => None,
+        }
+    }
+
+    /// The value for a page: counts are numbers, and empty where they are not known; everything else is text.
+    pub fn for_page(self) -> Value {
+        match self {
+            Self::Number(number) => Value::from(number),
+            cell => Value::from(cell.text().unwrap_or_default()),
+        }
+    }
+}
+
+/// A field as it is shown: one of our own words, or text from outside.
+#[derive(Debug)]
+enum Shown<'r> {
+    Word(Cow<'r, str>),
+    Text(Text<'r>),
+}
+
+impl<'r> Shown<'r> {
+    fn of<T: Wire>(field: &'r Field<T>, missing: &'static str, dialect: Dialect) -> Self {
+        match field {
+            Field::Unrecognised(_) => Self::Text(Text::new(field.shown(missing), dialect)),
+            _ => Self::Word(field.shown(missing)),
+        }
+    }
+
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Word(word) => Cell::Word(word),
+            Self::Text(text) => Cell::Text(text),
+        }
+    }
+}
+
+/// A kind of rows.
+pub trait Kind: 'static {
+    /// The rows.
+    type Row<'r>;
+}
+
+/// A column of a table: its head, and how a row fills it.
+pub struct Column<K: Kind> {
+    /// The head.
+    pub name: &'static str,
+    /// The cell.
+    pub cell: for<'r, 's> fn(&'r K::Row<'s>) -> Cell<'r>,
+}
+
+/// A table.
+pub struct Table<K: Kind> {
+    /// The CSV file's name.
+    pub file: &'static str,
+    /// The columns, in order.
+    pub columns: &'static [Column<K>],
+    /// Whether it has a row.
+    pub admits: for<'r, 's> fn(&'r K::Row<'s>) -> bool,
+    /// How much a row matters, worst first; `None` for what calls for no action.
+    pub severity: for<'r, 's> fn(&'r K::Row<'s>) -> Option<Severity>,
+}
+
+impl<K: Kind> Table<K> {
+    /// The heads of the columns, in order.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.columns.iter().map(|column| column.name).collect()
+    }
+}
+
+/// `Column { name, cell }`, for short.
+const fn column<K: Kind>(
+    name: &'static str,
+    cell: for<'r, 's> fn(&'r K::Row<'s>) -> Cell<'r>,
+) -> Column<K> {
+    Column { name, cell }
+}
+
+// ---------------------------------------------------------------- accounts
+
+/// Rows that show an account.
+pub struct OfAccount;
+
+impl Kind for OfAccount {
+    type Row<'r> = AccountRow<'r>;
+}
+
+/// What is shown of an account.
+pub struct AccountRow<'r> {
+    /// The account, judged.
+    pub assessed: &'r Assessed<'r>,
+    context: Context<'r>,
+    id: Text<'r>,
+    name: Text<'r>,
+    owner: Text<'r>,
+    expected: FedrampExpectation,
+    connectors: ConnectorCounts,
+    /// Open findings by severity.
+    findings: [usize; Severity::ALL.len()],
+    error_code: Text<'r>,
+    error_message: Text<'r>,
+    cf_ray: Text<'r>,
+    read_at: String,
+    last_read: String,
+    unread_since: String,
+}
+
+/// The connectors of an account.
+#[derive(Debug, Default)]
+struct ConnectorCounts {
+    unverified: usize,
+    disabled: usize,
+    fedramp_on: usize,
+    fedramp_off: usize,
+}
+
+impl ConnectorCounts {
+    fn of(connectors: &[Connector]) -> Self {
+        let mut counts = Self::default();
+        for connector in connectors {
+            counts.unverified += usize::from(!connector.is_verified());
+            counts.disabled += usize::from(is_disabled(connector));
+            match connector.use_fedramp_language.known() {
+                Some(true) => counts.fedramp_on += 1,
+                Some(false) => counts.fedramp_off += 1,
+                None => {}
+            }
+        }
+        counts
+    }
+}
+
+impl<'r> AccountRow<'r> {
+    /// Prepares what is shown of an account.
+    pub fn of(assessed: &'r Assessed<'r>, context: Context<'r>) -> Self {
+        let text = |text: &'r str| Text::new(text, context.dialect);
+        let evidence = &assessed.evidence;
+        let error = evidence.error.as_ref();
+        let time = |at: Option<DateTime<Utc>>| at.map(utc).unwrap_or_default();
+        let mut findings = [0; Severity::ALL.len()];
+        for finding in assessed.findings.iter().filter(|finding| finding.is_open()) {
+            findings[finding.severity as usize] += 1;
+        }
+        Self {
+            assessed,
+            context,
+            id: text(&assessed.asked.id),
+            name: text(&assessed.asked.name),
+            owner: text(assessed.owner),
+            expected: context.policy.fedramp(&assessed.asked.id),
+            connectors: ConnectorCounts::of(&evidence.connectors),
+            findings,
+            error_code: text(
+                error
+                    .and_then(|error| error.code.as_deref())
+                    .unwrap_or_default(),
+            ),
+            error_message: text(error.map_or("", |error| &error.message)),
+            cf_ray: text(evidence.cf_ray.as_deref().unwrap_or_default()),
+            read_at: time(evidence.read_at),
+            last_read: time(assessed.state.read.as_ref().map(|read| read.at)),
+            unread_since: time(assessed.state.unread_since),
+        }
+    }
+
+    /// Of an account of which nothing was read, no number is known.
+    fn known_count(&self, number: usize) -> Cell<'_> {
+        if self.assessed.evidence.outcome == Outcome::Unread {
+            Cell::NoNumber
+        } else {
+            Cell::count(number)
+        }
+    }
+
+    fn open(&self, severity: Severity) -> Cell<'_> {
+        Cell::count(self.findings[severity as usize])
+    }
+
+    fn outcome(&self) -> Cell<'_> {
+        Cell::Word(self.assessed.evidence.outcome.as_str())
+    }
+
+    fn error_kind(&self) -> Cell<'_> {
+        let error = self.assessed.evidence.error.as_ref();
+        Cell::Word(error.map_or("", |error| error.kind.as_str()))
+    }
+
+    fn http_status(&self) -> Cell<'_> {
+        Cell::known_count(self.assessed.evidence.http_status.map(Into::into))
+    }
+
+    fn attempts(&self) -> Cell<'_> {
+        Cell::Number(self.assessed.evidence.attempts.into())
+    }
+
+    /// The worst of its open findings.
+    pub fn worst_open(&self) -> Option<Severity> {
+        let open = |severity: &Severity| self.findings[*severity as usize] > 0;
+        Severity::ALL.into_iter().find(open)
+    }
+}
+
+/// Every account asked for. The counts of findings are of those that are open.
+pub const ACCOUNTS: Table<OfAccount> = Table {
+    file: "accounts.csv",
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.id)),
+        column("account_name", |row| Cell::Text(&row.name)),
+        column("owner", |row| Cell::Text(&row.owner)),
+        column("outcome", |row| row.outcome()),
+        column("connectors", |row| {
+            row.known_count(row.assessed.evidence.connectors.len())
+        }),
+        column("unverified", |row| {
+            row.known_count(row.connectors.unverified)
+        }),
+        column("disabled", |row| row.known_count(row.connectors.disabled)),
+        column("fedramp_on", |row| {
+            row.known_count(row.connectors.fedramp_on)
+        }),
+        column("fedramp_off", |row| {
+            row.known_count(row.connectors.fedramp_off)
+        }),
+        column("findings_critical", |row| row.open(Severity::Critical)),
+        column("findings_high", |row| row.open(Severity::High)),
+        column("findings_medium", |row| row.open(Severity::Medium)),
+        column("findings_low", |row| row.open(Severity::Low)),
+        column("error_kind", |row| row.error_kind()),
+        column("error_code", |row| Cell::Text(&row.error_code)),
+        column("error_message", |row| Cell::Text(&row.error_message)),
+        column("http_status", |row| row.http_status()),
+        column("cf_ray", |row| Cell::Text(&row.cf_ray)),
+        column("attempts", |row| row.attempts()),
+        column("read_at_utc", |row| Cell::Word(&row.read_at)),
+    ],
+    admits: |_| true,
+    severity: |row| row.worst_open(),
+};
+
+/// Accounts that were not read whole: since when, and why. For the page; `accounts.csv` has them among all others.
+pub const UNREAD: Table<OfAccount> = Table {
+    file: ACCOUNTS.file,
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.id)),
+        column("account_name", |row| Cell::Text(&row.name)),
+        column("owner", |row| Cell::Text(&row.owner)),
+        column("outcome", |row| row.outcome()),
+        column("last_read_utc", |row| Cell::Word(&row.last_read)),
+        column("unread_since_utc", |row| Cell::Word(&row.unread_since)),
+        column("error_kind", |row| row.error_kind()),
+        column("error_code", |row| Cell::Text(&row.error_code)),
+        column("error_message", |row| Cell::Text(&row.error_message)),
+        column("http_status", |row| row.http_status()),
+        column("cf_ray", |row| Cell::Text(&row.cf_ray)),
+        column("attempts", |row| row.attempts()),
+        column("read_at_utc", |row| Cell::Word(&row.read_at)),
+    ],
+    admits: |row| row.assessed.evidence.outcome != Outcome::Read,
+    severity: |_| None,
+};
+
+// ---------------------------------------------------------------- connectors
+
+/// Rows that show a connector.
+pub struct OfConnector;
+
+impl Kind for OfConnector {
+    type Row<'r> = ConnectorRow<'r>;
+}
+
+/// What is shown of a connector.
+pub struct ConnectorRow<'r> {
+    account: &'r AccountRow<'r>,
+    connector: &'r Connector,
+    names: &'r ConnectorNames<'r>,
+    code: Text<'r>,
+    enabled: Shown<'r>,
+    status: Shown<'r>,
+    fedramp: Shown<'r>,
+    created_on: Shown<'r>,
+    updated_on: Shown<'r>,
+    /// Days since it last changed.
+    age: Option<u64>,
+    about_verification: Verdict,
+    about_enablement: Verdict,
+    about_fedramp: Verdict,
+    /// The rules that fired.
+    rules: String,
+    worst: Option<Severity>,
+    worst_open: Option<Severity>,
+}
+
+/// What names a connector, also in the rows of its findings.
+pub struct ConnectorNames<'r> {
+    id: Text<'r>,
+    domain: Text<'r>,
+}
+
+impl<'r> ConnectorNames<'r> {
+    /// Prepares what names a connector.
+    pub fn of(connector: &'r Connector, context: Context<'_>) -> Self {
+        Self {
+            id: Text::new(connector.id.shown(""), context.dialect),
+            domain: Text::new(connector.email_domain.shown(""), context.dialect),
+        }
+    }
+}
+
+/// How bad what one of the three reports shows of a connector is.
+#[derive(Debug, Clone, Copy)]
+struct Verdict {
+    worst: Option<Severity>,
+    /// Whether all of it is waived.
+    waived: bool,
+}
+
+impl Verdict {
+    fn of<T>(row: &AccountRow<'_>, position: usize, topic: Topic, field: &Field<T>) -> Self {
+        let odd = field.known().is_none();
+        let (worst, waived) = row.assessed.worst_about(position, topic, odd);
+        Self { worst, waived }
+    }
+
+    fn open(self) -> Option<Severity> {
+        self.worst.filter(|_| !self.waived)
+    }
+}
+
+impl<'r> ConnectorRow<'r> {
+    /// Prepares what is shown of the connector at a position.
+    pub fn of(
+        account: &'r AccountRow<'r>,
+        position: usize,
+        connector: &'r Connector,
+        names: &'r ConnectorNames<'r>,
+    ) -> Self {
+        let Context { now, dialect, .. } = account.context;
+        let verification = &connector.verification;
+        let mut rules = String::new();
+        let (mut worst, mut worst_open): (Option<Severity>, Option<Severity>) = (None, None);
+        for finding in account.assessed.findings_of(position) {
+            if !rules.is_empty() {
+                rules.push(' ');
+            }
+            rules.push_str(finding.rule.id);
+            // Findings stand worst first.
+            worst = worst.or(Some(finding.severity));
+            worst_open = worst_open.or(Some(finding.severity).filter(|_| finding.is_open()));
+        }
+        let age = connector.changed_at().map(|at| (now - at).num_days());
+        let about_fedramp = Verdict::of(
+            account,
+            position,
+            Topic::Fedramp,
+            &connector.use_fedramp_language,
+        );
+        Self {
+            account,
+            connector,
+            names,
+            code: Text::new(verification.code.shown(""), dialect),
+            enabled: Shown::of(&connector.enabled, "unknown", dialect),
+            status: Shown::of(&verification.status, "unknown", dialect),
+            fedramp: Shown::of(&connector.use_fedramp_language, "unknown", dialect),
+            created_on: Shown::of(&connector.created_on, "", dialect),
+            updated_on: Shown::of(&connector.updated_on, "", dialect),
+            age: age.and_then(|days| days.try_into().ok()),
+            about_verification: Verdict::of(
+                account,
+                position,
+                Topic::Verification,
+                &verification.status,
+            ),
+            about_enablement: Verdict::of(account, position, Topic::Enablement, &connector.enabled),
+            about_fedramp,
+            rules,
+            worst,
+            worst_open,
+        }
+    }
+}
+
+/// Whether a connector counts as disabled: its `enabled` is not true.
+pub fn is_disabled(connector: &Connector) -> bool {
+    connector.enabled.known() != Some(&true)
+}
+
+/// Whether a connector's FedRAMP text is as expected: `yes`, `no`, `unknown` or `not-judged`.
+pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'static str {
+    let wanted = match expected {
+        FedrampExpectation::Any => return "not-judged",
+        FedrampExpectation::Required => true,
+        FedrampExpectation::Forbidden => false,
+    };
+    match connector.use_fedramp_language.known() {
+        None => "unknown",
+        Some(&on) if on == wanted => "yes",
+        Some(_) => "no",
+    }
+}
+
+/// Connectors whose status is not `verified`.
+pub const UNVERIFIED: Table<OfConnector> = Table {
+    file: "unverified_domains.csv",
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.account.id)),
+        column("account_name", |row| Cell::Text(&row.account.name)),
+        column("connector_id", |row| Cell::Text(&row.names.id)),
+        column("email_domain", |row| Cell::Text(&row.names.domain)),
+        column("verification_status", |row| row.status.cell()),
+        column("enabled", |row| row.enabled.cell()),
+        column("txt_name", |row| Cell::Text(&row.names.domain)),
+        column("txt_value", |row| Cell::Text(&row.code)),
+        column("dns_txt", |_| Cell::Word("")),
+        column("age_days", |row| Cell::known_count(row.age)),
+        column("severity", |row| {
+            Cell::severity(row.about_verification.worst)
+        }),
+        column("waived", |row| Cell::flag(row.about_verification.waived)),
+        column("created_on_utc", |row| row.created_on.cell()),
+        column("updated_on_utc", |row| row.updated_on.cell()),
+    ],
+    admits: |row| !row.connector.is_verified(),
+    severity: |row| row.about_verification.open(),
+};
+
+/// Connectors whose `enabled` is not true.
+pub const DISABLED: Table<OfConnector> = Table {
+    file: "disabled_connectors.csv",
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.account.id)),
+        column("account_name", |row| Cell::Text(&row.account.name)),
+        column("connector_id", |row| Cell::Text(&row.names.id)),
+        column("email_domain", |row| Cell::Text(&row.names.domain)),
+        column("enabled", |row| row.enabled.cell()),
+        column("verification_status", |row| row.status.cell()),
+        column("severity", |row| Cell::severity(row.about_enablement.worst)),
+        column("waived", |row| Cell::flag(row.about_enablement.waived)),
+        column("created_on_utc", |row| row.created_on.cell()),
+        column("updated_on_utc", |row| row.updated_on.cell()),
+    ],
+    admits: |row| is_disabled(row.connector),
+    severity: |row| row.about_enablement.open(),
+};
+
+/// Every connector with its FedRAMP text, and whether that is as expected.
+pub const FEDRAMP: Table<OfConnector> = Table {
+    file: "fedramp_settings.csv",
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.account.id)),
+        column("account_name", |row| Cell::Text(&row.account.name)),
+        column("connector_id", |row| Cell::Text(&row.names.id)),
+        column("email_domain", |row| Cell::Text(&row.names.domain)),
+        column("use_fedramp_language", |row| row.fedramp.cell()),
+        column("expected", |row| Cell::Word(row.account.expected.as_str())),
+        column("compliant", |row| {
+            Cell::Word(compliance(row.account.expected, row.connector))
+        }),
+        column("enabled", |row| row.enabled.cell()),
+        column("verification_status", |row| row.status.cell()),
+    ],
+    admits: |_| true,
+    severity: |row| row.about_fedramp.open(),
+};
+
+/// Every connector.
+pub const CONNECTORS: Table<OfConnector> = Table {
+    file: "connectors.csv",
+    columns: &[
+        column("account_id", |row| Cell::Text(&row.account.id)),
+        column("account_name", |row| Cell::Text(&row.account.name)),
+        column("connector_id", |row| Cell::Text(&row.names.id)),
+        column("email_domain", |row| Cell::Text(&row.names.domain)),
+        column("enabled", |row| row.enabled.cell()),
+        column("verification_status", |row| row.status.cell()),
+        column("verification_code", |row| Cell::Text(&row.code)),
+        column("use_fedramp_language", |row| row.fedramp.cell()),
+        column("created_on_utc", |row| row.created_on.cell()),
+        column("updated_on_utc", |row| row.updated_on.cell()),
+        column("rules", |row| Cell::Word(&row.rules)),
+        column("worst_severity", |row| Cell::severity(row.worst)),
+    ],
+    admits: |_| true,
+    severity: |row| row.worst_open,
+};
+
+/// The tables of connectors, the three reports that people ask for first.
+pub const CONNECTOR_TABLES: [&Table<OfConnector>; 4] =
+    [&UNVERIFIED, &DISABLED, &FEDRAMP, &CONNECTORS];
+
+// ---------------------------------------------------------------- findings
+
+/// Rows that show a finding.
+pub struct OfFinding;
+
+impl Kind for OfFinding {
+    type Row<'r> = FindingRow<'r>;
+}
+
+/// What is shown of a finding.
+pub struct FindingRow<'r> {
+    account: &'r AccountRow<'r>,
+    /// The finding.
+    pub finding: &'r Finding,
+    /// Hex digits, which a spreadsheet may take for a number.
+    id: Text<'r>,
+    connector_id: Borrowed<'r>,
+    domain: Borrowed<'r>,
+    message: Text<'r>,
+    remediation: Text<'r>,
+    first_seen: String,
+    waiver: Option<WaiverTexts<'r>>,
+}
+
+/// A text that a connector's row has prepared already, or one of its own.
+enum Borrowed<'r> {
+    Prepared(&'r Text<'r>),
+    Own(Text<'r>),
+}
+
+impl<'r> Borrowed<'r> {
+    fn of(text: &'r str, prepared: Option<&'r Text<'r>>, dialect: Dialect) -> Self {
+        match prepared.filter(|prepared| prepared.plain == text) {
+            Some(prepared) => Self::Prepared(prepared),
+            None => Self::Own(Text::new(text, dialect)),
+        }
+    }
+
+    fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Prepared(text) => Cell::Text(text),
+            Self::Own(text) => Cell::Text(text),
+        }
+    }
+}
+
+struct WaiverTexts<'r> {
+    owner: Text<'r>,
+    reason: Text<'r>,
+    expires: String,
+}
+
+impl<'r> FindingRow<'r> {
+    /// Prepares what is shown of a finding, about a connector or about the account as a whole.
+    pub fn of(
+        account: &'r AccountRow<'r>,
+        connector: Option<&'r ConnectorNames<'r>>,
+        finding: &'r Finding,
+    ) -> Self {
+        let Context {
+            policy, dialect, ..
+        } = account.context;
+        let waiver = match finding.status {
+            Status::Open => None,
+            Status::Waived(position) => policy.waivers.get(position),
+        };
+        let waiver = waiver.map(|waiver: &Waiver| WaiverTexts {
+            owner: Text::new(&*waiver.owner, dialect),
+            reason: Text::new(&*waiver.reason, dialect),
+            expires: waiver.expires.to_string(),
+        });
+        let id = connector.map(|connector| &connector.id);
+        let domain = connector.map(|connector| &connector.domain);
+        Self {
+            account,
+            finding,
+            id: Text::new(finding.id.to_string(), dialect),
+            connector_id: Borrowed::of(&finding.connector_id, id, dialect),
+            domain: Borrowed::of(&finding.email_domain, domain, dialect),
+            message: Text::new(&*finding.message, dialect),
+            remediation: Text::new(&*finding.remediation, dialect),
+            first_seen: utc(finding.first_seen),
+            waiver,
+        }
+    }
+
+    fn of_waiver<'t>(&'t self, text: fn(&'t WaiverTexts<'r>) -> &'t Text<'r>) -> Cell<'t> {
+        self.waiver
+            .as_ref()
+            .map_or(Cell::Word(""), |waiver| Cell::Text(text(waiver)))
+    }
+}
+
+/// The controls that each rule supports, by the rule's id, as tables list them.
+static CONTROLS: LazyLock<HashMap<&'static str, String>> = LazyLock::new(|| {
+    let labels = |rule: &crate::rules::Rule| {
+        let labels: Vec<_> = rule
+            .controls
+            .iter()
+            .map(|control| control.label())
+            .collect();
+        labels.join("; ")
+    };
+    RULES.iter().map(|rule| (rule.id, labels(rule))).collect()
+});
+
+/// Every finding.
+pub const FINDINGS: Table<OfFinding> = Table {
+    file: "findings.csv",
+    columns: &[
+        column("finding_id", |row| Cell::Text(&row.id)),
+        column("rule", |row| Cell::Word(row.finding.rule.id)),
+        column("severity", |row| Cell::Word(row.finding.severity.as_str())),
+        column("status", |row| {
+            Cell::Word(if row.finding.is_open() {
+                "open"
+            } else {
+                "waived"
+            })
+        }),
+        column("change", |row| Cell::Word(row.finding.age.as_str())),
+        column("account_id", |row| Cell::Text(&row.account.id)),
+        column("account_name", |row| Cell::Text(&row.account.name)),
+        column("owner", |row| Cell::Text(&row.account.owner)),
+        column("connector_id", |row| row.connector_id.cell()),
+        column("email_domain", |row| row.domain.cell()),
+        column("message", |row| Cell::Text(&row.message)),
+        column("remediation", |row| Cell::Text(&row.remediation)),
+        column("controls", |row| {
+            Cell::Word(CONTROLS.get(row.finding.rule.id).map_or("", String::as_str))
+        }),
+        column("first_seen_utc", |row| Cell::Word(&row.first_seen)),
+        column("waiver_owner", |row| row.of_waiver(|waiver| &waiver.owner)),
+        column("waiver_reason", |row| {
+            row.of_waiver(|waiver| &waiver.reason)
+        }),
+        column("waiver_expires", |row| {
+            Cell::Word(row.waiver.as_ref().map_or("", |waiver| &waiver.expires))
+        }),
+    ],
+    admits: |_| true,
+    // A waived finding calls for no action.
+    severity: |row| Some(row.finding.severity).filter(|_| row.finding.is_open()),
+};
+
+// ---------------------------------------------------------------- changes
+
+/// Rows that show a change.
+pub struct OfChange;
+
+impl Kind for OfChange {
+    type Row<'r> = ChangeRow<'r>;
+}
+
+/// What is shown of a change.
+pub struct ChangeRow<'r> {
+    change: &'r Change,
+    account_id: Text<'r>,
+    account_name: Text<'r>,
+    connector_id: Text<'r>,
+    domain: Text<'r>,
+    from: Text<'r>,
+    to: Text<'r>,
+}
+
+impl<'r> ChangeRow<'r> {
+    /// Prepares what is shown of a change.
+    pub fn of(change: &'r Change, context: Context<'_>) -> Self {
+        let text = |text: &'r str| Text::new(text, context.dialect);
+        Self {
+            change,
+            account_id: text(&change.account_id),
+            account_name: text(&change.account_name),
+            connector_id: text(&change.connector_id),
+            domain: text(&change.email_domain),
+            from: text(&change.from),
+            to: text(&change.to),
+        }
+    }
+}
+
+/// Every change since each account was last read whole.
+pub const CHANGES: Table<OfChange> = Table {
+    file: "changes.csv",
+    columns: &[
+        column("kind", |row| Cell::Word(row.change.kind.as_str())),
+        column("account_id", |row| Cell::Text(&row.account_id)),
+        column("account_name", |row| Cell::Text(&row.account_name)),
+        column("connector_id", |row| Cell::Text(&row.connector_id)),
+        column("email_domain", |row| Cell::Text(&row.domain)),
+        column("what", |row| Cell::Word(&row.change.what)),
+        column("from", |row| Cell::Text(&row.from)),
+        column("to", |row| Cell::Text(&row.to)),
+        column("cause", |row| {
+            Cell::Word(row.change.cause.map_or("", Cause::as_str))
+        }),
+    ],
+    admits: |_| true,
+    // A new finding matters as much as the finding does.
+    severity: |row| {
+        let is_new = row.change.kind == ChangeKind::FindingNew;
+        is_new.then(|| Severity::parse(&row.change.to)).flatten()
+    },
+};
+
+/// The tables that have a CSV file, with the heads of their columns.
+pub fn files_with_columns() -> [(&'static str, Vec<&'static str>); 7] {
+    let of_connectors = |table: &Table<OfConnector>| (table.file, table.names());
+    [
+        of_connectors(&UNVERIFIED),
+        of_connectors(&DISABLED),
+        of_connectors(&FEDRAMP),
+        (FINDINGS.file, FINDINGS.names()),
+        (ACCOUNTS.file, ACCOUNTS.names()),
+        of_connectors(&CONNECTORS),
+        (CHANGES.file, CHANGES.names()),
+    ]
+}

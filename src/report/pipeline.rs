@@ -1,0 +1,454 @@
+//! From evidence to rows: several threads, each with a chunk of accounts at a time, and the files in the accounts' order.
+//!
+//! A worker reads the accounts of its chunk from the evidence, judges them, and offers each row to every format, which
+//! renders it into buffers of the worker's own. When the chunk's turn comes, the buffers are appended to the files. So
+//! the files are the same whatever the number of workers, and no more than the chunks under way is in memory.
+
+use std::collections::HashSet;
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+use super::columns::{AccountRow, ChangeRow, ConnectorNames, ConnectorRow, Context, FindingRow};
+use super::summary::Tally;
+use super::{Format, FormatWorker, ReportError};
+use crate::assess::Assessor;
+use crate::baseline::{History, Lines};
+use crate::compare::{Cause, Change, changes};
+use crate::evidence::Evidence;
+use crate::memory::{AccountMemory, AccountState, Known, carry_on};
+
+/// The evidence of a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
+const CHUNK: usize = 128 * 1024;
+/// The evidence under way in all workers together, in bytes. An account with more of it is alone.
+const MOST_UNDER_WAY: usize = 2 * 1024 * 1024;
+/// What an account counts for beside its evidence, in bytes.
+const PER_ACCOUNT: usize = 1024;
+/// What a worker keeps, in bytes, before it waits for its turn and hands it on in the middle of a chunk.
+const MOST_WAITING: usize = 2 * 1024 * 1024;
+/// Rows between two looks at how much waits.
+const ROWS_BETWEEN_LOOKS: usize = 256;
+/// More threads than this would mostly wait for their turns.
+const MOST_WORKERS: usize = 8;
+
+/// What rows are made from.
+pub struct Source<'a> {
+    /// What was seen.
+    pub evidence: &'a Evidence,
+    /// By what it is judged.
+    pub assessor: &'a Assessor<'a>,
+    /// What earlier runs know.
+    pub history: &'a History,
+    /// What rows need beside the accounts.
+    pub context: Context<'a>,
+}
+
+/// Judges every account of the evidence, and offers every format its rows; then what is known of accounts that this run
+/// was not asked for.
+///
+/// # Errors
+/// Evidence or baseline cannot be read, or a file cannot be written: the first that was met.
+pub fn run(
+    source: &Source<'_>,
+    formats: &[Box<dyn Format + '_>],
+    tally: Tally,
+    write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
+) -> Result<Tally, ReportError> {
+    let not_asked = not_asked_for(source);
+    let work = Work::new(source, not_asked.len());
+    let turns = Turns::new(1 + formats.len());
+    let tally = Mutex::new(tally);
+    let worker = || Worker {
+        source,
+        not_asked: &not_asked,
+        work: &work,
+        turns: &turns,
+        total: &tally,
+        tally: Tally::default(),
+        formats: formats.iter().map(|format| format.worker()).collect(),
+        write_error,
+        rows: 0,
+        chunk: 0,
+    };
+    let outcome = thread::scope(|scope| {
+        // Where the system has no thread to give, fewer do all of the work.
+        let others: Vec<_> = (1..workers())
+            .map_while(|_| {
+                let working = || worker().run();
+                thread::Builder::new().spawn_scoped(scope, working).ok()
+            })
+            .collect();
+        let mut outcome = worker().run();
+        for other in others {
+            let ended = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(ended);
+        }
+        outcome
+    });
+    match outcome {
+        Ok(()) => Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Err(End::Failed(error)) => Err(*error),
+        Err(End::Stopped) => Err(write_error(io::Error::other("the report was given up"))),
+    }
+}
+
+fn workers() -> usize {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    threads.min(MOST_WORKERS)
+}
+
+/// The accounts that earlier runs know and this one was not asked for.
+fn not_asked_for(source: &Source<'_>) -> Vec<String> {
+    let accounts = source.assessor.header.accounts.iter();
+    let asked: HashSet<&str> = accounts.map(|account| account.id.as_str()).collect();
+    let known = source.history.remembered();
+    let known = known.map(|run| run.account_ids()).unwrap_or_default();
+    known
+        .into_iter()
+        .filter(|id| !asked.contains(id.as_str()))
+        .collect()
+}
+
+/// Why a worker ended early.
+enum End {
+    /// It failed.
+    Failed(Box<ReportError>),
+    /// Another one failed.
+    Stopped,
+}
+
+impl End {
+    fn and_tell(self, turns: &Turns) -> Self {
+        turns.stop();
+        self
+    }
+}
+
+// ---------------------------------------------------------------- handing out work
+
+/// The accounts that are still to be done: first those asked for, then the others.
+struct Work<'a> {
+    evidence: &'a Evidence,
+    asked: usize,
+    all: usize,
+    state: Mutex<Progress>,
+    lighter: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    next: usize,
+    chunks: usize,
+    under_way: usize,
+}
+
+struct Chunk {
+    number: usize,
+    items: Range<usize>,
+    weight: usize,
+}
+
+impl<'a> Work<'a> {
+    fn new(source: &Source<'a>, not_asked: usize) -> Self {
+        let asked = source.assessor.header.accounts.len();
+        Self {
+            evidence: source.evidence,
+            asked,
+            all: asked + not_asked,
+            state: Mutex::default(),
+            lighter: Condvar::new(),
+        }
+    }
+
+    /// The next chunk, once there is room for it.
+    fn next(&self) -> Option<Chunk> {
+        let mut state = lock(&self.state);
+        loop {
+            let (items, weight) = self.next_items(state.next);
+            if items.is_empty() {
+                return None;
+            }
+            if state.under_way == 0 || state.under_way + weight <= MOST_UNDER_WAY {
+                let number = state.chunks;
+                state.chunks += 1;
+                state.next = items.end;
+                state.under_way += weight;
+                return Some(Chunk {
+                    number,
+                    items,
+                    weight,
+                });
+            }
+            state = self
+                .lighter
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn next_items(&self, first: usize) -> (Range<usize>, usize) {
+        let (mut end, mut weight) = (first, 0);
+        while end < self.all {
+            let evidence = if end < self.asked {
+                self.evidence.length(end)
+            } else {
+                0
+            };
+            let with_it = weight + evidence + PER_ACCOUNT;
+            if weight > 0 && with_it > CHUNK {
+                break;
+            }
+            weight = with_it;
+            end += 1;
+        }
+        (first..end, weight)
+    }
+
+    fn done(&self, chunk: &Chunk) {
+        lock(&self.state).under_way -= chunk.weight;
+        self.lighter.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// ---------------------------------------------------------------- turns
+
+/// Whose turn it is at each of several places, by the number of the chunk.
+struct Turns {
+    state: Mutex<TurnState>,
+    changed: Condvar,
+}
+
+struct TurnState {
+    turns: Vec<usize>,
+    stopped: bool,
+}
+
+impl Turns {
+    fn new(places: usize) -> Self {
+        Self {
+            state: Mutex::new(TurnState {
+                turns: vec![0; places],
+                stopped: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits until it is a chunk's turn at a place.
+    fn wait(&self, place: usize, chunk: usize) -> Result<(), End> {
+        let waits = |state: &mut TurnState| !state.stopped && state.turns[place] != chunk;
+        let state = self.changed.wait_while(lock(&self.state), waits);
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        if state.stopped {
+            return Err(End::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Lets the next chunk have its turn.
+    fn pass(&self, place: usize) {
+        lock(&self.state).turns[place] += 1;
+        self.changed.notify_all();
+    }
+
+    /// Nobody gets a turn any more.
+    fn stop(&self) {
+        lock(&self.state).stopped = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Lets nobody wait for a worker that panicked.
+struct StopOnPanic<'t>(&'t Turns);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+// ---------------------------------------------------------------- work
+
+struct Worker<'w> {
+    source: &'w Source<'w>,
+    not_asked: &'w [String],
+    work: &'w Work<'w>,
+    turns: &'w Turns,
+    total: &'w Mutex<Tally>,
+    /// What was counted since it was last added to the total.
+    tally: Tally,
+    formats: Vec<Box<dyn FormatWorker + 'w>>,
+    write_error: &'w (dyn Fn(io::Error) -> ReportError + Sync),
+    /// Rows since the last look at how much waits.
+    rows: usize,
+    chunk: usize,
+}
+
+/// Whether a chunk goes on after its rows so far were handed on.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    GoesOn,
+    Ends,
+}
+
+impl Worker<'_> {
+    fn run(mut self) -> Result<(), End> {
+        let _guard = StopOnPanic(self.turns);
+        let mut room = Room::default();
+        while let Some(chunk) = self.work.next() {
+            self.chunk = chunk.number;
+            let done = self.chunk(&chunk, &mut room);
+            self.work.done(&chunk);
+            done.map_err(|end| end.and_tell(self.turns))?;
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: &Chunk, room: &mut Room) -> Result<(), End> {
+        let asked = self.source.assessor.header.accounts.len();
+        for item in chunk.items.clone() {
+            if item < asked {
+                self.account(item, room)?;
+            } else {
+                self.not_asked(item - asked, room)?;
+            }
+        }
+        self.hand_on(Then::Ends)
+    }
+
+    fn account(&mut self, position: usize, room: &mut Room) -> Result<(), End> {
+        let Source {
+            evidence,
+            assessor,
+            history,
+            context,
+        } = *self.source;
+        let answered = failed(evidence.account(position, &mut room.line))?;
+        let account = &assessor.header.accounts[position];
+        let known = failed(history.account(&account.id, &mut room.lines))?;
+        let assessed = assessor.assess(answered, known.earlier());
+        self.tally.add(&assessed, context.policy);
+        let account = AccountRow::of(&assessed, context);
+        self.offer(|format| format.account(&account))?;
+        let connectors = &assessed.evidence.connectors;
+        let names: Vec<_> = connectors
+            .iter()
+            .map(|connector| ConnectorNames::of(connector, context))
+            .collect();
+        for (position, connector) in connectors.iter().enumerate() {
+            let row = ConnectorRow::of(&account, position, connector, &names[position]);
+            self.offer(|format| format.connector(&row))?;
+        }
+        for finding in &assessed.findings {
+            let names = finding.connector.and_then(|position| names.get(position));
+            let row = FindingRow::of(&account, names, finding);
+            self.offer(|format| format.finding(&row))?;
+        }
+        self.changes(&assessed.changes)?;
+        self.offer(|format| format.known(assessed.known()))
+    }
+
+    /// An account that earlier runs know and this one was not asked for.
+    fn not_asked(&mut self, number: usize, room: &mut Room) -> Result<(), End> {
+        let Source {
+            assessor, history, ..
+        } = *self.source;
+        let before = failed(history.remembered_account(&self.not_asked[number], &mut room.lines))?;
+        let Some(mut memory) = before else {
+            return Ok(());
+        };
+        let lists_are_old = assessor.elsewhere.lists_are_old;
+        let state = carry_on(assessor.header, lists_are_old, &memory.state);
+        self.tally.coverage.not_asked += u64::from(!state.removed);
+        // A run that compares itself with none tells of no account that it is removed: the next one does.
+        if assessor.compares {
+            let changes = changes_of_not_asked(&memory, &state);
+            self.tally.totals.add_changes(&changes);
+            self.changes(&changes)?;
+            memory.state = state;
+            for finding in &mut memory.findings {
+                finding.carried = true;
+            }
+        }
+        self.offer(|format| format.known(memory.known()))
+    }
+
+    fn changes(&mut self, changes: &[Change]) -> Result<(), End> {
+        for change in changes {
+            let row = ChangeRow::of(change, self.source.context);
+            self.offer(|format| format.change(&row))?;
+        }
+        Ok(())
+    }
+
+    /// Offers a row to every format.
+    fn offer(
+        &mut self,
+        mut take: impl FnMut(&mut dyn FormatWorker) -> io::Result<()>,
+    ) -> Result<(), End> {
+        for format in &mut self.formats {
+            let taken = take(format.as_mut()).map_err(self.write_error);
+            failed(taken)?;
+        }
+        self.rows += 1;
+        if self.rows >= ROWS_BETWEEN_LOOKS {
+            self.rows = 0;
+            let waiting = self.formats.iter().map(|format| format.waiting());
+            if waiting.sum::<usize>() > MOST_WAITING {
+                return self.hand_on(Then::GoesOn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what waits to the files and the total, each when it is this chunk's turn.
+    fn hand_on(&mut self, then: Then) -> Result<(), End> {
+        let pass = |place| {
+            if then == Then::Ends {
+                self.turns.pass(place);
+            }
+        };
+        self.turns.wait(0, self.chunk)?;
+        lock(self.total).merge(std::mem::take(&mut self.tally));
+        pass(0);
+        for (number, format) in self.formats.iter_mut().enumerate() {
+            self.turns.wait(1 + number, self.chunk)?;
+            failed(format.hand_on().map_err(self.write_error))?;
+            pass(1 + number);
+        }
+        Ok(())
+    }
+}
+
+/// Room for the lines of an account.
+#[derive(Default)]
+struct Room {
+    line: Vec<u8>,
+    lines: Lines,
+}
+
+fn failed<T>(result: Result<T, impl Into<ReportError>>) -> Result<T, End> {
+    result.map_err(|error| End::Failed(Box::new(error.into())))
+}
+
+/// What changed of an account that this run was not asked for.
+fn changes_of_not_asked(before: &AccountMemory<'_>, state: &AccountState) -> Vec<Change> {
+    let now = Known {
+        state,
+        ..before.known()
+    };
+    let mut changes = changes(Some(before.known()), Some(now));
+    for change in &mut changes {
+        change.cause = Some(Cause::Coverage);
+    }
+    changes
+}
