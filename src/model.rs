@@ -396,36 +396,91 @@ impl Connector {
     }
 }
 
-/// A verification, and the value itself where it was no object.
+/// A verification, and the value itself where it was no object or held more than is documented.
 struct AnyVerification(Verification, Option<Value>);
+
+impl AnyVerification {
+    fn not_an_object(value: Value) -> Self {
+        fn field<T>(value: &Value) -> Field<T> {
+            match value {
+                Value::Null => Field::Null,
+                odd => Field::Unrecognised(odd.clone()),
+            }
+        }
+        let verification = Verification {
+            code: field(&value),
+            status: field(&value),
+        };
+        Self(verification, Some(value))
+    }
+}
+
+/// The keys of a verification.
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum VerificationKey {
+    Code,
+    Status,
+    Undocumented(String),
+}
 
 impl<'de> Deserialize<'de> for AnyVerification {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        match &value {
-            Value::Object(fields) => {
-                let verification = Verification {
-                    code: field_of(fields, "code").map_err(D::Error::custom)?,
-                    status: field_of(fields, "status").map_err(D::Error::custom)?,
-                };
-                let whole = fields.keys().all(|key| key == "code" || key == "status");
-                Ok(Self(verification, (!whole).then_some(value)))
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = AnyVerification;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any JSON value")
             }
-            Value::Null => Ok(Self(
-                Verification {
-                    code: Field::Null,
-                    status: Field::Null,
-                },
-                Some(value),
-            )),
-            odd => {
-                let verification = Verification {
-                    code: Field::Unrecognised(odd.clone()),
-                    status: Field::Unrecognised(odd.clone()),
-                };
-                Ok(Self(verification, Some(value)))
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut verification = Verification::default();
+                let mut undocumented = Map::new();
+                while let Some(key) = entries.next_key()? {
+                    match key {
+                        VerificationKey::Code => verification.code = entries.next_value()?,
+                        VerificationKey::Status => verification.status = entries.next_value()?,
+                        VerificationKey::Undocumented(key) => {
+                            undocumented.insert(key, entries.next_value()?);
+                        }
+                    }
+                }
+                if undocumented.is_empty() {
+                    return Ok(AnyVerification(verification, None));
+                }
+                let mut whole = undocumented;
+                let code = verification.code.as_value();
+                let status = verification.status.as_value();
+                for (key, value) in [("code", code), ("status", status)] {
+                    whole.extend(value.map(|value| (key.to_owned(), value)));
+                }
+                Ok(AnyVerification(verification, Some(Value::Object(whole))))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(Value::Null))
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(flag.into()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(text.into()))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(number.into()))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(number.into()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(AnyVerification::not_an_object(number.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+                array(items).map(AnyVerification::not_an_object)
             }
         }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -439,6 +494,16 @@ fn field_of<T: Wire>(
 }
 
 impl<T: Wire> Field<T> {
+    /// The field as it came; `None` where it was absent.
+    fn as_value(&self) -> Option<Value> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(Value::Null),
+            Self::Known(value) => Some(value.wire()),
+            Self::Unrecognised(value) => Some(value.clone()),
+        }
+    }
+
     fn write<M: SerializeMap>(&self, key: &'static str, map: &mut M) -> Result<(), M::Error> {
         match self {
             Self::Absent => Ok(()),

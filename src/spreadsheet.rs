@@ -32,15 +32,16 @@ pub fn guarded(text: &str) -> Cow<'_, str> {
 
 /// Where, after the beginning, a cell would begin if any of the usual separators were ours.
 fn starts_of_cells(text: &str) -> impl Iterator<Item = usize> {
-    let bytes = text.bytes().enumerate();
-    bytes
-        .filter(|(_, b)| matches!(b, b';' | b',' | b'\t'))
-        .map(|(at, _)| at + 1)
+    memchr::memchr3_iter(b';', b',', b'\t', text.as_bytes()).map(|at| at + 1)
 }
 
 /// Whether a spreadsheet would calculate a cell of this text. Some do so behind what shows nothing, and with the full-width
 /// forms of the signs.
 fn is_formula(cell: &str) -> bool {
+    // Most cells begin with a letter or a digit.
+    if cell.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return false;
+    }
     cell.starts_with(['\t', '\r', '\n'])
         || bare(cell).starts_with([
             '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{2212}',

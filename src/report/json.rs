@@ -223,7 +223,9 @@ fn push<K: Kind>(items: &mut Vec<u8>, table: &Table<K>, row: &K::Row<'_>) -> io:
         items.push(before);
         before = b',';
         // The names of columns need no escaping.
-        write!(items, "\"{}\":", column.name)?;
+        items.push(b'"');
+        items.extend_from_slice(column.name.as_bytes());
+        items.extend_from_slice(b"\":");
         let cell = (column.cell)(row);
         match cell {
             Cell::Number(number) => write!(items, "{number}")?,
