@@ -8,12 +8,14 @@ use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
 use crate::compare::{Cause, Change, ChangeKind, Known, changes};
-use crate::evidence::{AccountEvidence, ErrorKind, Outcome, ReadError, RunHeader, SharedDomains};
+use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, KnownFinding, Status};
 use crate::ledger::{AccountMemory, LastRead};
 use crate::model::{Connector, canonical_domain, sort_connectors};
+use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::policy::Policy;
-use crate::rules::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::rules::{Basis, Hit, Judge, Rule, Subject, Topic};
+use crate::severity::Severity;
 use crate::text::{sha256_hex, stable_hash};
 
 /// An account with everything that was found in it.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::assess::{KnownElsewhere, carry_on};
-use crate::evidence::{self, Evidence, EvidenceError, Index, Outcome, RunHeader, SharedDomains};
+use crate::evidence::{self, Evidence, EvidenceError, Index, RunHeader, SharedDomains};
 use crate::ledger::{
     self, AccountMemory, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint,
 };
 use crate::model::Connector;
+use crate::outcome::Outcome;
 use crate::policy::PolicySource;
 use crate::runs::{ApiAsked, SUMS, sums_of, whole_runs};
 use crate::text::{for_terminal, stable_hash};

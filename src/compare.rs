@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Serialize;
 
-use crate::evidence::Outcome;
 use crate::finding::KnownFinding;
 use crate::ledger::AccountMemory;
 use crate::model::Connector;
+use crate::outcome::Outcome;
 
 /// What kind of change it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -464,7 +464,7 @@ fn of_connector(
 mod tests {
     use super::*;
     use crate::ledger::LastRead;
-    use crate::rules::Severity;
+    use crate::severity::Severity;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

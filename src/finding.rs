@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{Basis, Rule, Severity, rule};
+use crate::rules::{Basis, Rule, rule};
+use crate::severity::Severity;
 
 /// Whether a finding calls for action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::api::{ConnectorChange, is_connector_id};
 use crate::assess::Assessed;
 use crate::finding::Finding;
 use crate::model::{Connector, Status};
-use crate::rules::Severity;
+use crate::severity::Severity;
 
 /// What is allowed beside the harmless actions.
 #[derive(Debug, Clone, Copy, Default)]

@@ -14,10 +14,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::evidence::Outcome;
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
 use crate::model::Connector;
+use crate::outcome::Outcome;
 use crate::policy::PolicySource;
 use crate::text::hex;
 

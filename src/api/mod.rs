@@ -11,8 +11,8 @@ use url::{Host, Url};
 
 use crate::accounts::{AskedAccount, LONGEST_NAME, MOST_ACCOUNTS};
 use crate::bounds::decodable;
-use crate::evidence::{ErrorKind, ReadError};
 use crate::model::{ApiAccount, Connector, Field};
+use crate::outcome::{ErrorKind, ReadError};
 use crate::text::shortened;
 
 mod classify;

@@ -25,10 +25,9 @@ use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
 use crate::baseline::Newest;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
-use crate::evidence::{
-    self, ErrorKind, EvidenceError, EvidenceWriter, Limits, ReadError, RunHeader,
-};
+use crate::evidence::{self, EvidenceError, EvidenceWriter, Limits, RunHeader};
 use crate::file_mode::FileMode;
+use crate::outcome::{ErrorKind, ReadError};
 use crate::runs::{self, ApiAsked, FolderLock};
 use crate::simulator::{self, World};
 use crate::text::{count, for_terminal};

@@ -14,9 +14,9 @@ use crate::api::{
     Answered, Api, ConnectorChange, Lane, NewConnector, Rehearsed, Token, is_connector_id,
 };
 use crate::clock::Clock;
-use crate::evidence::ReadError;
 use crate::fix::{Record, zone_snippet};
 use crate::model::{Connector, canonical_domain};
+use crate::outcome::ReadError;
 use crate::text::{for_terminal, shortened};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification

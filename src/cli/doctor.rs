@@ -14,7 +14,7 @@ use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
 use crate::collect::missing;
-use crate::evidence::{ErrorKind, ReadError};
+use crate::outcome::{ErrorKind, ReadError};
 use crate::text::{count, for_terminal};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, output folder

@@ -17,8 +17,8 @@ use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
-use crate::rules::Severity;
 use crate::runs::{ApiAsked, SUMS, is_unfinished};
+use crate::severity::Severity;
 
 /// The largest policy, in bytes.
 const LARGEST_POLICY: u64 = 4 * 1024 * 1024;

@@ -12,7 +12,8 @@ use super::logging::as_json;
 use crate::accounts::AskedAccount;
 use crate::api::{Gate, Lane};
 use crate::collect::Observer;
-use crate::evidence::{AccountEvidence, Outcome};
+use crate::evidence::AccountEvidence;
+use crate::outcome::Outcome;
 use crate::text::count;
 
 /// When progress is shown.

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use crate::compare::ChangeKind;
 use crate::report::Summary;
-use crate::rules::Severity;
+use crate::severity::Severity;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {

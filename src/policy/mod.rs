@@ -15,7 +15,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{RULES, Rule, Severity};
+use crate::rules::{RULES, Rule};
+use crate::severity::Severity;
 
 /// A policy that is valid. The default one expects nothing and waives nothing.
 #[derive(Debug, Clone, Default)]

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::accounts::account_id;
 use crate::model::canonical_domain;
-use crate::rules::{Rule, Severity, rule};
+use crate::rules::{Rule, rule};
+use crate::severity::Severity;
 use crate::text::{count, sha256_hex};
 
 /// So many problems of a file are listed, and so many warnings; the rest is counted.

@@ -9,7 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::waivers::NEVER_WAIVED;
-use crate::rules::{RULES, Severity};
+use crate::rules::RULES;
+use crate::severity::Severity;
 
 /// What is expected of the accounts that `cf-sso-audit` reads, and what is waived until when.
 #[derive(Debug, Deserialize, JsonSchema)]

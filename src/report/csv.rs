@@ -10,7 +10,7 @@ use super::{Format, Summary};
 use crate::assess::Assessed;
 use crate::compare::Change;
 use crate::ledger::AccountMemory;
-use crate::rules::Severity;
+use crate::severity::Severity;
 use crate::spreadsheet::guarded;
 use crate::text::on_one_line;
 

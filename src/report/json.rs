@@ -15,7 +15,7 @@ use crate::assess::Assessed;
 use crate::compare::Change;
 use crate::ledger::AccountMemory;
 use crate::policy::Waiver;
-use crate::rules::Severity;
+use crate::severity::Severity;
 use crate::text::utc;
 
 /// The name and version of the report's shape.

@@ -15,14 +15,16 @@ use serde::Serialize;
 use crate::assess::{Assessed, Assessor, carry_on};
 use crate::baseline::{BaselineError, History};
 use crate::compare::{Cause, Change, ChangeKind, Known};
-use crate::evidence::{self, Evidence, EvidenceError, Outcome, RunHeader};
+use crate::evidence::{self, Evidence, EvidenceError, RunHeader};
 use crate::finding::{Age, Status};
 use crate::ledger::{
     self as ledger_file, AccountMemory, LedgerHeader, PassedOver, RuleFigures, TREND_RUNS,
     TrendPoint,
 };
+use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
-use crate::rules::{RULES, Severity};
+use crate::rules::RULES;
+use crate::severity::Severity;
 use crate::text::{count, utc};
 
 mod csv;

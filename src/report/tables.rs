@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use crate::assess::Assessed;
 use crate::compare::{Cause, Change, ChangeKind};
-use crate::evidence::Outcome;
 use crate::finding::{Finding, Status};
 use crate::model::Connector;
+use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy};
-use crate::rules::{Severity, Topic};
+use crate::rules::Topic;
+use crate::severity::Severity;
 use crate::text::utc;
 use chrono::{DateTime, Utc};
 

@@ -1,8 +1,9 @@
 //! A connector that nobody signs in through.
 
 use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

@@ -1,9 +1,10 @@
 //! One domain on several connectors of the run.
 
 use super::controls::{CIS_5_6, ISO_A_5_16, NIST_CM_6, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::evidence::Claimant;
 use crate::model::Connector;
+use crate::severity::Severity;
 use crate::text::count;
 
 /// See the module.

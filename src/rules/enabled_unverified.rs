@@ -1,8 +1,9 @@
 //! A connector that signs members in for a domain nobody has shown to own.
 
 use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

@@ -1,8 +1,9 @@
 //! One account whose connectors show different login texts.
 
 use super::controls::{NIST_AC_8, NIST_CM_6};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::policy::FedrampExpectation;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

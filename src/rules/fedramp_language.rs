@@ -1,9 +1,10 @@
 //! A login text that is not the one the policy expects.
 
 use super::controls::{ISO_A_8_9, NIST_AC_8, NIST_CM_6};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
 use crate::policy::FedrampExpectation;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::controls::{CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

@@ -3,15 +3,13 @@
 //! A rule is pure: it sees one account's evidence and what the policy expects of it, and has no I/O and no
 //! clock of its own. Its id, severity, wording and remedy stand beside its test.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use crate::accounts::AskedAccount;
 use crate::evidence::{AccountEvidence, SharedDomains};
 use crate::model::Connector;
 use crate::policy::Policy;
+use crate::severity::Severity;
 
 pub mod controls;
 mod disabled_connector;
@@ -48,50 +46,6 @@ pub const RULES: &[&Rule] = &[
 /// The rule with an id.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.id == id)
-}
-
-/// How bad a finding is, worst first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Someone can act on it now.
-    Critical,
-    /// A control does not hold.
-    High,
-    /// A control may not hold, or soon will not.
-    Medium,
-    /// Worth tidying up.
-    Low,
-}
-
-impl Severity {
-    /// Every severity, worst first.
-    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
-
-    /// The word in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-        }
-    }
-
-    /// The severity that a word names.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.as_str() == word)
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
 }
 
 /// What a rule's findings are about: which of the three reports shows their severity.
@@ -199,7 +153,7 @@ pub(crate) mod testing {
     //! What the rules' tests share: an account from JSON, judged by one rule.
 
     use super::*;
-    use crate::evidence::{ErrorKind, Outcome, ReadError};
+    use crate::outcome::{ErrorKind, Outcome, ReadError};
     use serde_json::Value;
 
     pub const ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -285,12 +239,5 @@ mod tests {
             }
             assert!(!rule.controls.is_empty(), "{} supports no control", rule.id);
         }
-    }
-
-    #[test]
-    fn severities_are_ordered_worst_first() {
-        assert!(Severity::ALL.is_sorted());
-        assert_eq!(Severity::parse("high"), Some(Severity::High));
-        assert_eq!(Severity::parse("never"), None);
     }
 }

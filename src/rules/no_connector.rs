@@ -1,8 +1,9 @@
 //! An account that has no connector at all.
 
 use super::controls::{CIS_5_6, CIS_6_7, NIST_IA_2};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

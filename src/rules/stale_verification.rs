@@ -1,8 +1,9 @@
 //! A verification that has been pending for longer than Cloudflare polls.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

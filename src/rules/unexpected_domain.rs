@@ -1,8 +1,9 @@
 //! A domain that the account is not expected to claim.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

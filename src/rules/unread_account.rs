@@ -1,8 +1,9 @@
 //! An account of which the report cannot speak, or only in part.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -46,7 +47,8 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
 mod tests {
     use super::super::testing::Case;
     use super::*;
-    use crate::evidence::{AccountEvidence, ErrorKind, ReadError};
+    use crate::evidence::AccountEvidence;
+    use crate::outcome::{ErrorKind, ReadError};
     use serde_json::json;
 
     #[test]

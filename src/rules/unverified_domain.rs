@@ -1,8 +1,9 @@
 //! A domain that an account claims and has not shown to own.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {

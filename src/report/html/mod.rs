@@ -19,11 +19,12 @@ use super::{Format, Settings, Summary, WaiverUse, files_written, judges_fedramp,
 use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::{Change, ChangeKind};
-use crate::evidence::Outcome;
 use crate::ledger::AccountMemory;
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::rules::controls::CONTROLS;
-use crate::rules::{Basis, RULES, Rule, Severity};
+use crate::rules::{Basis, RULES, Rule};
+use crate::severity::Severity;
 use crate::text::{count, utc};
 
 mod helpers;
