@@ -10,7 +10,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::damage;
 use super::lines::Lines;
-use super::waivers::NEVER_WAIVED;
 use super::written::{FEDRAMP, PENDING_DAYS, is_domain, is_pattern, rule_ids, severities};
 use super::{
     AccountExpectation, FedrampExpectation, Policy, PolicySource, RuleSetting, Thresholds, Waiver,
@@ -410,17 +409,12 @@ impl<'t> Reader<'t> {
         if let Some(severity) = Severity::parse(word) {
             return Some(RuleSetting::Severity(severity));
         }
-        if word == "off" && rule.id != NEVER_WAIVED {
+        if word == "off" && rule.mandatory.is_none() {
             return Some(RuleSetting::Off);
         }
-        self.problem(at, || {
-            if word == "off" {
-                format!(
-                    "{NEVER_WAIVED} cannot be off: an account that was not read would look clean"
-                )
-            } else {
-                unknown("severity", word, "", &severities())
-            }
+        self.problem(at, || match rule.mandatory {
+            Some(reason) if word == "off" => format!("{} cannot be off: {reason}", rule.id),
+            _ => unknown("severity", word, "", &severities()),
         });
         None
     }
@@ -625,15 +619,12 @@ impl<'t> Reader<'t> {
     }
 
     fn waivable_rule(&mut self, id: &str, at: usize) -> Option<&'static Rule> {
-        if id == NEVER_WAIVED {
-            self.problem(at, || {
-                format!(
-                    "{NEVER_WAIVED} cannot be waived: an account that was not read would look clean"
-                )
-            });
+        let rule = self.rule(id, at)?;
+        if let Some(reason) = rule.mandatory {
+            self.problem(at, || format!("{id} cannot be waived: {reason}"));
             return None;
         }
-        self.rule(id, at)
+        Some(rule)
     }
 
     /// The account of a waiver: `Some(None)` for every one.

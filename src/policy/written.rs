@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::waivers::NEVER_WAIVED;
-use crate::rules::RULES;
+use crate::rules::{RULES, Rule};
 use crate::severity::Severity;
 
 /// What is expected of the accounts that `cf-sso-audit` reads, and what is waived until when.
@@ -205,9 +204,9 @@ fn explanation_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn waivable_rule_schema(_: &mut SchemaGenerator) -> Schema {
-    let mut rules = rule_ids();
-    rules.retain(|id| *id != NEVER_WAIVED);
-    json_schema!({"type": "string", "enum": rules})
+    let waivable = RULES.iter().filter(|rule| rule.mandatory.is_none());
+    let ids: Vec<_> = waivable.map(|rule| rule.id).collect();
+    json_schema!({"type": "string", "enum": ids})
 }
 
 fn domain_schema(_: &mut SchemaGenerator) -> Schema {
@@ -226,16 +225,16 @@ fn patterns_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn rules_schema(generator: &mut SchemaGenerator) -> Schema {
-    let rule = generator.subschema_for::<WrittenRule>();
-    let of = |id: &str| {
-        if id != NEVER_WAIVED {
-            return rule.clone();
+    let any = generator.subschema_for::<WrittenRule>();
+    let of = |rule: &Rule| {
+        if rule.mandatory.is_none() {
+            return any.clone();
         }
         let mut severities = severities();
         severities.retain(|word| *word != "off");
-        json_schema!({"allOf": [rule, {"properties": {"severity": {"enum": severities}}}]})
+        json_schema!({"allOf": [any, {"properties": {"severity": {"enum": severities}}}]})
     };
-    let properties: BTreeMap<_, _> = rule_ids().into_iter().map(|id| (id, of(id))).collect();
+    let properties: BTreeMap<_, _> = RULES.iter().map(|rule| (rule.id, of(rule))).collect();
     json_schema!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 

@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Enablement,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector's `enabled` is false.",
     why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
           conditional access and its offboarding do not apply to them.",

@@ -14,6 +14,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Run,
+    mandatory: None,
     what: "The same domain (lower-cased, trailing dot off, in IDNA form) is on more than one connector of the run. One \
            finding a connector.",
     why: "A domain can be enabled in one account only, and that account decides how every address of the domain signs \

@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Critical,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector is enabled, and its domain's status is not `verified`.",
     why: "An enabled connector decides who signs in for every address of the domain. As long as the domain is not \
           verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \

@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Low,
     topic: Topic::Fedramp,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy expects `any`, and the account has connectors with the FedRAMP text on and others with it off. \
            One finding an account.",
     why: "Members of one organisation are told different things at login. Where nobody has decided which text is right, \

@@ -13,6 +13,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Fedramp,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy expects the FedRAMP text to be `required` and it is off, or `forbidden` and it is on.",
     why: "The setting decides which text users see at login. Accounts under FedRAMP must show theirs, and others must \
           not claim it. It is a text only: it is no FedRAMP authorisation.",

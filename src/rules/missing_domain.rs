@@ -15,6 +15,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "A domain of the account's `domains` has no connector that is both enabled and verified. One finding a domain.",
     why: "The policy says that members of the domain sign in through the identity provider; they do not.",
     remedy: "Create the connector if there is none, verify its domain, and enable it.",

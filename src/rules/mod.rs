@@ -87,6 +87,8 @@ pub struct Rule {
     pub topic: Topic,
     /// What it judges by.
     pub basis: Basis,
+    /// Why no policy may switch it off or waive what it finds; `None` where one may.
+    pub mandatory: Option<&'static str>,
     /// When it fires.
     pub what: &'static str,
     /// Why it matters.

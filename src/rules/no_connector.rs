@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Low,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "The account was read whole and has no connector.",
     why: "Its members sign in with passwords, or through a domain that another account manages. Either may be meant; an \
           auditor will ask.",

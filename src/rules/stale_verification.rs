@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The status is `pending`, and the last change (or the making, where no change is known) is more than the \
            policy's `pending_days` ago: 2 unless set.",
     why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \

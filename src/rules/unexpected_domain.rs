@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy gives the account `allow_domains`, and the connector's domain matches none of them.",
     why: "A connector for a domain that nobody planned is a mistake, a test left behind, or someone's attempt to decide \
           how another organisation's members sign in.",

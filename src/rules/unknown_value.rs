@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Clarity,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector's id, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. One finding a \
            connector, which names the fields.",
     why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",

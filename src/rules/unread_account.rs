@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Reading,
+    mandatory: Some("an account that was not read would look clean"),
     what: "The account's outcome is not `read`: it is `unread`, or `incomplete`. A waiver never hides it.",
     why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
     remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \

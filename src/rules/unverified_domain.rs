@@ -12,6 +12,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The status is known and is not `verified`: high where it is `failed`, medium where it is `awaiting` or `pending`.",
     why: "Until its domain is verified a connector is anyone's claim, and cannot be enabled: members go on signing in \
           with passwords.",
