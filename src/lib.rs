@@ -20,6 +20,7 @@ pub mod lock;
 pub mod model;
 pub mod outcome;
 pub mod policy;
+pub mod policy_file;
 pub mod report;
 pub mod rules;
 pub mod runs;

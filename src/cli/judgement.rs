@@ -257,7 +257,7 @@ fn asked_for(path: &str) -> Result<Baseline, Failure> {
 
 /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
 pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
-    let usage = |error: crate::policy::PolicyError| {
+    let usage = |error: crate::policy_file::PolicyError| {
         Failure::usage(error.to_string()).hint(
             "`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one",
         )

@@ -17,6 +17,7 @@ mod duplicate_domain;
 mod enabled_unverified;
 mod fedramp_inconsistent;
 mod fedramp_language;
+mod in_force;
 mod missing_domain;
 mod no_connector;
 mod stale_verification;
