@@ -12,6 +12,7 @@ use crate::api::{ConnectorChange, is_connector_id};
 use crate::assess::Assessed;
 use crate::finding::Finding;
 use crate::model::{Connector, Status};
+use crate::rules::Fix;
 use crate::severity::Severity;
 
 /// What is allowed beside the harmless actions.
@@ -234,39 +235,37 @@ enum Answer {
     Decision,
 }
 
-/// What an open finding calls for, by its rule: the one place that knows. `findings` are the connector's open ones.
-fn answer(rule: &str, connector: &Connector, findings: &[&Finding], allowed: Allowed) -> Answer {
-    let is_pending = connector.verification.status.known() == Some(&Status::Pending);
-    let is_stale = || {
-        findings
-            .iter()
-            .any(|finding| finding.rule.id == "stale-verification")
-    };
-    match rule {
-        "enabled-unverified" if allowed.disable => Answer::Step(Action::Disable),
-        "enabled-unverified" => Answer::Manual("disabling it needs --disable"),
-        "unverified-domain" if is_stale() => Answer::Covered,
-        "unverified-domain" if is_pending => Answer::Wait,
-        "unverified-domain" | "stale-verification" => Answer::Step(Action::BeginVerification),
-        "disabled-connector" if !connector.is_verified() => {
-            Answer::Manual("it can be enabled once its domain is verified")
+/// What an open finding calls for, by what its rule says. `findings` are the connector's open ones.
+fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], allowed: Allowed) -> Answer {
+    match fix {
+        Fix::Disable if allowed.disable => Answer::Step(Action::Disable),
+        Fix::Disable => Answer::Manual("disabling it needs --disable"),
+        Fix::Enable => answer_enabling(connector, allowed),
+        Fix::Verify if findings.iter().any(|f| f.rule.fix == Fix::VerifyAgain) => Answer::Covered,
+        Fix::Verify if connector.verification.status.known() == Some(&Status::Pending) => {
+            Answer::Wait
         }
-        "disabled-connector" if allowed.enable && !allowed.every_account_was_read => {
-            Answer::Manual(
-                "enabling it needs a run that read every account: one that it did not read may have the domain too",
-            )
-        }
-        "disabled-connector" if allowed.enable => Answer::Step(Action::Enable),
-        "disabled-connector" => Answer::Manual(
-            "enabling it needs --enable: it takes effect for every user of the domain",
-        ),
-        // The finding says that the text is not as the policy expects, so it expects the opposite.
-        "fedramp-language" if connector.use_fedramp_language.known() == Some(&true) => {
+        Fix::Verify | Fix::VerifyAgain => Answer::Step(Action::BeginVerification),
+        Fix::FedrampText if connector.use_fedramp_language.known() == Some(&true) => {
             Answer::Step(Action::FedrampOff)
         }
-        "fedramp-language" => Answer::Step(Action::FedrampOn),
-        "duplicate-domain" | "unexpected-domain" => Answer::Decision,
-        _ => Answer::Manual("it needs a person's decision"),
+        Fix::FedrampText => Answer::Step(Action::FedrampOn),
+        Fix::Decision => Answer::Decision,
+        Fix::Manual => Answer::Manual("it needs a person's decision"),
+    }
+}
+
+fn answer_enabling(connector: &Connector, allowed: Allowed) -> Answer {
+    if !connector.is_verified() {
+        Answer::Manual("it can be enabled once its domain is verified")
+    } else if !allowed.enable {
+        Answer::Manual("enabling it needs --enable: it takes effect for every user of the domain")
+    } else if !allowed.every_account_was_read {
+        Answer::Manual(
+            "enabling it needs a run that read every account: one that it did not read may have the domain too",
+        )
+    } else {
+        Answer::Step(Action::Enable)
     }
 }
 
@@ -309,7 +308,7 @@ impl Plan {
             .map(|&finding| {
                 (
                     finding,
-                    answer(finding.rule.id, connector, findings, allowed),
+                    answer(finding.rule.fix, connector, findings, allowed),
                 )
             })
             .collect();

@@ -595,3 +595,19 @@ fn gone(error: &ReadError) -> Outcome {
     let reason = format!("it is no longer there: {}", told(error));
     Outcome::new(StepResult::Skipped, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::{Fix, RULES};
+
+    #[test]
+    fn the_help_names_the_rules_whose_findings_only_a_person_can_decide() {
+        let mut command = crate::cli::command();
+        let fix = command.find_subcommand_mut("fix").unwrap();
+        let help = fix.render_long_help().to_string();
+        let decided = RULES.iter().filter(|rule| rule.fix == Fix::Decision);
+        let ids: Vec<_> = decided.map(|rule| rule.id).collect();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("({})", ids.join(", "))), "{help}");
+    }
+}

@@ -1,7 +1,7 @@
 //! A connector that nobody signs in through.
 
 use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
           conditional access and its offboarding do not apply to them.",
     remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
              an account API token with the permission SSO Connector Edit for emergencies.",
+    fix: Fix::Enable,
     controls: &[
         NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,
     ],

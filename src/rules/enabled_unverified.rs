@@ -1,7 +1,7 @@
 //! A connector that signs members in for a domain nobody has shown to own.
 
 use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
           verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \
           finding it means that something changed afterwards, or that the status is one this program does not know.",
     remedy: "Disable the connector, publish its TXT record, begin verification, and enable it once it is verified.",
+    fix: Fix::Disable,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_8_5, SOC2_CC6_1, CIS_6_7],
     judge: Judge::Connector(judge),
 };

@@ -1,7 +1,7 @@
 //! One account whose connectors show different login texts.
 
 use super::controls::{NIST_AC_8, NIST_CM_6};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::policy::FedrampExpectation;
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
     why: "Members of one organisation are told different things at login. Where nobody has decided which text is right, \
           one of them is probably a mistake.",
     remedy: "Decide which text the account must show, say so in the policy (`fedramp`), and set the connectors alike.",
+    fix: Fix::Manual,
     controls: &[NIST_AC_8, NIST_CM_6],
     judge: Judge::Account(judge),
 };

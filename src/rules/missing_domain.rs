@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::controls::{CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::outcome::Outcome;
 use crate::severity::Severity;
 
@@ -19,6 +19,7 @@ pub const RULE: Rule = Rule {
     what: "A domain of the account's `domains` has no connector that is both enabled and verified. One finding a domain.",
     why: "The policy says that members of the domain sign in through the identity provider; they do not.",
     remedy: "Create the connector if there is none, verify its domain, and enable it.",
+    fix: Fix::Manual,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_6_7],
     judge: Judge::Account(judge),
 };

@@ -75,6 +75,26 @@ pub enum Basis {
     Run,
 }
 
+/// What fixes a finding about a connector, as far as this program can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// The connector has to be disabled.
+    Disable,
+    /// The connector has to be enabled.
+    Enable,
+    /// Its verification has to be begun, where it is not under way.
+    Verify,
+    /// Its verification has to be begun again, although it is under way.
+    VerifyAgain,
+    /// Its FedRAMP text has to be the other one.
+    FedrampText,
+    /// A person has to decide about the connector itself: whether it should be there at all. Until then nothing is done
+    /// that would build on the connector.
+    Decision,
+    /// A person has to do something that this program does not do.
+    Manual,
+}
+
 /// A rule: what it looks for, why, and how to mend it.
 #[derive(Debug)]
 pub struct Rule {
@@ -96,6 +116,8 @@ pub struct Rule {
     pub why: &'static str,
     /// How to mend what it found.
     pub remedy: &'static str,
+    /// What `fix` can do about it.
+    pub fix: Fix,
     /// The controls that it supports.
     pub controls: &'static [Control],
     /// The judgement.

@@ -1,7 +1,7 @@
 //! A verification that has been pending for longer than Cloudflare polls.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
     why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \
           that waits for nothing, and nobody has noticed.",
     remedy: "Check that the TXT record is published at the e-mail domain, then begin verification again.",
+    fix: Fix::VerifyAgain,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Connector(judge),
 };

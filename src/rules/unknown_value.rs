@@ -1,7 +1,7 @@
 //! A connector that cannot be judged, because what it says of itself is not understood.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
     why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",
     remedy: "Look at the connector in the dashboard. If the API answers something new, a newer version of this program \
              may know it.",
+    fix: Fix::Manual,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Connector(judge),
 };

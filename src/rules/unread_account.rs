@@ -1,7 +1,7 @@
 //! An account of which the report cannot speak, or only in part.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::outcome::Outcome;
 use crate::severity::Severity;
 
@@ -17,6 +17,7 @@ pub const RULE: Rule = Rule {
     why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
     remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \
              that was interrupted.",
+    fix: Fix::Manual,
     controls: &[NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Account(judge),
 };

@@ -1,7 +1,7 @@
 //! A domain that an account claims and has not shown to own.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
 use crate::severity::Severity;
 
@@ -18,6 +18,7 @@ pub const RULE: Rule = Rule {
           with passwords.",
     remedy: "Publish the connector's TXT record at the e-mail domain and begin verification; delete the connector if the \
              domain is not yours.",
+    fix: Fix::Verify,
     controls: &[NIST_IA_2, NIST_CM_6, ISO_A_8_9, SOC2_CC6_1],
     judge: Judge::Connector(judge),
 };
