@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::connection::{ConnectionArgs, refuse_token_as_path};
-use super::destination::Destination;
 use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
@@ -28,7 +27,7 @@ use crate::collect::{End, collect};
 use crate::evidence::{self, EvidenceError, EvidenceWriter, Limits, RunHeader};
 use crate::file_mode::FileMode;
 use crate::outcome::{ErrorKind, ReadError};
-use crate::runs::{self, ApiAsked, FolderLock};
+use crate::runs::{self, ApiAsked, FolderLock, RunDirectory};
 use crate::simulator::{self, World};
 use crate::text::{count, for_terminal};
 
@@ -187,7 +186,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     Ok(code)
 }
 
-fn interrupted(args: &AuditArgs, destination: &Destination) -> u8 {
+fn interrupted(args: &AuditArgs, destination: &RunDirectory) -> u8 {
     let output = args.report.output.display();
     super::tell_line(&format!(
         "interrupted: what was read is kept in {}; resume with `cf-sso-audit audit --resume --output {output}` and the same connection",
@@ -255,7 +254,7 @@ struct Run {
     sources: Vec<Source>,
     /// Where the files first name each variable that holds a token, for messages: `accounts.csv line 3`.
     variables: HashMap<String, String>,
-    destination: Option<Destination>,
+    destination: Option<RunDirectory>,
     writer: Option<EvidenceWriter>,
     /// The sequence of the newest run of the folder, before anything is listed.
     begun_after: u64,
@@ -263,8 +262,8 @@ struct Run {
 
 enum Collected {
     /// With whether another run was completed meanwhile.
-    Interrupted(Destination, bool),
-    Whole(Destination, Box<evidence::Evidence>, FolderLock),
+    Interrupted(RunDirectory, bool),
+    Whole(RunDirectory, Box<evidence::Evidence>, FolderLock),
 }
 
 impl Run {
@@ -479,7 +478,7 @@ impl Run {
             count(header.accounts.len(), "account")
         );
         Ok(Self {
-            destination: Destination::of_partial(partial),
+            destination: RunDirectory::of_partial(partial),
             writer: Some(writer),
             ..named
         })
@@ -496,7 +495,7 @@ impl Run {
     ) -> Result<(), Failure> {
         let mode = FileMode(args.report.files.output_mode);
         let started = api.gate().options().clock.now();
-        let destination = Destination::create(&args.report.output, started, mode)?;
+        let destination = RunDirectory::create(&args.report.output, started, mode)?;
         let gaps = match self.list(args, api, tokens, stop).await {
             Ok(gaps) => gaps,
             Err(failure) => {
@@ -816,7 +815,7 @@ fn refuse_tokens(ids: &[String], what: &str) -> Result<(), Failure> {
     }
 }
 
-fn evidence_failure(error: &EvidenceError, destination: &Destination) -> Failure {
+fn evidence_failure(error: &EvidenceError, destination: &RunDirectory) -> Failure {
     let partial = destination.partial();
     let todo = match error {
         EvidenceError::Io { source, .. } => write_hint(source),

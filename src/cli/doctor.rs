@@ -9,12 +9,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::connection::ConnectionArgs;
-use super::{Failure, destination, exit, print};
+use super::{Failure, exit, print};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
 use crate::collect::missing;
 use crate::outcome::{ErrorKind, ReadError};
+use crate::runs;
 use crate::text::{count, for_terminal};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, output folder
@@ -324,7 +325,7 @@ fn rate_limit(exchange: &Exchange, examination: &mut Examination) {
 fn output(output: &Path, examination: &mut Examination) {
     const CHECK: &str = "output";
     let shown = output.display();
-    match destination::try_out(output) {
+    match runs::try_out(output) {
         Ok(None) => examination.pass(CHECK, format!("{shown} can be written to")),
         Ok(Some(why)) => examination.add(
             Verdict::Warn,
@@ -332,7 +333,7 @@ fn output(output: &Path, examination: &mut Examination) {
             format!("{shown} can be written to, but its link latest cannot be updated: {why}"),
             "remove or rename latest, or open runs by their own names",
         ),
-        Err(failure) => examination.fail(CHECK, &failure),
+        Err(error) => examination.fail(CHECK, &error.into()),
     }
 }
 

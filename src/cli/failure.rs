@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::exit;
 use super::logging::as_json;
+use crate::runs::DirectoryError;
 use crate::text::lines_for_terminal;
 
 /// Why the program ends without having done its job.
@@ -62,6 +63,16 @@ impl Failure {
             let _ = writeln!(text, "{cyan}hint:{end} {hint}");
         }
         super::tell(&text);
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        let hint = match &error {
+            DirectoryError::Unwritable { source, .. } => write_hint(source),
+            DirectoryError::NoName { .. } => "begin the run again a second later",
+        };
+        Self::failed(error.to_string()).hint(hint)
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{Baseline, History, Newest, check_sums};
+use crate::baseline::{Baseline, History, Newest};
 use crate::clock::{self, Clock};
 use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
@@ -17,7 +17,7 @@ use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
-use crate::runs::{ApiAsked, SUMS, is_unfinished};
+use crate::runs::{ApiAsked, SUMS, check_sums, is_unfinished};
 use crate::severity::Severity;
 
 /// The largest policy, in bytes.

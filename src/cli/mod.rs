@@ -14,7 +14,6 @@ mod audit;
 mod connection;
 mod connector;
 mod descriptors;
-mod destination;
 mod diff;
 mod doctor;
 mod failure;
