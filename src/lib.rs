@@ -28,3 +28,4 @@ pub mod severity;
 pub mod simulator;
 pub mod spreadsheet;
 pub mod text;
+pub mod token_form;

@@ -26,9 +26,7 @@ pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
-pub use token::{
-    TOKEN_VARIABLE, Token, TokenError, TokenKind, has_form_of_token, looks_like_token,
-};
+pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
 
 #[allow(
     dead_code,

@@ -17,9 +17,7 @@ use super::stop::Stop;
 use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
-use crate::accounts::{
-    AccountList, AskedAccount, LARGEST_FILE, Source, id_may_be_token, parse_accounts_file,
-};
+use crate::accounts::{AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file};
 use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
 use crate::baseline::Newest;
 use crate::clock::Clock;
@@ -30,6 +28,7 @@ use crate::outcome::{ErrorKind, ReadError};
 use crate::runs::{self, ApiAsked, FolderLock, RunDirectory};
 use crate::simulator::{self, World};
 use crate::text::{count, for_terminal};
+use crate::token_form::id_may_be_token;
 
 /// Audit many accounts: collect, judge, report
 ///

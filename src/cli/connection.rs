@@ -11,9 +11,10 @@ use super::descriptors::possible_concurrency;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
     Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, TOKEN_VARIABLE,
-    Token, TokenError, looks_like_token,
+    Token, TokenError,
 };
 use crate::clock::Clock;
+use crate::token_form::looks_like_token;
 
 /// The environment variable that Cloudflare's own clients read.
 const BASE_URL_VARIABLE: &str = "CLOUDFLARE_BASE_URL";
