@@ -55,9 +55,8 @@ impl Action {
     /// Whether a connector is as one on which this was done.
     pub fn is_done_on(self, connector: &Connector) -> bool {
         match self {
-            Self::Enable | Self::Disable => {
-                connector.enabled.known() == Some(&(self == Self::Enable))
-            }
+            Self::Enable => connector.is_enabled(),
+            Self::Disable => connector.is_disabled(),
             Self::FedrampOn | Self::FedrampOff => {
                 connector.use_fedramp_language.known() == Some(&(self == Self::FedrampOn))
             }

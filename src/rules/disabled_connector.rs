@@ -26,7 +26,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
-    (connector.enabled.known() == Some(&false)).then(|| {
+    connector.is_disabled().then(|| {
         let state = if connector.is_verified() {
             "the domain is verified"
         } else {

@@ -24,8 +24,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
-    let enabled = connector.enabled.known() == Some(&true);
-    (enabled && !connector.is_verified()).then(|| {
+    (connector.is_enabled() && !connector.is_verified()).then(|| {
         Hit::new(format!(
             "enabled, but its domain's verification is {}",
             connector.verification.status.shown("unknown")

@@ -40,7 +40,7 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     for connector in &subject.evidence.connectors {
         if let Some(domain) = connector.canonical_domain() {
             *in_force.entry(domain).or_default() |=
-                connector.is_verified() && connector.enabled.known() == Some(&true);
+                connector.is_verified() && connector.is_enabled();
         }
     }
     let hit = |domain: &String| {
