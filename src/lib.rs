@@ -29,3 +29,4 @@ pub mod simulator;
 pub mod spreadsheet;
 pub mod text;
 pub mod token_form;
+pub mod tokens;

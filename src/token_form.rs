@@ -1,5 +1,7 @@
 //! What API tokens look like, so that none that stands in a wrong place is shown.
 
+use std::path::Path;
+
 /// What Cloudflare's tokens begin with: a user's, an account's, a global key, an OAuth access token.
 const PREFIXES: [&str; 4] = ["cfut_", "cfat_", "cfk_", "cfoat_"];
 
@@ -40,6 +42,11 @@ fn has_form_of_token(text: &str) -> bool {
 /// Whether a text given as an account's id may be an API token, and must not be shown.
 pub fn id_may_be_token(text: &str) -> bool {
     looks_like_token(text) || has_form_of_token(text.trim())
+}
+
+/// Whether what is given as a file's path may be an API token, and must not be shown.
+pub fn path_may_be_token(path: &Path) -> bool {
+    !path.exists() && looks_like_token(&path.to_string_lossy())
 }
 
 #[cfg(test)]

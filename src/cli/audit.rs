@@ -14,11 +14,10 @@ use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::progress::{Progress, When};
 use super::stop::Stop;
-use super::tokens::Tokens;
 use super::values::rate_text;
 use super::{Failure, exit, print};
 use crate::accounts::{AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file};
-use crate::api::{Api, BaseUrl, Lane, ListedAccounts};
+use crate::api::{Api, BaseUrl, Lane, ListedAccounts, Token};
 use crate::baseline::Newest;
 use crate::clock::Clock;
 use crate::collect::{End, collect};
@@ -29,6 +28,7 @@ use crate::runs::{self, ApiAsked, FolderLock, RunDirectory};
 use crate::simulator::{self, World};
 use crate::text::{count, for_terminal};
 use crate::token_form::id_may_be_token;
+use crate::tokens::{DefaultToken, Tokens, TokensError};
 
 /// Audit many accounts: collect, judge, report
 ///
@@ -123,10 +123,13 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Some(partial) => Run::resume(&args, &partial, &base_url)?,
         None => Run::prepare(&args, asked)?,
     };
-    let mut tokens = Tokens::new(
-        &args.connection,
-        demo.as_ref().map(simulator::Running::token),
-    );
+    let mut tokens = match &demo {
+        Some(running) => {
+            let token = Token::parse("the demo", running.token()).map_err(TokensError::from)?;
+            Tokens::new(DefaultToken::Given("the demo", token), args.connection.rate)
+        }
+        None => args.connection.tokens(),
+    };
     run.check_tokens(&mut tokens, &args.accounts)?;
     let api = args.connection.api(base_url, clock)?;
     if run.writer.is_none() {
@@ -403,17 +406,13 @@ impl Run {
     }
 
     /// Reads every token that will be needed, so that a missing one is told before any request.
-    fn check_tokens(
-        &self,
-        tokens: &mut Tokens<'_>,
-        accounts: &AccountsArgs,
-    ) -> Result<(), Failure> {
+    fn check_tokens(&self, tokens: &mut Tokens, accounts: &AccountsArgs) -> Result<(), Failure> {
         if accounts.all_accounts || accounts.demo || !accounts.organization.is_empty() {
             tokens.lane("")?;
         }
         let asked = self.accounts().iter().filter(|account| account.is_valid());
         let variables = asked.map(|account| account.token_env.as_str());
-        tokens.read_all(variables, &self.variables)
+        Ok(tokens.read_all(variables, &self.variables)?)
     }
 
     fn accounts(&self) -> &[AskedAccount] {
@@ -488,7 +487,7 @@ impl Run {
         &mut self,
         args: &AuditArgs,
         api: &Api,
-        tokens: &mut Tokens<'_>,
+        tokens: &mut Tokens,
         stop: &Stop,
         demo: bool,
     ) -> Result<(), Failure> {
@@ -544,7 +543,7 @@ impl Run {
         &mut self,
         args: &AuditArgs,
         api: &Api,
-        tokens: &mut Tokens<'_>,
+        tokens: &mut Tokens,
         stop: &Stop,
     ) -> Result<Vec<String>, Failure> {
         let mut gaps = Vec::new();
@@ -586,7 +585,7 @@ impl Run {
         self,
         args: &AuditArgs,
         api: &Api,
-        tokens: &mut Tokens<'_>,
+        tokens: &mut Tokens,
         stop: &Stop,
         quiet: bool,
     ) -> Result<Collected, Failure> {
@@ -759,7 +758,7 @@ fn recall_requests(
     writer: &EvidenceWriter,
     lanes: &[Arc<Lane>],
     api: &Api,
-    tokens: &Tokens<'_>,
+    tokens: &Tokens,
 ) -> Result<(), Failure> {
     /// Accounts that a page of a list has at least.
     const PAGE: usize = 50;

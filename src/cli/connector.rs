@@ -305,7 +305,7 @@ impl Desk {
                 .map_err(|error| Failure::failed(error.to_string()))?;
             ("--dry-run".to_owned(), token)
         } else {
-            common.connection.token()?
+            common.connection.default_token().read()?
         };
         let api = common.connection.api(base_url, clock)?;
         Ok(Self {

@@ -124,10 +124,10 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(), Failure> {
     output(&args.output, examination);
     let base_url = args.connection.base_url()?;
-    let (name, token) = match args.connection.token() {
+    let (name, token) = match args.connection.default_token().read() {
         Ok(found) => found,
-        Err(failure) => {
-            examination.fail("token", &failure);
+        Err(error) => {
+            examination.fail("token", &error.into());
             return Ok(());
         }
     };

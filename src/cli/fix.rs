@@ -12,7 +12,6 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::judgement::{check_evidence, policy_of};
 use super::stop::Stop;
-use super::tokens::Tokens;
 use super::{Failure, exit, json_text, print, unprinted, write_out};
 use crate::api::Lane;
 use crate::clock::Clock;
@@ -254,12 +253,12 @@ fn lanes(args: &FixArgs, evidence: &Evidence, plan: &Plan) -> Result<Vec<Arc<Lan
     let variables: HashMap<_, _> = accounts
         .map(|account| (account.id.as_str(), account.token_env.as_str()))
         .collect();
-    let mut tokens = Tokens::new(&args.connection, None);
+    let mut tokens = args.connection.tokens();
     plan.steps
         .iter()
         .map(|step| {
             let variable = variables.get(step.account_id.as_str());
-            tokens.lane(variable.copied().unwrap_or_default())
+            Ok(tokens.lane(variable.copied().unwrap_or_default())?)
         })
         .collect()
 }

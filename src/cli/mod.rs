@@ -28,7 +28,6 @@ mod schema;
 mod simulate;
 mod stop;
 mod summary;
-mod tokens;
 mod values;
 
 pub use failure::Failure;
