@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod api;
 pub mod assess;
+pub mod audit;
 pub mod baseline;
 pub mod bounds;
 pub mod cli;

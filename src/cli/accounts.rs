@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
+use crate::audit::AuditError;
 use crate::clock::Clock;
 use crate::spreadsheet::guarded;
 
@@ -42,7 +43,7 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
             api.list_accounts(&lane).await,
         ),
     };
-    let listed = listed.map_err(|error| super::audit::listing_failure(&what, &error))?;
+    let listed = listed.map_err(|error| AuditError::Unlisted { what, error })?;
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut write = |record: [&str; 2]| {
         csv.write_record(record)

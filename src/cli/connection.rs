@@ -1,6 +1,6 @@
 //! How the API is reached: address, token, limits. What every command that asks the API takes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use crate::api::{
     Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError,
 };
 use crate::clock::Clock;
-use crate::token_form::path_may_be_token;
 use crate::tokens::{DefaultToken, Tokens, TokensError};
 
 /// The environment variable that Cloudflare's own clients read.
@@ -143,15 +142,4 @@ impl From<TokensError> for Failure {
 }
 
 /// What to do where a token may have been given in place of a file's path.
-const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it";
-
-/// Refuses what looks like a token where a file's path belongs, before a message repeats it.
-pub fn refuse_token_as_path(path: &Path, flag: &str) -> Result<(), Failure> {
-    if !path_may_be_token(path) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "{flag} is given what looks like an API token, and not the path of a file; it is not shown"
-    ))
-    .hint(TOKEN_IN_THE_OPEN))
-}
+pub const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it";

@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::logging::as_json;
 use crate::accounts::AskedAccount;
 use crate::api::{Gate, Lane};
+use crate::audit::Watcher;
 use crate::collect::Observer;
 use crate::evidence::AccountEvidence;
 use crate::outcome::Outcome;
@@ -113,24 +114,6 @@ impl Progress {
         progress
     }
 
-    /// So many accounts are asked once more.
-    pub fn again(&mut self, accounts: usize) {
-        self.done = self.done.saturating_sub(accounts);
-    }
-
-    /// Ends it; the last figures stay.
-    pub fn finish(mut self) {
-        let seconds = self.began.elapsed().as_secs_f64();
-        match &mut self.shown {
-            Shown::Bar(bar) => bar.finish_and_clear(),
-            Shown::Lines { .. } => {
-                let text = self.figures();
-                self.line(&format!("{text}, in {seconds:.1} s"));
-            }
-            Shown::Nothing => {}
-        }
-    }
-
     fn figures(&self) -> String {
         format!(
             "{} of {} done, {} unread",
@@ -210,6 +193,25 @@ impl Observer for Progress {
                 self.line(&format!("{text}; {more}"));
             }
             Shown::Lines { .. } | Shown::Nothing => {}
+        }
+    }
+}
+
+impl Watcher for Progress {
+    fn again(&mut self, accounts: usize) {
+        self.done = self.done.saturating_sub(accounts);
+    }
+
+    /// The last figures stay.
+    fn finish(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        match &self.shown {
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Lines { .. } => {
+                let text = self.figures();
+                self.line(&format!("{text}, in {seconds:.1} s"));
+            }
+            Shown::Nothing => {}
         }
     }
 }

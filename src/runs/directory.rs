@@ -95,14 +95,16 @@ impl RunDirectory {
     }
 
     /// The directory of a run that was interrupted.
-    pub fn of_partial(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_suffix(PARTIAL)?;
-        let output = path.parent()?;
-        warn_of_latest(output);
-        Some(Self {
+    pub(super) fn unfinished(output: &Path, run_id: &str) -> Self {
+        Self {
             output: output.to_owned(),
-            run_id: name.to_owned(),
-        })
+            run_id: run_id.to_owned(),
+        }
+    }
+
+    /// Warns where `latest` will not be pointed to the run.
+    pub fn warn_of_latest(&self) {
+        warn_of_latest(&self.output);
     }
 
     /// The directory until the run is whole.
@@ -228,8 +230,8 @@ mod tests {
         );
         let third = RunDirectory::create(&output, started, FileMode::default()).unwrap();
         assert_eq!(third.run_id, "20261121T101500Z-3");
-        let found = RunDirectory::of_partial(&third.partial()).unwrap();
-        assert_eq!(found.whole(), third.whole());
+        let found = RunDirectory::unfinished(&output, &third.run_id);
+        assert_eq!(found.partial(), third.partial());
         third.discard();
         assert!(!third.partial().exists());
     }

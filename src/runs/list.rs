@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::api_asked::ApiAsked;
+use super::directory::RunDirectory;
 use super::names::{PARTIAL, is_run_id, run_order};
 use crate::evidence;
 use crate::file_mode::open_file;
@@ -92,13 +93,15 @@ fn may_have_asked(run: &Path, api: ApiAsked<'_>) -> bool {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn newest_partial(output: &Path) -> io::Result<Option<PathBuf>> {
-    let runs = runs_under(output)?;
-    let mut unfinished = runs
-        .into_iter()
-        .filter(|name| name.ends_with(PARTIAL))
-        .map(|name| output.join(name));
-    Ok(unfinished.rfind(|run| says_what_was_asked(&run.join(evidence::FILE_NAME))))
+pub fn newest_unfinished(output: &Path) -> io::Result<Option<RunDirectory>> {
+    let runs = runs_under(output)?.into_iter();
+    let mut unfinished = runs.filter_map(|name| {
+        let run_id = name.strip_suffix(PARTIAL)?;
+        Some(RunDirectory::unfinished(output, run_id))
+    });
+    let is_of_use =
+        |run: &RunDirectory| says_what_was_asked(&run.partial().join(evidence::FILE_NAME));
+    Ok(unfinished.rfind(is_of_use))
 }
 
 /// Whether an evidence file has its first line whole; where that cannot be told, whoever opens the file will say why.
@@ -244,7 +247,7 @@ mod tests {
             std::fs::write(dir.path().join(name).join(evidence::FILE_NAME), line).unwrap();
         }
         std::fs::create_dir(dir.path().join("20261123T000000Z.partial")).unwrap();
-        let newest = newest_partial(dir.path()).unwrap().unwrap();
-        assert!(newest.ends_with("20261121T000000Z.partial"));
+        let newest = newest_unfinished(dir.path()).unwrap().unwrap();
+        assert_eq!(newest.run_id, "20261121T000000Z");
     }
 }

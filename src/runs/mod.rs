@@ -11,7 +11,7 @@ mod sums;
 
 pub use api_asked::ApiAsked;
 pub use directory::{DirectoryError, RunDirectory, try_out};
-pub use list::{WholeRun, newest_partial, runs_since, whole_runs};
+pub use list::{WholeRun, newest_unfinished, runs_since, whole_runs};
 pub use lock::{FolderLock, lock_folder};
 pub use names::{PARTIAL, is_run_id, is_unfinished, run_order};
 pub use sums::{SUMS, SumsError, check_sums, not_made_by_a_run};
