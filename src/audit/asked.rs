@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::begun::{Begun, read_tokens};
+use super::begun::Begun;
 use super::error::AuditError;
-use super::named::{Named, Selection};
+use super::named::{Named, Selection, read_tokens};
+use super::place::Place;
 use crate::accounts::Source;
 use crate::api::{Api, ListedAccounts};
 use crate::evidence::{self, EvidenceWriter, Limits, RunHeader};
-use crate::file_mode::FileMode;
 use crate::outcome::ReadError;
 use crate::runs::{self, ApiAsked, RunDirectory};
 use crate::text::count;
@@ -16,15 +16,6 @@ use crate::tokens::Tokens;
 
 /// The most accounts named more than once that are listed; the others are counted.
 const MOST_DUPLICATES: usize = 10;
-
-/// Where the runs are kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The folder.
-    pub output: &'a Path,
-    /// Who may read the files.
-    pub mode: FileMode,
-}
 
 /// What is asked for. The accounts that the API lists come later.
 #[derive(Debug)]

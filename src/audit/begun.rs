@@ -1,20 +1,17 @@
 //! An audit that has a directory, and evidence in it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use super::asked::Place;
 use super::error::AuditError;
-use super::named::Selection;
 use super::overtaken::Newer;
-use crate::accounts::AskedAccount;
+use super::place::Place;
 use crate::api::{Api, Lane};
 use crate::collect::{End, Observer, collect};
 use crate::evidence::{Evidence, EvidenceError, EvidenceWriter};
-use crate::runs::{self, FolderLock, RunDirectory};
+use crate::runs::{FolderLock, RunDirectory};
 use crate::text::count;
 use crate::tokens::Tokens;
 
@@ -180,7 +177,7 @@ impl Ready {
             let lock = match held.take() {
                 Some(lock) => lock,
                 None => tokio::select! {
-                    lock = lock_folder(place) => lock?,
+                    lock = place.lock() => lock?,
                     () = stop.as_mut() => return Ok(self.interrupted(watcher, is_overtaken)),
                 },
             };
@@ -230,30 +227,6 @@ impl Ready {
             is_overtaken,
         }
     }
-}
-
-/// Reads every token that will be needed, so that a missing one is told before any request.
-pub(super) fn read_tokens(
-    tokens: &mut Tokens,
-    selection: &Selection,
-    accounts: &[AskedAccount],
-    variables: &HashMap<String, String>,
-) -> Result<(), AuditError> {
-    if selection.asks_for_lists() {
-        tokens.lane("")?;
-    }
-    let asked = accounts.iter().filter(|account| account.is_valid());
-    let needed = asked.map(|account| account.token_env.as_str());
-    Ok(tokens.read_all(needed, variables)?)
-}
-
-/// Waits, where it has to, on a thread of its own, so that a signal still ends the program at once.
-async fn lock_folder(place: Place<'_>) -> Result<FolderLock, AuditError> {
-    let (output, mode) = (place.output.to_owned(), place.mode);
-    let locking = tokio::task::spawn_blocking(move || {
-        runs::lock_folder(&output, mode).map_err(|source| AuditError::Unlockable { output, source })
-    });
-    locking.await?
 }
 
 fn unkept(directory: &RunDirectory, error: EvidenceError) -> AuditError {

@@ -8,10 +8,12 @@ mod begun;
 mod error;
 mod named;
 mod overtaken;
+mod place;
 mod resume;
 
-pub use asked::{Asked, Place};
+pub use asked::Asked;
 pub use begun::{Begun, Collected, Ready, Watcher};
 pub use error::AuditError;
 pub use named::Selection;
+pub use place::Place;
 pub use resume::Resumed;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::AuditError;
 use crate::accounts::{AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file};
 use crate::token_form::{id_may_be_token, path_may_be_token};
+use crate::tokens::Tokens;
 
 /// What names the accounts of an audit.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +118,21 @@ impl Named {
         }
         Err(AuditError::NoValidAccount(problems.join("\n")))
     }
+}
+
+/// Reads every token that will be needed, so that a missing one is told before any request.
+pub(super) fn read_tokens(
+    tokens: &mut Tokens,
+    selection: &Selection,
+    accounts: &[AskedAccount],
+    variables: &HashMap<String, String>,
+) -> Result<(), AuditError> {
+    if selection.asks_for_lists() {
+        tokens.lane("")?;
+    }
+    let asked = accounts.iter().filter(|account| account.is_valid());
+    let needed = asked.map(|account| account.token_env.as_str());
+    Ok(tokens.read_all(needed, variables)?)
 }
 
 /// Refuses what looks like a token where an id belongs, before any message or file repeats it.

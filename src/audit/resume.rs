@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use super::begun::{Begun, read_tokens};
+use super::begun::Begun;
 use super::error::AuditError;
-use super::named::{Named, Selection};
+use super::named::{Named, Selection, read_tokens};
 use super::overtaken::refuse_overtaken;
 use crate::accounts::AskedAccount;
 use crate::api::BaseUrl;

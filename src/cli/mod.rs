@@ -25,6 +25,7 @@ mod progress;
 mod render;
 mod rules;
 mod schema;
+mod screen;
 mod simulate;
 mod stop;
 mod summary;
