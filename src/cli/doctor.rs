@@ -1,6 +1,5 @@
 //! `cf-sso-audit doctor`: is everything in place for an audit?
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::connection::ConnectionArgs;
+use super::screen::stdout_takes_colours;
 use super::{Failure, exit, print};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
@@ -338,7 +338,7 @@ fn output(output: &Path, examination: &mut Examination) {
 }
 
 fn written(lines: &[Line]) -> String {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = stdout_takes_colours();
     let mut text = String::new();
     for Line {
         check,

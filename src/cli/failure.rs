@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::exit;
 use super::logging::as_json;
+use super::screen::stderr_takes_colours;
 use crate::runs::DirectoryError;
 use crate::text::lines_for_terminal;
 
@@ -46,14 +47,14 @@ impl Failure {
     }
 
     /// Writes it to standard error.
-    pub fn print(&self, terminal: bool) {
+    pub fn print(&self) {
         // What the API or a file said may stand in it: that does nothing to a terminal.
         let message = lines_for_terminal(&self.message);
         let hint = self.hint.as_deref().map(lines_for_terminal);
         if let Some(line) = as_json("ERROR", &message, hint.as_deref()) {
             return super::tell(&line);
         }
-        let (red, cyan, end) = if terminal && std::env::var_os("NO_COLOR").is_none() {
+        let (red, cyan, end) = if stderr_takes_colours() {
             ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m")
         } else {
             ("", "", "")

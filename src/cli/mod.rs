@@ -1,7 +1,7 @@
 //! The command line: the only place that knows clap. One file a subcommand.
 
 use std::any::Any;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -127,7 +127,7 @@ pub fn main() -> ExitCode {
     match ended.unwrap_or_else(|panic| Err(unexpected(&*panic))) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            failure.print(io::stderr().is_terminal());
+            failure.print();
             ExitCode::from(failure.exit)
         }
     }
@@ -148,7 +148,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     logging::start(true, 0, true);
     let text = error.render().to_string();
     let message = text.trim_start_matches("error: ").trim_end();
-    Failure::usage(message).print(false);
+    Failure::usage(message).print();
     ExitCode::from(exit::USAGE)
 }
 

@@ -1,4 +1,4 @@
-//! Standard error, which the log and the progress bar share.
+//! Standard output and error as a terminal shows them: colours, and the progress bar that the log must not tear.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -14,7 +14,16 @@ pub fn screen() -> &'static MultiProgress {
 
 /// Whether colours may be written to stderr.
 pub fn stderr_takes_colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    takes_colours(&io::stderr())
+}
+
+/// Whether colours may be written to stdout.
+pub fn stdout_takes_colours() -> bool {
+    takes_colours(&io::stdout())
+}
+
+fn takes_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Standard error, with the progress bar out of the way.

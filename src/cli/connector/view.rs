@@ -1,8 +1,8 @@
 //! Connectors as people see them on a terminal.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
+use super::super::screen::stdout_takes_colours;
 use crate::fix::{Record, zone_snippet};
 use crate::model::Connector;
 use crate::text::for_terminal;
@@ -42,7 +42,7 @@ pub(super) fn table(connectors: &[Connector]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = stdout_takes_colours();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         for (column, cell) in row.iter().enumerate() {
