@@ -233,7 +233,7 @@ fn print(text: &str) -> Result<(), Failure> {
     write_out(text).map_err(unprinted)
 }
 
-/// As [`print`], with the error as the system has it.
+/// As [`print()`], with the error as the system has it.
 fn write_out(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The ending of a run's directory that is not whole yet.
-pub const PARTIAL: &str = ".partial";
+pub(super) const PARTIAL: &str = ".partial";
 
 /// Whether a directory is that of a run that is not whole: everything in it is this program's own.
 pub fn is_unfinished(directory: &Path) -> bool {
@@ -12,14 +12,14 @@ pub fn is_unfinished(directory: &Path) -> bool {
 }
 
 /// What orders runs by their names: the start, then the number among those of the same second.
-pub fn run_order(name: &str) -> (&str, u32) {
+pub(super) fn run_order(name: &str) -> (&str, u32) {
     let name = name.strip_suffix(PARTIAL).unwrap_or(name);
     let (start, number) = name.split_once('-').unwrap_or((name, "1"));
     (start, number.parse().unwrap_or(1))
 }
 
 /// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
-pub fn is_run_id(name: &str) -> bool {
+pub(super) fn is_run_id(name: &str) -> bool {
     let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
     let number_is_one = number
         .strip_prefix('-')
