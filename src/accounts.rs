@@ -8,8 +8,8 @@ use std::path::Path;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{has_form_of_token, looks_like_token};
 use crate::text::{count, for_terminal, shortened};
+use crate::token_form::{id_may_be_token, looks_like_token};
 
 /// One account that a run was asked to read, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -595,11 +595,6 @@ fn token_in(place: &str) -> String {
         "{place} holds what looks like an API token, which is not shown; put the token into an environment variable, the variable's \
          name into a CSV column token_env, and roll the token if others can read this file"
     )
-}
-
-/// Whether a text given as an account's id may be an API token, and must not be shown.
-pub fn id_may_be_token(text: &str) -> bool {
-    looks_like_token(text) || has_form_of_token(text.trim())
 }
 
 fn is_variable_name(text: &str) -> bool {

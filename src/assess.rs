@@ -9,12 +9,14 @@ use chrono::{DateTime, Utc};
 use crate::accounts::AskedAccount;
 use crate::claims::{KnownElsewhere, OwnClaims};
 use crate::compare::{Cause, Change, ChangeKind, changes};
-use crate::evidence::{AccountEvidence, ErrorKind, Outcome, ReadError, RunHeader, SharedDomains};
+use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
 use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, sources};
 use crate::model::{Connector, canonical_domain, sort_connectors};
+use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::policy::Policy;
-use crate::rules::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use crate::rules::{Basis, Hit, Judge, Rule, Subject, Topic};
+use crate::severity::Severity;
 
 /// An account with everything that was found in it.
 #[derive(Debug)]
@@ -369,6 +371,9 @@ impl<'a> Assessor<'a> {
     }
 
     fn status(&self, rule: &Rule, account: &str, canonical_domain: Option<&str>) -> Status {
+        if rule.mandatory.is_some() {
+            return Status::Open;
+        }
         self.policy
             .waivers
             .holding(rule.id, account, canonical_domain, self.now)

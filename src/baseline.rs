@@ -12,7 +12,7 @@ use crate::ledger::{self, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPo
 use crate::memory::{AccountMemory, Earlier, carry_on};
 use crate::model::Connector;
 use crate::policy::PolicySource;
-use crate::runs::{ApiAsked, SUMS, sums_of, whole_runs};
+use crate::runs::{ApiAsked, SumsError, check_sums, whole_runs};
 use crate::text::{for_terminal, stable_hash};
 
 /// Why a run cannot be compared with.
@@ -24,22 +24,9 @@ pub enum BaselineError {
     /// Its ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Its checksums cannot be read.
-    #[error("{}: {source}", path.display())]
-    Sums {
-        /// The list.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is not the one that the run wrote.
-    #[error("{} {cause}", path.display())]
-    Altered {
-        /// The file.
-        path: PathBuf,
-        /// What does not hold.
-        cause: String,
-    },
+    /// One of them is not what the run wrote.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
 }
 
 /// An earlier run to compare with, or to carry on from.
@@ -439,31 +426,4 @@ impl Memories<'_> {
             },
         }
     }
-}
-
-/// Checks files of a directory against its list of checksums.
-///
-/// # Errors
-/// The list is missing, cannot be read, or has another checksum for a file.
-pub fn check_sums(directory: &Path, files: &[(&str, &str)]) -> Result<(), BaselineError> {
-    let path = directory.join(SUMS);
-    let sums = sums_of(directory).map_err(|source| BaselineError::Sums {
-        path: path.clone(),
-        source,
-    })?;
-    let sums = sums.ok_or_else(|| BaselineError::Sums {
-        path,
-        source: io::ErrorKind::NotFound.into(),
-    })?;
-    for (name, found) in files {
-        if sums.get(*name).is_none_or(|expected| expected != found) {
-            return Err(BaselineError::Altered {
-                path: directory.join(name),
-                cause: format!(
-                    "has been changed since the run: its SHA-256 is not the one in {SUMS}"
-                ),
-            });
-        }
-    }
-    Ok(())
 }

@@ -10,9 +10,8 @@ use tokio::task::{Id, JoinSet};
 use crate::accounts::AskedAccount;
 use crate::api::{Answered, Api, ConnectorList, Lane};
 use crate::clock::Clock;
-use crate::evidence::{
-    AccountEvidence, ErrorKind, EvidenceError, EvidenceWriter, Outcome, ReadError,
-};
+use crate::evidence::{AccountEvidence, EvidenceError, EvidenceWriter};
+use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::text::for_terminal;
 
 /// How often whoever watches is told that time has passed.

@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Serialize;
 
-use crate::evidence::Outcome;
 use crate::finding::{FindingId, KnownFinding, KnownFindings};
 use crate::memory::Known;
 use crate::model::Connector;
+use crate::outcome::Outcome;
 
 /// What kind of change it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -435,7 +435,7 @@ fn of_connector(
 mod tests {
     use super::*;
     use crate::memory::{AccountMemory, AccountState, LastRead};
-    use crate::rules::Severity;
+    use crate::severity::Severity;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::rules::{Basis, Rule, Severity, rule};
+use crate::rules::{Basis, Rule, rule};
+use crate::severity::Severity;
 use crate::text::stable_hash;
 
 /// Whether a finding calls for action.

@@ -17,12 +17,12 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest;
 
-use crate::evidence::Outcome;
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
 use crate::jsonl::{LineError, LineReader, Place, read_again};
 use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
+use crate::outcome::Outcome;
 use crate::policy::PolicySource;
 use crate::rules::{Basis, rule};
 use crate::text::hex;

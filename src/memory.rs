@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AskedAccount;
-use crate::evidence::{Outcome, RunHeader};
+use crate::evidence::RunHeader;
 use crate::finding::{KnownFinding, KnownFindings};
 use crate::model::Connector;
+use crate::outcome::Outcome;
 
 /// What is known of an account beside its findings and connectors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

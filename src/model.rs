@@ -270,6 +270,16 @@ impl Connector {
         self.verification.status.known() == Some(&Status::Verified)
     }
 
+    /// Whether it is known to be enabled.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.known() == Some(&true)
+    }
+
+    /// Whether it is known to be disabled.
+    pub fn is_disabled(&self) -> bool {
+        self.enabled.known() == Some(&false)
+    }
+
     /// The domain in the form in which two spellings of one domain are equal: lower-cased, without the
     /// trailing dot, in IDNA form. `None` where the connector names no domain.
     pub fn canonical_domain(&self) -> Option<Cow<'_, str>> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::evidence::{ErrorKind, ReadError, WRITE_PERMISSION};
+use crate::outcome::{ErrorKind, ReadError, WRITE_PERMISSION};
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq)]

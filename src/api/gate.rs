@@ -21,7 +21,7 @@ use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
 use super::token::{Token, TokenKind};
 use crate::bounds::bounded;
 use crate::clock::Clock;
-use crate::evidence::{ErrorKind, ReadError};
+use crate::outcome::{ErrorKind, ReadError};
 use crate::text::{sha256_hex, shortened};
 
 /// An answer larger than this is not read to its end, in bytes.

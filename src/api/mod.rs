@@ -11,8 +11,8 @@ use url::{Host, Url};
 
 use crate::accounts::{AskedAccount, LONGEST_NAME, MOST_ACCOUNTS};
 use crate::bounds::decodable;
-use crate::evidence::{ErrorKind, ReadError};
 use crate::model::{ApiAccount, Connector, Field};
+use crate::outcome::{ErrorKind, ReadError};
 use crate::text::shortened;
 
 mod classify;
@@ -26,9 +26,7 @@ pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
-pub use token::{
-    TOKEN_VARIABLE, Token, TokenError, TokenKind, has_form_of_token, looks_like_token,
-};
+pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
 
 #[allow(
     dead_code,

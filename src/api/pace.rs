@@ -8,6 +8,7 @@
 //! [`Schedule`] is the arithmetic, with the time given from outside; [`Pacer`] waits by it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,13 @@ pub struct Rate {
     pub requests: usize,
     /// More than zero.
     pub window: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.window.as_secs_f64();
+        write!(formatter, "{}/{seconds}s", self.requests)
+    }
 }
 
 /// How many pauses in a row, with no success between, end the asking with a token.

@@ -1,6 +1,5 @@
 //! How long to wait before the next attempt.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -36,13 +35,7 @@ pub fn backoff(first: Duration, retry: u32) -> Duration {
     let most = first
         .saturating_mul(2u32.saturating_pow(retry))
         .min(LONGEST_DELAY);
-    most.mul_f64(random_fraction())
-}
-
-/// Anything from 0 up to 1. No secret hangs on it: the standard library's random hasher keys serve.
-fn random_fraction() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 11;
-    bits as f64 / (1u64 << 53) as f64
+    most.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
+use crate::audit::AuditError;
 use crate::clock::Clock;
 use crate::spreadsheet::guarded;
 
@@ -29,7 +30,7 @@ pub struct AccountsArgs {
 pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let base_url = args.connection.base_url()?;
-    let (name, token) = args.connection.token()?;
+    let (name, token) = args.connection.default_token().read()?;
     let lane = args.connection.lane(&name, token);
     let api = args.connection.api(base_url, clock)?;
     let (what, listed) = match &args.organization {
@@ -42,7 +43,7 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
             api.list_accounts(&lane).await,
         ),
     };
-    let listed = listed.map_err(|error| super::audit::listing_failure(&what, &error))?;
+    let listed = listed.map_err(|error| AuditError::Unlisted { what, error })?;
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut write = |record: [&str; 2]| {
         csv.write_record(record)

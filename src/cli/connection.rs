@@ -1,6 +1,6 @@
 //! How the API is reached: address, token, limits. What every command that asks the API takes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::Failure;
 use super::descriptors::possible_concurrency;
 use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
 use crate::api::{
-    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, TOKEN_VARIABLE,
-    Token, TokenError, looks_like_token,
+    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError,
 };
 use crate::clock::Clock;
+use crate::tokens::{DefaultToken, Tokens, TokensError};
 
 /// The environment variable that Cloudflare's own clients read.
 const BASE_URL_VARIABLE: &str = "CLOUDFLARE_BASE_URL";
@@ -72,20 +72,17 @@ impl ConnectionArgs {
         BaseUrl::parse(text).map_err(|cause| Failure::usage(format!("{name} {cause}")))
     }
 
-    /// The token that holds where no account has one of its own.
-    pub fn token(&self) -> Result<(String, Token), Failure> {
+    /// Where the token comes from that holds where no account has one of its own.
+    pub fn default_token(&self) -> DefaultToken {
         match &self.token_file {
-            Some(path) => {
-                refuse_token_as_path(path, "--token-file")?;
-                warn_of_readers(path);
-                let token = Token::from_file(path).map_err(token_failure)?;
-                Ok((path.display().to_string(), token))
-            }
-            None => Ok((
-                TOKEN_VARIABLE.to_owned(),
-                token_of_variable(TOKEN_VARIABLE)?,
-            )),
+            Some(path) => DefaultToken::File(path.clone()),
+            None => DefaultToken::Variable,
         }
+    }
+
+    /// The tokens of a command, none of them read yet.
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.default_token(), self.rate)
     }
 
     /// The API at an address.
@@ -121,45 +118,28 @@ impl ConnectionArgs {
     }
 }
 
-/// Refuses what looks like a token where a file's path belongs, before a message repeats it.
-pub fn refuse_token_as_path(path: &Path, flag: &str) -> Result<(), Failure> {
-    if path.exists() || !looks_like_token(&path.to_string_lossy()) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "{flag} is given what looks like an API token, and not the path of a file; it is not shown"
-    ))
-    .hint("put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it"))
-}
-
-/// The token of an environment variable.
-pub fn token_of_variable(name: &str) -> Result<Token, Failure> {
-    Token::from_variable(name).map_err(token_failure)
-}
-
-fn token_failure(error: TokenError) -> Failure {
-    let hint = match &error {
-        TokenError::Missing(_) | TokenError::Empty(_) => {
-            "make a token with the permission \"SSO Connector Read\" at https://dash.cloudflare.com/profile/api-tokens, and set the \
-             variable or give --token-file; `audit --demo` needs none"
-        }
-        TokenError::Character { .. } => "copy the token again, alone: no quotes, no \"Bearer\"",
-        TokenError::File { .. } => "give the path of a file that holds the token alone",
-    };
-    Failure::usage(error.to_string()).hint(hint)
-}
-
-#[cfg(unix)]
-fn warn_of_readers(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o044 != 0 {
-        tracing::warn!(
-            "others on this machine can read the token file {}: make it yours alone with `chmod 600`",
-            path.display()
-        );
+impl From<TokensError> for Failure {
+    fn from(error: TokensError) -> Self {
+        let hint = match &error {
+            TokensError::Token(TokenError::Missing(_) | TokenError::Empty(_)) => {
+                "make a token with the permission \"SSO Connector Read\" at https://dash.cloudflare.com/profile/api-tokens, and set the \
+                 variable or give --token-file; `audit --demo` needs none"
+            }
+            TokensError::Token(TokenError::Character { .. }) => {
+                "copy the token again, alone: no quotes, no \"Bearer\""
+            }
+            TokensError::Token(TokenError::File { .. }) => {
+                "give the path of a file that holds the token alone"
+            }
+            TokensError::PathMayBeToken => TOKEN_IN_THE_OPEN,
+            TokensError::Named(_) => {
+                "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
+                 it holds the name of a variable, never a token"
+            }
+        };
+        Self::usage(error.to_string()).hint(hint)
     }
 }
 
-#[cfg(not(unix))]
-fn warn_of_readers(_: &Path) {}
+/// What to do where a token may have been given in place of a file's path.
+pub const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it";

@@ -1,6 +1,5 @@
 //! `cf-sso-audit doctor`: is everything in place for an audit?
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +8,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::connection::ConnectionArgs;
-use super::{Failure, destination, exit, print};
+use super::screen::stdout_takes_colours;
+use super::{Failure, exit, print};
 use crate::accounts::account_id;
 use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
 use crate::clock::Clock;
 use crate::collect::missing;
-use crate::evidence::{ErrorKind, ReadError};
+use crate::outcome::{ErrorKind, ReadError};
+use crate::runs;
 use crate::text::{count, for_terminal};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, output folder
@@ -123,10 +124,10 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(), Failure> {
     output(&args.output, examination);
     let base_url = args.connection.base_url()?;
-    let (name, token) = match args.connection.token() {
+    let (name, token) = match args.connection.default_token().read() {
         Ok(found) => found,
-        Err(failure) => {
-            examination.fail("token", &failure);
+        Err(error) => {
+            examination.fail("token", &error.into());
             return Ok(());
         }
     };
@@ -324,7 +325,7 @@ fn rate_limit(exchange: &Exchange, examination: &mut Examination) {
 fn output(output: &Path, examination: &mut Examination) {
     const CHECK: &str = "output";
     let shown = output.display();
-    match destination::try_out(output) {
+    match runs::try_out(output) {
         Ok(None) => examination.pass(CHECK, format!("{shown} can be written to")),
         Ok(Some(why)) => examination.add(
             Verdict::Warn,
@@ -332,12 +333,12 @@ fn output(output: &Path, examination: &mut Examination) {
             format!("{shown} can be written to, but its link latest cannot be updated: {why}"),
             "remove or rename latest, or open runs by their own names",
         ),
-        Err(failure) => examination.fail(CHECK, &failure),
+        Err(error) => examination.fail(CHECK, &error.into()),
     }
 }
 
 fn written(lines: &[Line]) -> String {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = stdout_takes_colours();
     let mut text = String::new();
     for Line {
         check,

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::exit;
 use super::logging::as_json;
+use super::screen::stderr_takes_colours;
+use crate::runs::DirectoryError;
 use crate::text::lines_for_terminal;
 
 /// Why the program ends without having done its job.
@@ -45,14 +47,14 @@ impl Failure {
     }
 
     /// Writes it to standard error.
-    pub fn print(&self, terminal: bool) {
+    pub fn print(&self) {
         // What the API or a file said may stand in it: that does nothing to a terminal.
         let message = lines_for_terminal(&self.message);
         let hint = self.hint.as_deref().map(lines_for_terminal);
         if let Some(line) = as_json("ERROR", &message, hint.as_deref()) {
             return super::tell(&line);
         }
-        let (red, cyan, end) = if terminal && std::env::var_os("NO_COLOR").is_none() {
+        let (red, cyan, end) = if stderr_takes_colours() {
             ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m")
         } else {
             ("", "", "")
@@ -62,6 +64,16 @@ impl Failure {
             let _ = writeln!(text, "{cyan}hint:{end} {hint}");
         }
         super::tell(&text);
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        let hint = match &error {
+            DirectoryError::Unwritable { source, .. } => write_hint(source),
+            DirectoryError::NoName { .. } => "begin the run again a second later",
+        };
+        Self::failed(error.to_string()).hint(hint)
     }
 }
 

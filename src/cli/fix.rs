@@ -1,8 +1,8 @@
 //! `cf-sso-audit fix RUN_DIR`: the plan that would fix a run's findings; `--apply` carries it out.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,29 +12,19 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::judgement::{check_evidence, policy_of};
 use super::stop::Stop;
-use super::tokens::Tokens;
-use super::{Failure, exit, json_text, print};
-use crate::api::{Answered, Api, Lane};
-use crate::assess::Assessor;
-use crate::claims::KnownElsewhere;
+use super::{Failure, exit, json_text, print, unprinted, write_out};
+use crate::api::Lane;
 use crate::clock::Clock;
-use crate::evidence::{ErrorKind, Evidence, FILE_NAME, ReadError};
-use crate::fix::{Action, Allowed, Plan, Record, Step, publishable, zone_snippet};
+use crate::evidence::{Evidence, FILE_NAME};
+use crate::fix::{
+    Action, Allowed, ApplyError, FixLog, Hand, LogError, Plan, Record, Step, StepOutcome,
+    publishable, zone_snippet,
+};
 use crate::ledger::policy_of_run;
-use crate::memory::Earlier;
 use crate::policy::Policy;
 use crate::runs::{SUMS, is_unfinished};
 use crate::spreadsheet::guarded;
 use crate::text::{count, for_terminal};
-
-mod log;
-
-use log::{FixLog, LOG_NAME, Outcome, Sent, StepResult};
-
-/// After so many failures in a row an account is given up.
-const FAILURES: u32 = 3;
-/// After so many accounts in a row in which something failed and nothing could be done, everything is.
-const FAILED_ACCOUNTS: usize = 10;
 
 /// Plan how to fix a run's open findings; --apply carries the plan out
 ///
@@ -93,7 +83,12 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     }
     let policy = policy_of(args.policy.as_deref(), evidence.header().demo)?;
     check_policy(&args.run_dir, &policy)?;
-    let plan = make_plan(&evidence, &policy, &args, clock)?;
+    let allowed = Allowed {
+        enable: args.enable,
+        disable: args.disable,
+    };
+    let plan = Plan::of(&evidence, &policy, allowed, clock.now())
+        .map_err(|error| Failure::failed(error.to_string()))?;
     print(&match (args.json, args.csv) {
         (true, _) => json_text(&json!(plan)),
         (_, true) => csv_text(&plan)?,
@@ -140,41 +135,6 @@ fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-fn make_plan(
-    evidence: &Evidence,
-    policy: &Policy,
-    args: &FixArgs,
-    clock: Clock,
-) -> Result<Plan, Failure> {
-    let header = evidence.header().clone();
-    let shared_domains = evidence.index().shared_domains();
-    let assessor = Assessor {
-        header: &header,
-        policy,
-        shared_domains: &shared_domains,
-        // Waivers hold or do not today, not when the run was made.
-        now: clock.now(),
-        elsewhere: &KnownElsewhere::default(),
-        compares: false,
-    };
-    let allowed = Allowed {
-        enable: args.enable,
-        disable: args.disable,
-        every_account_was_read: header.gaps.is_empty()
-            && (0..header.accounts.len()).all(|position| evidence.index().is_read(position)),
-    };
-    let mut plan = Plan::default();
-    let mut line = Vec::new();
-    for position in 0..header.accounts.len() {
-        let account = evidence
-            .account(position, &mut line)
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        plan.add(&assessor.assess(account, Earlier::default()), allowed);
-    }
-    plan.finish();
-    Ok(plan)
 }
 
 /// The plan for people: what has to be published first, what would be done, what is left to them.
@@ -293,12 +253,12 @@ fn lanes(args: &FixArgs, evidence: &Evidence, plan: &Plan) -> Result<Vec<Arc<Lan
     let variables: HashMap<_, _> = accounts
         .map(|account| (account.id.as_str(), account.token_env.as_str()))
         .collect();
-    let mut tokens = Tokens::new(&args.connection, None);
+    let mut tokens = args.connection.tokens();
     plan.steps
         .iter()
         .map(|step| {
             let variable = variables.get(step.account_id.as_str());
-            tokens.lane(variable.copied().unwrap_or_default())
+            Ok(tokens.lane(variable.copied().unwrap_or_default())?)
         })
         .collect()
 }
@@ -321,118 +281,55 @@ async fn apply(
         .hint("give the same --base-url as the audit's"));
     }
     let lanes = lanes(args, evidence, plan)?;
-    let mut hand = Hand {
-        api: args.connection.api(base_url, clock)?,
-        log: FixLog::open(&args.run_dir)?,
-        clock,
-        remedies: BTreeSet::new(),
-    };
-    let mut tally = Tally::default();
-    for (number, (step, lane)) in plan.steps.iter().zip(&lanes).enumerate() {
-        if tally.is_given_up(&step.account_id) {
-            tally.left_out += 1;
-            continue;
-        }
-        let outcome = tokio::select! {
-            biased;
-            () = stop.requested() => {
-                let under_way = if hand.abandon(step)? {
-                    let (action, domain) = (step.action.as_str(), for_terminal(&step.email_domain));
-                    format!("; {action} of {domain} was sent, and may have been done")
-                } else {
-                    String::new()
-                };
-                let left = count(plan.steps.len() - number, "step");
-                return Err(Failure::new(exit::INTERRUPTED, format!("interrupted with {left} left{under_way}"))
-                    .hint("run it again: each connector is read again before it is changed"));
+    let api = args.connection.api(base_url, clock)?;
+    let mut hand = Hand::new(api, FixLog::open(&args.run_dir)?, clock);
+    let say_step = |step: &Step, outcome: &StepOutcome| say(args, &progress_line(outcome, step));
+    let tally = hand
+        .carry_out_all(&plan.steps, &lanes, stop.requested(), say_step)
+        .await?;
+    let log = hand.log().display();
+    say(args, &format!("{tally}; see {log}\n")).map_err(unprinted)?;
+    let remedies: String = hand
+        .remedies()
+        .map(|remedy| format!("\n{remedy}"))
+        .collect();
+    tally.check().map(|()| exit::DONE).map_err(|error| {
+        Failure::from(error).hint(format!(
+            "see {log}; fix the cause and run it again: what was done is not done twice{remedies}"
+        ))
+    })
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let message = error.to_string();
+        match error {
+            ApplyError::Log(error) => error.into(),
+            ApplyError::Interrupted { .. } => Self::new(exit::INTERRUPTED, message)
+                .hint("run it again: each connector is read again before it is changed"),
+            ApplyError::Unsaid(_) | ApplyError::NotAll { .. } | ApplyError::GivenUp { .. } => {
+                Self::failed(message)
             }
-            outcome = hand.carry_out(lane, step) => outcome?,
+        }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        let hint = match error {
+            LogError::Unwritable { .. } => {
+                "nothing more is changed without a log; fix the cause and run it again"
+            }
+            LogError::Held { .. } => {
+                "wait until it has ended, then run this again: what it did is not done twice"
+            }
         };
-        hand.log.write(clock.now(), step, &outcome)?;
-        say(args, &progress_line(&outcome, step))?;
-        tally.add(&step.account_id, outcome.result);
-        if tally.failed_accounts.len() == FAILED_ACCOUNTS {
-            tally.left_out += plan.steps.len() - number - 1;
-            break;
-        }
-    }
-    let log = hand.log.path().display();
-    say(args, &format!("{tally}; see {log}\n"))?;
-    if tally.failed + tally.unknown == 0 {
-        return Ok(exit::DONE);
-    }
-    let message = match tally.left_out {
-        0 => format!("not every step was carried out: {tally}"),
-        left => format!(
-            "stopped after {FAILURES} failures in a row in an account, or failures in {FAILED_ACCOUNTS} accounts in a row, with {} left: {tally}",
-            count(left, "step")
-        ),
-    };
-    Err(Failure::failed(message).hint(format!(
-        "see {log}; fix the cause and run it again: what was done is not done twice{}",
-        hand.remedies()
-    )))
-}
-
-/// How many steps ended how.
-#[derive(Default)]
-struct Tally {
-    done: usize,
-    skipped: usize,
-    failed: usize,
-    unknown: usize,
-    /// Not tried, since their accounts are given up.
-    left_out: usize,
-    /// For each account, what failed or is unknown since the last step that was done.
-    in_a_row: HashMap<String, u32>,
-    /// Accounts in which something failed since the last step that was done in any.
-    failed_accounts: HashSet<String>,
-}
-
-impl Tally {
-    /// Whether so much failed in an account that the rest of it is not tried.
-    fn is_given_up(&self, account_id: &str) -> bool {
-        let in_a_row = self.in_a_row.get(account_id);
-        in_a_row.is_some_and(|&in_a_row| in_a_row >= FAILURES)
-    }
-
-    fn add(&mut self, account_id: &str, result: StepResult) {
-        match result {
-            StepResult::Done => self.done += 1,
-            StepResult::Skipped => self.skipped += 1,
-            StepResult::Failed => self.failed += 1,
-            StepResult::Sending | StepResult::Unknown => self.unknown += 1,
-        }
-        match result {
-            StepResult::Done => {
-                self.in_a_row.remove(account_id);
-                self.failed_accounts.clear();
-            }
-            StepResult::Skipped => {}
-            _ => {
-                let in_a_row = self.in_a_row.entry(account_id.to_owned()).or_default();
-                *in_a_row += 1;
-                self.failed_accounts.insert(account_id.to_owned());
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (done, skipped, failed) = (self.done, self.skipped, self.failed);
-        write!(formatter, "{done} done, {skipped} skipped, {failed} failed")?;
-        for (number, word) in [(self.unknown, "unknown"), (self.left_out, "left out")] {
-            if number > 0 {
-                write!(formatter, ", {number} {word}")?;
-            }
-        }
-        Ok(())
+        Self::failed(error.to_string()).hint(hint)
     }
 }
 
 /// What became of a step, for people.
-fn progress_line(outcome: &Outcome, step: &Step) -> String {
+fn progress_line(outcome: &StepOutcome, step: &Step) -> String {
     let reason = match outcome.reason.as_str() {
         "" => String::new(),
         reason => format!(": {reason}"),
@@ -443,157 +340,27 @@ fn progress_line(outcome: &Outcome, step: &Step) -> String {
 }
 
 /// Says how it goes on: on standard output, unless that is the plan's, for a program to read.
-fn say(args: &FixArgs, text: &str) -> Result<(), Failure> {
+fn say(args: &FixArgs, text: &str) -> io::Result<()> {
     if args.json || args.csv {
         // That nobody reads it must not stop what is under way: the log has it all.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = io::stderr().write_all(text.as_bytes());
         return Ok(());
     }
-    print(text)
+    write_out(text)
 }
 
-/// What carries steps out.
-struct Hand {
-    api: Api,
-    log: FixLog,
-    clock: Clock,
-    /// What to do about the refusals so far.
-    remedies: BTreeSet<String>,
-}
+#[cfg(test)]
+mod tests {
+    use crate::rules::{Fix, RULES};
 
-impl Hand {
-    /// Reads the connector again, and does the step where it is still as in the evidence.
-    ///
-    /// # Errors
-    /// The log cannot be written; then nothing is sent.
-    async fn carry_out(&mut self, lane: &Arc<Lane>, step: &Step) -> Result<Outcome, Failure> {
-        let before = self.log.sent(step);
-        if before == Some(Sent::Done) {
-            let reason = format!("done before, as {LOG_NAME} says");
-            return Ok(Outcome::new(StepResult::Skipped, reason));
-        }
-        let (account, connector) = (&step.account_id, &step.connector_id);
-        let read = self.api.get_connector(lane, account, connector).await;
-        let now = match read.result {
-            Ok(connector) => connector,
-            Err(error) if is_gone(&error) => return Ok(gone(&error)),
-            Err(error) => {
-                self.remedies.insert(error.kind.remedy().to_owned());
-                let reason = format!("it could not be read again: {}", told(&error));
-                return Ok(Outcome::new(StepResult::Failed, reason));
-            }
-        };
-        if before == Some(Sent::Unknown) && step.is_done_on(&now) {
-            let reason = "found to be so: an earlier attempt had no answer";
-            return Ok(Outcome::new(StepResult::Done, reason));
-        }
-        let sent = |action| self.log.sent_action(step, action).is_some();
-        if let Some(reason) = step.objection(&now, sent) {
-            return Ok(Outcome::new(StepResult::Skipped, reason));
-        }
-        let sending = Outcome::new(StepResult::Sending, "");
-        self.log.write(self.clock.now(), step, &sending)?;
-        let Some(change) = step.action.change() else {
-            let answered = self.api.begin_verification(lane, account, connector).await;
-            return Ok(self.concluded(answered));
-        };
-        let answered = self
-            .api
-            .update_connector(lane, account, connector, change)
-            .await;
-        let shown = match &answered.result {
-            Ok(shown) => shown.clone(),
-            Err(_) => return Ok(self.concluded(answered.without_result())),
-        };
-        let concluded = self.concluded(answered.without_result());
-        // Not every answer shows the connector: then it is looked at once more.
-        let shown = match shown {
-            Some(connector) => Some(connector),
-            None => self
-                .api
-                .get_connector(lane, account, connector)
-                .await
-                .result
-                .ok(),
-        };
-        Ok(match shown {
-            Some(connector) if step.action.is_done_on(&connector) => concluded,
-            Some(connector) => Outcome {
-                result: StepResult::Failed,
-                reason: format!(
-                    "the API answered that it succeeded, and shows enabled {} and the FedRAMP text {}",
-                    connector.enabled.shown("unknown"),
-                    connector.use_fedramp_language.shown("unknown")
-                ),
-                ..concluded
-            },
-            None => Outcome {
-                result: StepResult::Unknown,
-                reason: "the API answered that it succeeded, and does not show the connector"
-                    .to_owned(),
-                ..concluded
-            },
-        })
+    #[test]
+    fn the_help_names_the_rules_whose_findings_only_a_person_can_decide() {
+        let mut command = crate::cli::command();
+        let fix = command.find_subcommand_mut("fix").unwrap();
+        let help = fix.render_long_help().to_string();
+        let decided = RULES.iter().filter(|rule| rule.fix == Fix::Decision);
+        let ids: Vec<_> = decided.map(|rule| rule.id).collect();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("({})", ids.join(", "))), "{help}");
     }
-
-    /// What an answer to a change means for its step.
-    fn concluded(&mut self, answered: Answered<()>) -> Outcome {
-        let is_lost = answered.is_lost();
-        let what = match answered.exchange.arrived {
-            true => "the API refused",
-            false => "it was not sent",
-        };
-        let outcome = match answered.result {
-            Ok(()) => Outcome::new(StepResult::Done, ""),
-            Err(error) if is_lost => {
-                let reason = format!("it may have been done: {}", told(&error));
-                Outcome::new(StepResult::Unknown, reason)
-            }
-            Err(error) if is_gone(&error) => gone(&error),
-            Err(error) => {
-                self.remedies.insert(error.kind.remedy_of_change());
-                Outcome::new(StepResult::Failed, format!("{what}: {}", told(&error)))
-            }
-        };
-        Outcome {
-            http_status: answered.exchange.http_status,
-            cf_ray: answered.exchange.cf_ray,
-            ..outcome
-        }
-    }
-
-    /// Notes that nobody waits for the answer to a step any more, where it was sent; whether it was.
-    fn abandon(&mut self, step: &Step) -> Result<bool, Failure> {
-        if self.log.sent(step) != Some(Sent::Unknown) {
-            return Ok(false);
-        }
-        let reason = "it may have been done: interrupted before the answer came";
-        let unknown = Outcome::new(StepResult::Unknown, reason);
-        self.log.write(self.clock.now(), step, &unknown)?;
-        Ok(true)
-    }
-
-    /// What to do about the refusals so far, as the end of a hint.
-    fn remedies(&self) -> String {
-        let lines = self.remedies.iter().map(|remedy| format!("\n{remedy}"));
-        lines.collect()
-    }
-}
-
-/// What the API said.
-fn told(error: &ReadError) -> String {
-    match &error.code {
-        Some(code) => format!("{code} {}", error.message),
-        None => error.message.clone(),
-    }
-}
-
-/// Whether the API itself, and not something on the way to it, says that there is no such connector.
-fn is_gone(error: &ReadError) -> bool {
-    error.kind == ErrorKind::NotFound && error.code.is_some()
-}
-
-fn gone(error: &ReadError) -> Outcome {
-    let reason = format!("it is no longer there: {}", told(error));
-    Outcome::new(StepResult::Skipped, reason)
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{Baseline, History, Newest, check_sums};
+use crate::baseline::{Baseline, History, Newest};
 use crate::clock::{self, Clock};
 use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
@@ -17,8 +17,8 @@ use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
-use crate::rules::Severity;
-use crate::runs::{ApiAsked, SUMS, is_unfinished};
+use crate::runs::{ApiAsked, SUMS, check_sums, is_unfinished};
+use crate::severity::Severity;
 
 /// The largest policy, in bytes.
 const LARGEST_POLICY: u64 = 4 * 1024 * 1024;
@@ -257,7 +257,7 @@ fn asked_for(path: &str) -> Result<Baseline, Failure> {
 
 /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
 pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
-    let usage = |error: crate::policy::PolicyError| {
+    let usage = |error: crate::policy_file::PolicyError| {
         Failure::usage(error.to_string()).hint(
             "`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one",
         )

@@ -28,14 +28,14 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
     ));
     let log = fmt()
         .with_env_filter(filter)
-        .with_writer(super::progress::Stderr)
+        .with_writer(super::screen::Stderr)
         // Said on the very stream that cannot be written to, and with a panic where that fails.
         .log_internal_errors(false)
         .with_target(false);
     let started = if json {
         log.json().flatten_event(true).try_init()
     } else {
-        log.with_ansi(super::progress::stderr_takes_colours())
+        log.with_ansi(super::screen::stderr_takes_colours())
             .without_time()
             .try_init()
     };

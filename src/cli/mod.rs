@@ -1,7 +1,7 @@
 //! The command line: the only place that knows clap. One file a subcommand.
 
 use std::any::Any;
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -14,7 +14,6 @@ mod audit;
 mod connection;
 mod connector;
 mod descriptors;
-mod destination;
 mod diff;
 mod doctor;
 mod failure;
@@ -26,10 +25,10 @@ mod progress;
 mod render;
 mod rules;
 mod schema;
+mod screen;
 mod simulate;
 mod stop;
 mod summary;
-mod tokens;
 mod values;
 
 pub use failure::Failure;
@@ -128,7 +127,7 @@ pub fn main() -> ExitCode {
     match ended.unwrap_or_else(|panic| Err(unexpected(&*panic))) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            failure.print(std::io::stderr().is_terminal());
+            failure.print();
             ExitCode::from(failure.exit)
         }
     }
@@ -149,7 +148,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     logging::start(true, 0, true);
     let text = error.render().to_string();
     let message = text.trim_start_matches("error: ").trim_end();
-    Failure::usage(message).print(false);
+    Failure::usage(message).print();
     ExitCode::from(exit::USAGE)
 }
 
@@ -183,7 +182,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::failed(format!("cannot start the worker threads: {error}")).hint(
             "this machine limits processes or threads: raise the limit (`ulimit -u`, TasksMax=)",
         )
@@ -200,12 +199,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Starts so many threads at once, which end again.
-fn try_threads(count: usize) -> std::io::Result<()> {
+fn try_threads(count: usize) -> io::Result<()> {
     let gate = std::sync::RwLock::new(());
     // Held until all are there, so that none ends before.
     let held = gate.write();
     std::thread::scope(|scope| {
-        let started: std::io::Result<Vec<_>> = (0..count)
+        let started: io::Result<Vec<_>> = (0..count)
             .map(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.read())))
             .collect();
         drop(held);
@@ -231,19 +230,26 @@ fn json_text(value: &serde_json::Value) -> String {
 
 /// Writes to standard output. That nobody reads it any more is no failure.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    write_out(text).map_err(unprinted)
+}
+
+/// As [`print()`], with the error as the system has it.
+fn write_out(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(
-            format!("cannot write to standard output: {error}"),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
+}
+
+fn unprinted(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot write to standard output: {error}"))
 }
 
 /// Writes to standard error. That it cannot be written to, because its reader went away or its disk is full, costs
 /// nothing else: whatever is said there stands in the report, or in the exit code.
 fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Says a line on standard error, in the form of the log.

@@ -1,18 +1,20 @@
 //! How a run goes on, on stderr: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tracing_subscriber::fmt::MakeWriter;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::logging::as_json;
+use super::screen::{Stderr, screen};
 use crate::accounts::AskedAccount;
 use crate::api::{Gate, Lane};
+use crate::audit::Watcher;
 use crate::collect::Observer;
-use crate::evidence::{AccountEvidence, Outcome};
+use crate::evidence::AccountEvidence;
+use crate::outcome::Outcome;
 use crate::text::count;
 
 /// When progress is shown.
@@ -28,39 +30,6 @@ pub enum When {
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-
-/// What stands below the log's lines on a terminal; both go through it, so that neither tears the other.
-fn screen() -> &'static MultiProgress {
-    static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
-    SCREEN.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)))
-}
-
-/// Whether colours may be written to stderr.
-pub fn stderr_takes_colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// Standard error, with the progress bar out of the way.
-#[derive(Debug, Clone, Copy)]
-pub struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        screen().suspend(|| io::stderr().write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-impl MakeWriter<'_> for Stderr {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        *self
-    }
-}
 
 /// Shows how many accounts are done, how many unread, how fast it goes, and what is waited for.
 pub struct Progress {
@@ -110,24 +79,6 @@ impl Progress {
             progress.line(&format!("{} read already", count(done, "account")));
         }
         progress
-    }
-
-    /// So many accounts are asked once more.
-    pub fn again(&mut self, accounts: usize) {
-        self.done = self.done.saturating_sub(accounts);
-    }
-
-    /// Ends it; the last figures stay.
-    pub fn finish(mut self) {
-        let seconds = self.began.elapsed().as_secs_f64();
-        match &mut self.shown {
-            Shown::Bar(bar) => bar.finish_and_clear(),
-            Shown::Lines { .. } => {
-                let text = self.figures();
-                self.line(&format!("{text}, in {seconds:.1} s"));
-            }
-            Shown::Nothing => {}
-        }
     }
 
     fn figures(&self) -> String {
@@ -209,6 +160,25 @@ impl Observer for Progress {
                 self.line(&format!("{text}; {more}"));
             }
             Shown::Lines { .. } | Shown::Nothing => {}
+        }
+    }
+}
+
+impl Watcher for Progress {
+    fn again(&mut self, accounts: usize) {
+        self.done = self.done.saturating_sub(accounts);
+    }
+
+    /// The last figures stay.
+    fn finish(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        match &self.shown {
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Lines { .. } => {
+                let text = self.figures();
+                self.line(&format!("{text}, in {seconds:.1} s"));
+            }
+            Shown::Nothing => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{Failure, exit, print};
-use crate::policy::written;
+use crate::policy_file;
 
 /// Print the JSON Schema of a file, from which editors complete and check it
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ enum File {
 /// Runs the command.
 pub fn run(args: &SchemaArgs) -> Result<u8, Failure> {
     let schema = match args.file {
-        File::Policy => written::schema().to_value(),
+        File::Policy => policy_file::schema().to_value(),
         File::Report => crate::report::schema(),
     };
     print(&format!("{schema:#}\n"))?;

@@ -1,15 +1,15 @@
 //! What a run says of itself on standard output.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
+use super::screen::stdout_takes_colours;
 use crate::compare::ChangeKind;
 use crate::report::Summary;
-use crate::rules::Severity;
+use crate::severity::Severity;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = stdout_takes_colours();
     written(summary, colours)
 }
 

@@ -63,12 +63,6 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A rate as it is written.
-pub fn rate_text(rate: Rate) -> String {
-    let seconds = rate.window.as_secs_f64();
-    format!("{}/{seconds}s", rate.requests)
-}
-
 /// Reads `0600` or `640`.
 ///
 /// # Errors
@@ -119,8 +113,8 @@ mod tests {
             (rate.requests, rate.window),
             (1000, Duration::from_secs(300))
         );
-        assert_eq!(rate_text(rate), "1000/300s");
-        assert_eq!(rate_text(parse_rate("1/500ms").unwrap()), "1/0.5s");
+        assert_eq!(rate.to_string(), "1000/300s");
+        assert_eq!(parse_rate("1/500ms").unwrap().to_string(), "1/0.5s");
         assert_eq!(parse_delay("0s"), Ok(Duration::ZERO));
         assert_eq!(parse_mode("0640"), Ok(0o640));
     }

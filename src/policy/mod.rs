@@ -1,21 +1,17 @@
-//! What the user expects of the accounts, and what is waived until when.
+//! What the user expects of the accounts, and what is waived until when: as valid, whatever it was read of. Rules are
+//! their ids here, so that they can judge by a policy without its knowing them.
 
-mod damage;
 mod domains;
-mod lines;
-mod read;
 mod waivers;
-pub mod written;
 
 pub use domains::AllowedDomains;
-pub use read::{PolicyError, Problem};
 pub use waivers::{EXPIRING_DAYS, Waiver, Waivers};
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{RULES, Rule, Severity};
+use crate::severity::Severity;
 
 /// A policy that is valid. The default one expects nothing and waives nothing.
 #[derive(Debug, Clone, Default)]
@@ -102,15 +98,6 @@ pub struct AccountExpectation {
 }
 
 impl Policy {
-    /// The severity of a rule's findings, `None` where the rule is off. `by_rule` is what the rule itself says.
-    pub fn severity(&self, rule: &Rule, by_rule: Severity) -> Option<Severity> {
-        match self.rules.get(rule.id) {
-            None => Some(by_rule),
-            Some(RuleSetting::Severity(severity)) => Some(*severity),
-            Some(RuleSetting::Off) => None,
-        }
-    }
-
     /// Which FedRAMP text an account is expected to show.
     pub fn fedramp(&self, account: &str) -> FedrampExpectation {
         let own = self
@@ -123,21 +110,5 @@ impl Policy {
     /// What is expected of one account, where the policy names it.
     pub fn account(&self, account: &str) -> Option<&AccountExpectation> {
         self.accounts.get(account)
-    }
-
-    /// Whether a rule is judged by.
-    pub fn is_in_force(&self, rule: &Rule) -> bool {
-        self.rules.get(rule.id) != Some(&RuleSetting::Off)
-    }
-
-    /// The rules that are judged by, in the order of the list.
-    pub fn rules_in_force(&self) -> impl Iterator<Item = &'static Rule> {
-        RULES.iter().copied().filter(|rule| self.is_in_force(rule))
-    }
-
-    /// The ids of the rules that are off.
-    pub fn rules_off(&self) -> impl Iterator<Item = &'static str> {
-        let off = RULES.iter().filter(|rule| !self.is_in_force(rule));
-        off.map(|rule| rule.id)
     }
 }

@@ -5,9 +5,6 @@ use std::ops::Deref;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// The rule whose findings nothing waives or switches off: an account that was not read would look clean.
-pub(super) const NEVER_WAIVED: &str = "unread-account";
-
 /// A waiver that runs out within so many days is listed as expiring.
 pub const EXPIRING_DAYS: i64 = 30;
 
@@ -97,8 +94,8 @@ impl Waivers {
         account: &str,
         canonical_domain: Option<&str>,
     ) -> impl Iterator<Item = usize> {
-        let waivable = self.index.get(rule).filter(|_| rule != NEVER_WAIVED);
-        waivable
+        let of_rule = self.index.get(rule);
+        of_rule
             .into_iter()
             .flat_map(move |accounts| accounts.matching(Some(account)))
             .flat_map(move |domains| domains.matching(canonical_domain))
@@ -169,8 +166,7 @@ mod tests {
         let matches = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
         };
-        rule != NEVER_WAIVED
-            && waiver.rule == rule
+        waiver.rule == rule
             && matches(&waiver.account, Some(account))
             && matches(&waiver.domain, domain)
     }
@@ -211,7 +207,7 @@ mod tests {
         proptest::option::of(proptest::sample::select(names))
     }
 
-    const RULES: &[&str] = &["no-connector", "disabled-connector", NEVER_WAIVED];
+    const RULES: &[&str] = &["no-connector", "disabled-connector"];
     const ACCOUNTS: &[&str] = &["a", "b", "*"];
     const DOMAINS: &[&str] = &["x.example", "y.example", ""];
 

@@ -13,11 +13,12 @@ use serde_json::Value;
 use super::csv::Dialect;
 use crate::assess::Assessed;
 use crate::compare::{Cause, Change, ChangeKind};
-use crate::evidence::Outcome;
 use crate::finding::{Finding, Status};
 use crate::model::{Connector, Field, Wire};
+use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, Waiver};
-use crate::rules::{RULES, Severity, Topic};
+use crate::rules::{RULES, Topic};
+use crate::severity::Severity;
 use crate::text::utc;
 
 /// What rows need beside the account itself.

@@ -12,7 +12,7 @@ use super::columns::{
 };
 use super::files::{StagedFile, Staging, append, append_spool, owned};
 use super::{Format, FormatWorker, Settings, Summary};
-use crate::rules::Severity;
+use crate::severity::Severity;
 use crate::spreadsheet::guarded;
 use crate::text::on_one_line;
 

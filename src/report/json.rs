@@ -15,7 +15,7 @@ use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_coun
 use super::{Format, FormatWorker, Settings};
 use crate::accounts::Source;
 use crate::policy::Waiver;
-use crate::rules::Severity;
+use crate::severity::Severity;
 use crate::text::utc;
 
 /// The name and version of the report's shape.

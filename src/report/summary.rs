@@ -10,12 +10,14 @@ use super::columns::compliance;
 use crate::assess::Assessed;
 use crate::baseline::History;
 use crate::compare::{Change, ChangeKind};
-use crate::evidence::{Outcome, RunHeader};
+use crate::evidence::RunHeader;
 use crate::finding::Age;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status};
+use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
-use crate::rules::{RULES, Rule, Severity};
+use crate::rules::{RULES, Rule};
+use crate::severity::Severity;
 use crate::text::{count, utc};
 
 /// How far the accounts were read.

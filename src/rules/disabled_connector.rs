@@ -1,8 +1,9 @@
 //! A connector that nobody signs in through.
 
 use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,11 +12,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Enablement,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector's `enabled` is false.",
     why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
           conditional access and its offboarding do not apply to them.",
     remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
              an account API token with the permission SSO Connector Edit for emergencies.",
+    fix: Fix::Enable,
     controls: &[
         NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,
     ],
@@ -23,7 +26,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
-    (connector.enabled.known() == Some(&false)).then(|| {
+    connector.is_disabled().then(|| {
         let state = if connector.is_verified() {
             "the domain is verified"
         } else {

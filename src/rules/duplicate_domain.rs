@@ -1,9 +1,10 @@
 //! One domain on several connectors of the run.
 
 use super::controls::{CIS_5_6, ISO_A_5_16, NIST_CM_6, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::evidence::Claimant;
 use crate::model::Connector;
+use crate::severity::Severity;
 use crate::text::count;
 
 /// See the module.
@@ -13,11 +14,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Run,
+    mandatory: None,
     what: "The same domain (lower-cased, trailing dot off, in IDNA form) is on more than one connector of the run. One \
            finding a connector.",
     why: "A domain can be enabled in one account only, and that account decides how every address of the domain signs \
           in. The other connectors do nothing, or wait to take the domain over.",
     remedy: "Decide which account owns the domain, and delete its connectors elsewhere.",
+    fix: Fix::Decision,
     controls: &[NIST_CM_6, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
     judge: Judge::Connector(judge),
 };

@@ -1,8 +1,9 @@
 //! A connector that signs members in for a domain nobody has shown to own.
 
 use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,18 +12,19 @@ pub const RULE: Rule = Rule {
     severity: Severity::Critical,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector is enabled, and its domain's status is not `verified`.",
     why: "An enabled connector decides who signs in for every address of the domain. As long as the domain is not \
           verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \
           finding it means that something changed afterwards, or that the status is one this program does not know.",
     remedy: "Disable the connector, publish its TXT record, begin verification, and enable it once it is verified.",
+    fix: Fix::Disable,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_8_5, SOC2_CC6_1, CIS_6_7],
     judge: Judge::Connector(judge),
 };
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
-    let enabled = connector.enabled.known() == Some(&true);
-    (enabled && !connector.is_verified()).then(|| {
+    (connector.is_enabled() && !connector.is_verified()).then(|| {
         Hit::new(format!(
             "enabled, but its domain's verification is {}",
             connector.verification.status.shown("unknown")

@@ -1,8 +1,9 @@
 //! One account whose connectors show different login texts.
 
 use super::controls::{NIST_AC_8, NIST_CM_6};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::policy::FedrampExpectation;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,11 +12,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::Low,
     topic: Topic::Fedramp,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy expects `any`, and the account has connectors with the FedRAMP text on and others with it off. \
            One finding an account.",
     why: "Members of one organisation are told different things at login. Where nobody has decided which text is right, \
           one of them is probably a mistake.",
     remedy: "Decide which text the account must show, say so in the policy (`fedramp`), and set the connectors alike.",
+    fix: Fix::Manual,
     controls: &[NIST_AC_8, NIST_CM_6],
     judge: Judge::Account(judge),
 };

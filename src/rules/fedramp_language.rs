@@ -1,9 +1,10 @@
 //! A login text that is not the one the policy expects.
 
 use super::controls::{ISO_A_8_9, NIST_AC_8, NIST_CM_6};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
 use crate::policy::FedrampExpectation;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -12,10 +13,12 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Fedramp,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy expects the FedRAMP text to be `required` and it is off, or `forbidden` and it is on.",
     why: "The setting decides which text users see at login. Accounts under FedRAMP must show theirs, and others must \
           not claim it. It is a text only: it is no FedRAMP authorisation.",
     remedy: "Set the connector's FedRAMP language to what the policy expects, or correct the policy.",
+    fix: Fix::FedrampText,
     controls: &[NIST_AC_8, NIST_CM_6, ISO_A_8_9],
     judge: Judge::Connector(judge),
 };

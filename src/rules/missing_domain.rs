@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::controls::{CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -14,9 +15,11 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "A domain of the account's `domains` has no connector that is both enabled and verified. One finding a domain.",
     why: "The policy says that members of the domain sign in through the identity provider; they do not.",
     remedy: "Create the connector if there is none, verify its domain, and enable it.",
+    fix: Fix::Manual,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_6_7],
     judge: Judge::Account(judge),
 };
@@ -37,7 +40,7 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     for connector in &subject.evidence.connectors {
         if let Some(domain) = connector.canonical_domain() {
             *in_force.entry(domain).or_default() |=
-                connector.is_verified() && connector.enabled.known() == Some(&true);
+                connector.is_verified() && connector.is_enabled();
         }
     }
     let hit = |domain: &String| {

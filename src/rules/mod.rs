@@ -4,15 +4,14 @@
 //! clock of its own. Its id, severity, wording and remedy stand beside its test.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use crate::accounts::AskedAccount;
 use crate::evidence::{AccountEvidence, SharedDomains};
 use crate::model::Connector;
 use crate::policy::Policy;
+use crate::severity::Severity;
 
 pub mod controls;
 mod disabled_connector;
@@ -20,6 +19,7 @@ mod duplicate_domain;
 mod enabled_unverified;
 mod fedramp_inconsistent;
 mod fedramp_language;
+mod in_force;
 mod missing_domain;
 mod no_connector;
 mod stale_verification;
@@ -51,50 +51,6 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.id == id)
 }
 
-/// How bad a finding is, worst first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Someone can act on it now.
-    Critical,
-    /// A control does not hold.
-    High,
-    /// A control may not hold, or soon will not.
-    Medium,
-    /// Worth tidying up.
-    Low,
-}
-
-impl Severity {
-    /// Every severity, worst first.
-    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
-
-    /// The word in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::High => "high",
-            Self::Medium => "medium",
-            Self::Low => "low",
-        }
-    }
-
-    /// The severity that a word names.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.as_str() == word)
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
-
 /// What a rule's findings are about: which of the three reports shows their severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
@@ -121,6 +77,26 @@ pub enum Basis {
     Run,
 }
 
+/// What fixes a finding about a connector, as far as this program can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// The connector has to be disabled.
+    Disable,
+    /// The connector has to be enabled.
+    Enable,
+    /// Its verification has to be begun, where it is not under way.
+    Verify,
+    /// Its verification has to be begun again, although it is under way.
+    VerifyAgain,
+    /// Its FedRAMP text has to be the other one.
+    FedrampText,
+    /// A person has to decide about the connector itself: whether it should be there at all. Until then nothing is done
+    /// that would build on the connector.
+    Decision,
+    /// A person has to do something that this program does not do.
+    Manual,
+}
+
 /// A rule: what it looks for, why, and how to mend it.
 #[derive(Debug)]
 pub struct Rule {
@@ -134,12 +110,16 @@ pub struct Rule {
     pub topic: Topic,
     /// What it judges by.
     pub basis: Basis,
+    /// Why no policy may switch it off or waive what it finds; `None` where one may.
+    pub mandatory: Option<&'static str>,
     /// When it fires.
     pub what: &'static str,
     /// Why it matters.
     pub why: &'static str,
     /// How to mend what it found.
     pub remedy: &'static str,
+    /// What `fix` can do about it.
+    pub fix: Fix,
     /// The controls that it supports.
     pub controls: &'static [Control],
     /// The judgement.
@@ -200,7 +180,7 @@ pub(crate) mod testing {
     //! What the rules' tests share: an account from JSON, judged by one rule.
 
     use super::*;
-    use crate::evidence::{ErrorKind, Outcome, ReadError};
+    use crate::outcome::{ErrorKind, Outcome, ReadError};
     use serde_json::Value;
 
     pub const ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -286,12 +266,5 @@ mod tests {
             }
             assert!(!rule.controls.is_empty(), "{} supports no control", rule.id);
         }
-    }
-
-    #[test]
-    fn severities_are_ordered_worst_first() {
-        assert!(Severity::ALL.is_sorted());
-        assert_eq!(Severity::parse("high"), Some(Severity::High));
-        assert_eq!(Severity::parse("never"), None);
     }
 }

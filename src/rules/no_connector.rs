@@ -1,8 +1,9 @@
 //! An account that has no connector at all.
 
 use super::controls::{CIS_5_6, CIS_6_7, NIST_IA_2};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,10 +12,12 @@ pub const RULE: Rule = Rule {
     severity: Severity::Low,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "The account was read whole and has no connector.",
     why: "Its members sign in with passwords, or through a domain that another account manages. Either may be meant; an \
           auditor will ask.",
     remedy: "Create a connector for the members' e-mail domain, or waive the finding where another account manages it.",
+    fix: Fix::Manual,
     controls: &[NIST_IA_2, CIS_5_6, CIS_6_7],
     judge: Judge::Account(judge),
 };

@@ -1,8 +1,9 @@
 //! A verification that has been pending for longer than Cloudflare polls.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,11 +12,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The status is `pending`, and the last change (or the making, where no change is known) is more than the \
            policy's `pending_days` ago: 2 unless set.",
     why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \
           that waits for nothing, and nobody has noticed.",
     remedy: "Check that the TXT record is published at the e-mail domain, then begin verification again.",
+    fix: Fix::VerifyAgain,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Connector(judge),
 };

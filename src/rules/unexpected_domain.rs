@@ -1,8 +1,9 @@
 //! A domain that the account is not expected to claim.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,10 +12,12 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Account,
     basis: Basis::Account,
+    mandatory: None,
     what: "The policy gives the account `allow_domains`, and the connector's domain matches none of them.",
     why: "A connector for a domain that nobody planned is a mistake, a test left behind, or someone's attempt to decide \
           how another organisation's members sign in.",
     remedy: "Delete the connector, or add the domain to the account's `allow_domains`.",
+    fix: Fix::Decision,
     controls: &[NIST_CM_6, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Connector(judge),
 };

@@ -1,8 +1,9 @@
 //! A connector that cannot be judged, because what it says of itself is not understood.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::Connector;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,11 +12,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Clarity,
     basis: Basis::Account,
+    mandatory: None,
     what: "The connector's id, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. One finding a \
            connector, which names the fields.",
     why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",
     remedy: "Look at the connector in the dashboard. If the API answers something new, a newer version of this program \
              may know it.",
+    fix: Fix::Manual,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Connector(judge),
 };

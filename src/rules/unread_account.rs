@@ -1,8 +1,9 @@
 //! An account of which the report cannot speak, or only in part.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, SOC2_CC7_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
-use crate::evidence::Outcome;
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,10 +12,12 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Reading,
+    mandatory: Some("an account that was not read would look clean"),
     what: "The account's outcome is not `read`: it is `unread`, or `incomplete`. A waiver never hides it.",
     why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
     remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \
              that was interrupted.",
+    fix: Fix::Manual,
     controls: &[NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judge: Judge::Account(judge),
 };
@@ -46,7 +49,8 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
 mod tests {
     use super::super::testing::Case;
     use super::*;
-    use crate::evidence::{AccountEvidence, ErrorKind, ReadError};
+    use crate::evidence::AccountEvidence;
+    use crate::outcome::{ErrorKind, ReadError};
     use serde_json::json;
 
     #[test]

@@ -1,8 +1,9 @@
 //! A domain that an account claims and has not shown to own.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Hit, Judge, Rule, Severity, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
 use crate::model::{Connector, Status};
+use crate::severity::Severity;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -11,11 +12,13 @@ pub const RULE: Rule = Rule {
     severity: Severity::Medium,
     topic: Topic::Verification,
     basis: Basis::Account,
+    mandatory: None,
     what: "The status is known and is not `verified`: high where it is `failed`, medium where it is `awaiting` or `pending`.",
     why: "Until its domain is verified a connector is anyone's claim, and cannot be enabled: members go on signing in \
           with passwords.",
     remedy: "Publish the connector's TXT record at the e-mail domain and begin verification; delete the connector if the \
              domain is not yours.",
+    fix: Fix::Verify,
     controls: &[NIST_IA_2, NIST_CM_6, ISO_A_8_9, SOC2_CC6_1],
     judge: Judge::Connector(judge),
 };

@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::{PoisonError, RwLock};
+use url::form_urlencoded;
 
 /// Where the API begins on its server.
 pub(super) const BASE_PATH: &str = "/client/v4";
@@ -561,18 +562,8 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(query: Option<&str>) -> Self {
-        let pairs = query
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| {
-                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(name), decode(value))
-                })
-                .collect(),
-        )
+        let query = query.unwrap_or_default().as_bytes();
+        Self(form_urlencoded::parse(query).into_owned().collect())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -600,30 +591,4 @@ impl Query {
             }
         }
     }
-}
-
-/// Undoes `%41` and `+`. A `%` that begins no such thing stands for itself.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after
-            .get(..2)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match (byte, hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
-            (b'%', Some(decoded)) => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            (b'+', _) => {
-                bytes.push(b' ');
-                rest = after;
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cf_sso_audit::cli::{command, exit};
-use cf_sso_audit::evidence::ErrorKind;
+use cf_sso_audit::outcome::ErrorKind;
 use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::{FORMATS, files_with_columns, files_written};
 use cf_sso_audit::rules::RULES;

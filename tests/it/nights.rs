@@ -17,11 +17,9 @@ use std::rc::Rc;
 
 use cf_sso_audit::accounts::{AskedAccount, Source};
 use cf_sso_audit::baseline::{History, Newest};
-use cf_sso_audit::evidence::{
-    self, AccountEvidence, ErrorKind, Evidence, EvidenceWriter, Limits, Outcome as Read, ReadError,
-    RunHeader,
-};
+use cf_sso_audit::evidence::{self, AccountEvidence, Evidence, EvidenceWriter, Limits, RunHeader};
 use cf_sso_audit::file_mode::FileMode;
+use cf_sso_audit::outcome::{ErrorKind, Outcome as Read, ReadError};
 use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::html::template::PageTemplate;
 use cf_sso_audit::report::{self, Dialect, FORMATS, FormatSpec, Settings};

@@ -535,7 +535,7 @@ proptest::proptest! {
     fn the_schema_and_the_program_agree_on_domains(
         domains in proptest::collection::vec("[ab.*@/ :ü\u{80}\u{a0}\u{2028}-]{0,6}|([ab]\\.){0,3}[ab]?", 64),
     ) {
-        use cf_sso_audit::policy::written::{is_domain, is_pattern, schema};
+        use cf_sso_audit::policy_file::{is_domain, is_pattern, schema};
         let schema = schema().to_value();
         let account = "/$defs/WrittenAccount/properties";
         for (key, is_valid) in [("domains", is_domain as fn(&str) -> bool), ("allow_domains", is_pattern)] {

@@ -22,7 +22,8 @@ use crate::assess::Assessed;
 use crate::compare::ChangeKind;
 use crate::policy::Policy;
 use crate::rules::controls::CONTROLS;
-use crate::rules::{Basis, RULES, Rule, Severity};
+use crate::rules::{Basis, RULES, Rule};
+use crate::severity::Severity;
 use crate::text::{count, utc};
 
 mod helpers;

@@ -1,18 +1,22 @@
-//! From findings to the plan that would fix them: pure. Carrying it out is the command's.
-//!
-//! A plan never deletes, and does not decide what a person must decide. What it would do to a connector rests on what
-//! the evidence says of it; whoever carries it out reads the connector again first, and leaves alone what is no longer so.
+//! From findings to the plan that would fix them: pure.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
-use crate::api::{ConnectorChange, is_connector_id};
-use crate::assess::Assessed;
+use super::records::Record;
+use super::step::{Action, Step};
+use crate::api::is_connector_id;
+use crate::assess::{Assessed, Assessor};
+use crate::claims::KnownElsewhere;
+use crate::evidence::{Evidence, EvidenceError, RunHeader};
 use crate::finding::Finding;
+use crate::memory::Earlier;
 use crate::model::{Connector, Status};
-use crate::rules::Severity;
+use crate::policy::Policy;
+use crate::rules::Fix;
+use crate::severity::Severity;
 
 /// What is allowed beside the harmless actions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,153 +25,7 @@ pub struct Allowed {
     pub enable: bool,
     /// To disable connectors that are enabled without a verified domain.
     pub disable: bool,
-    /// Whether the run read every account: in one that it did not read, a connector may have the same domain.
-    pub every_account_was_read: bool,
 }
-
-/// What would be done to a connector. Several on one connector are carried out in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Disable it, because its domain is not verified.
-    Disable,
-    /// Have Cloudflare look for its TXT record (again).
-    BeginVerification,
-    /// Show the FedRAMP text at login.
-    FedrampOn,
-    /// No longer show the FedRAMP text at login.
-    FedrampOff,
-    /// Enable it.
-    Enable,
-}
-
-impl Action {
-    /// The word in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::BeginVerification => "begin-verification",
-            Self::FedrampOn => "fedramp-on",
-            Self::FedrampOff => "fedramp-off",
-            Self::Enable => "enable",
-        }
-    }
-
-    /// What has to be changed of the connector; `None` where verification is to be begun.
-    pub fn change(self) -> Option<ConnectorChange> {
-        let change = ConnectorChange::default();
-        match self {
-            Self::BeginVerification => None,
-            Self::Enable | Self::Disable => Some(ConnectorChange {
-                enabled: Some(self == Self::Enable),
-                ..change
-            }),
-            Self::FedrampOn | Self::FedrampOff => Some(ConnectorChange {
-                use_fedramp_language: Some(self == Self::FedrampOn),
-                ..change
-            }),
-        }
-    }
-
-    /// Whether a connector is as one on which this was done.
-    pub fn is_done_on(self, connector: &Connector) -> bool {
-        match self {
-            Self::Enable | Self::Disable => {
-                connector.enabled.known() == Some(&(self == Self::Enable))
-            }
-            Self::FedrampOn | Self::FedrampOff => {
-                connector.use_fedramp_language.known() == Some(&(self == Self::FedrampOn))
-            }
-            Self::BeginVerification => matches!(
-                connector.verification.status.known(),
-                Some(Status::Pending | Status::Verified)
-            ),
-        }
-    }
-}
-
-/// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
-    /// The account.
-    pub account_id: String,
-    /// Its name, or empty.
-    pub account_name: String,
-    /// The connector.
-    pub connector_id: String,
-    /// Its domain.
-    pub email_domain: String,
-    /// What would be done.
-    pub action: Action,
-    /// The rule whose finding it would fix.
-    pub rule: &'static str,
-    /// The finding.
-    pub finding_id: String,
-    /// The finding's severity.
-    pub severity: Severity,
-    /// The connector as the evidence has it.
-    pub evidence: Connector,
-    /// The worst severity of the connector's steps, which are kept together.
-    #[serde(skip)]
-    urgency: Severity,
-}
-
-impl Step {
-    /// Whether the connector shows that the step was carried out: it is as the step would have it, and was not before,
-    /// or has been changed since.
-    pub fn is_done_on(&self, now: &Connector) -> bool {
-        self.action.is_done_on(now)
-            && (!self.action.is_done_on(&self.evidence)
-                || now.changed_at() > self.evidence.changed_at())
-    }
-
-    /// Why the step is not to be carried out on a connector as it is now: everything of it that has changed since the
-    /// audit, but for what the actions `sent` to it before are there to change. `None` where it may be carried out.
-    pub fn objection(&self, now: &Connector, sent: impl Fn(Action) -> bool) -> Option<String> {
-        let changed = WATCHED.iter().filter_map(|(what, value, changed_by)| {
-            let (before, now) = (value(&self.evidence), value(now));
-            let expected = before == now || changed_by.iter().any(|&action| sent(action));
-            (!expected).then(|| format!("{what} was {before}, and is {now} now"))
-        });
-        let changed: Vec<_> = changed.collect();
-        (!changed.is_empty()).then(|| changed.join("; "))
-    }
-}
-
-/// A field of a connector as text.
-type Shown = fn(&Connector) -> Cow<'_, str>;
-
-/// What has to be as in the evidence for a step to be carried out, and the actions that change it.
-const WATCHED: [(&str, Shown, &[Action]); 5] = [
-    (
-        "its domain",
-        |c| {
-            c.canonical_domain()
-                .unwrap_or_else(|| c.email_domain.shown("unknown"))
-        },
-        &[],
-    ),
-    (
-        "its status",
-        |c| c.verification.status.shown("unknown"),
-        &[Action::BeginVerification],
-    ),
-    (
-        "enabled",
-        |c| c.enabled.shown("unknown"),
-        &[Action::Disable, Action::Enable],
-    ),
-    (
-        "the FedRAMP text",
-        |c| c.use_fedramp_language.shown("unknown"),
-        &[Action::FedrampOn, Action::FedrampOff],
-    ),
-    (
-        "its verification code",
-        |c| c.verification.code.shown("unknown"),
-        &[],
-    ),
-];
 
 /// A finding that no step fixes, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -186,25 +44,6 @@ pub struct Manual {
     pub severity: Severity,
     /// Why there is no step for it.
     pub reason: String,
-}
-
-/// A record that has to be published before a verification can succeed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Record {
-    /// The e-mail domain itself.
-    pub name: String,
-    /// The whole verification code.
-    pub value: String,
-}
-
-impl Record {
-    /// The record that verifies a connector's domain; `None` where domain or code are not known.
-    pub fn of(connector: &Connector) -> Option<Self> {
-        Some(Self {
-            name: connector.canonical_domain()?.into_owned(),
-            value: connector.verification.code.known()?.clone(),
-        })
-    }
 }
 
 /// What would be done, what would not, and what DNS has to do.
@@ -234,45 +73,85 @@ enum Answer {
     Decision,
 }
 
-/// What an open finding calls for, by its rule: the one place that knows. `findings` are the connector's open ones.
-fn answer(rule: &str, connector: &Connector, findings: &[&Finding], allowed: Allowed) -> Answer {
-    let is_pending = connector.verification.status.known() == Some(&Status::Pending);
-    let is_stale = || {
-        findings
-            .iter()
-            .any(|finding| finding.rule.id == "stale-verification")
-    };
-    match rule {
-        "enabled-unverified" if allowed.disable => Answer::Step(Action::Disable),
-        "enabled-unverified" => Answer::Manual("disabling it needs --disable"),
-        "unverified-domain" if is_stale() => Answer::Covered,
-        "unverified-domain" if is_pending => Answer::Wait,
-        "unverified-domain" | "stale-verification" => Answer::Step(Action::BeginVerification),
-        "disabled-connector" if !connector.is_verified() => {
-            Answer::Manual("it can be enabled once its domain is verified")
+/// What an open finding calls for, by what its rule says. `findings` are the connector's open ones.
+fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Grounds) -> Answer {
+    match fix {
+        Fix::Disable if grounds.allowed.disable => Answer::Step(Action::Disable),
+        Fix::Disable => Answer::Manual("disabling it needs --disable"),
+        Fix::Enable => answer_enabling(connector, grounds),
+        Fix::Verify if findings.iter().any(|f| f.rule.fix == Fix::VerifyAgain) => Answer::Covered,
+        Fix::Verify if connector.verification.status.known() == Some(&Status::Pending) => {
+            Answer::Wait
         }
-        "disabled-connector" if allowed.enable && !allowed.every_account_was_read => {
-            Answer::Manual(
-                "enabling it needs a run that read every account: one that it did not read may have the domain too",
-            )
-        }
-        "disabled-connector" if allowed.enable => Answer::Step(Action::Enable),
-        "disabled-connector" => Answer::Manual(
-            "enabling it needs --enable: it takes effect for every user of the domain",
-        ),
-        // The finding says that the text is not as the policy expects, so it expects the opposite.
-        "fedramp-language" if connector.use_fedramp_language.known() == Some(&true) => {
+        Fix::Verify | Fix::VerifyAgain => Answer::Step(Action::BeginVerification),
+        Fix::FedrampText if connector.use_fedramp_language.known() == Some(&true) => {
             Answer::Step(Action::FedrampOff)
         }
-        "fedramp-language" => Answer::Step(Action::FedrampOn),
-        "duplicate-domain" | "unexpected-domain" => Answer::Decision,
-        _ => Answer::Manual("it needs a person's decision"),
+        Fix::FedrampText => Answer::Step(Action::FedrampOn),
+        Fix::Decision => Answer::Decision,
+        Fix::Manual => Answer::Manual("it needs a person's decision"),
     }
 }
 
+fn answer_enabling(connector: &Connector, grounds: Grounds) -> Answer {
+    if !connector.is_verified() {
+        Answer::Manual("it can be enabled once its domain is verified")
+    } else if !grounds.allowed.enable {
+        Answer::Manual("enabling it needs --enable: it takes effect for every user of the domain")
+    } else if !grounds.every_account_was_read {
+        Answer::Manual(
+            "enabling it needs a run that read every account: one that it did not read may have the domain too",
+        )
+    } else {
+        Answer::Step(Action::Enable)
+    }
+}
+
+/// What decides which steps there are for findings of a run.
+#[derive(Debug, Clone, Copy)]
+struct Grounds {
+    allowed: Allowed,
+    /// Whether the run read every account: in one that it did not read, a connector may have the same domain.
+    every_account_was_read: bool,
+}
+
 impl Plan {
+    /// What would fix a run's open findings. Waivers hold or do not `now`, not when the run was made.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    pub fn of(
+        evidence: &Evidence,
+        policy: &Policy,
+        allowed: Allowed,
+        now: DateTime<Utc>,
+    ) -> Result<Self, EvidenceError> {
+        let header = evidence.header().clone();
+        let shared_domains = evidence.index().shared_domains();
+        let assessor = Assessor {
+            header: &header,
+            policy,
+            shared_domains: &shared_domains,
+            now,
+            elsewhere: &KnownElsewhere::default(),
+            compares: false,
+        };
+        let grounds = Grounds {
+            allowed,
+            every_account_was_read: every_account_was_read(&header, evidence),
+        };
+        let mut plan = Self::default();
+        let mut line = Vec::new();
+        for position in 0..header.accounts.len() {
+            let account = evidence.account(position, &mut line)?;
+            plan.add(&assessor.assess(account, Earlier::default()), grounds);
+        }
+        plan.finish();
+        Ok(plan)
+    }
+
     /// Adds what would fix an account's open findings.
-    pub fn add(&mut self, assessed: &Assessed<'_>, allowed: Allowed) {
+    fn add(&mut self, assessed: &Assessed<'_>, grounds: Grounds) {
         let mut of_connectors = vec![Vec::new(); assessed.evidence.connectors.len()];
         for finding in assessed.findings.iter().filter(|finding| finding.is_open()) {
             match finding
@@ -285,7 +164,7 @@ impl Plan {
         }
         let mut planned = HashSet::new();
         for (connector, findings) in assessed.evidence.connectors.iter().zip(&of_connectors) {
-            let mut steps = self.answers(assessed, connector, findings, allowed);
+            let mut steps = self.answers(assessed, connector, findings, grounds);
             // Two records of one connector are changed once.
             steps.retain(|step| planned.insert((step.connector_id.clone(), step.action)));
             steps.sort_by_key(|step| step.action);
@@ -302,14 +181,14 @@ impl Plan {
         assessed: &Assessed<'_>,
         connector: &Connector,
         findings: &[&Finding],
-        allowed: Allowed,
+        grounds: Grounds,
     ) -> Vec<Step> {
         let answers: Vec<_> = findings
             .iter()
             .map(|&finding| {
                 (
                     finding,
-                    answer(finding.rule.id, connector, findings, allowed),
+                    answer(finding.rule.fix, connector, findings, grounds),
                 )
             })
             .collect();
@@ -381,12 +260,17 @@ impl Plan {
     }
 
     /// Puts what was added in order, once all accounts were.
-    pub fn finish(&mut self) {
+    fn finish(&mut self) {
         self.steps.sort_by_key(|step| step.urgency);
         self.manual.sort_by_key(|left| left.severity);
         self.records.sort();
         self.records.dedup();
     }
+}
+
+fn every_account_was_read(header: &RunHeader, evidence: &Evidence) -> bool {
+    let is_read = |position| evidence.index().is_read(position);
+    header.gaps.is_empty() && (0..header.accounts.len()).all(is_read)
 }
 
 /// The id by which a connector can be changed, or why there is none.
@@ -401,64 +285,6 @@ fn address(connector: &Connector) -> Result<&str, String> {
     }
 }
 
-/// The longest value of a record, in bytes: 255 strings of 255, which with their lengths still fit a record.
-const LONGEST_VALUE: usize = 255 * 255;
-/// What is shown of a name that cannot be published, in characters.
-const SHOWN_OF_NAME: usize = 100;
-
-/// The records as a snippet of a zone file, long values in several strings as DNS has them. A record that no zone could
-/// hold is left out, and a comment says so. Whatever names and values hold, each record is one line of plain ASCII.
-pub fn zone_snippet(records: &[Record]) -> String {
-    let line = |record: &Record| match unpublishable(record) {
-        None => {
-            let strings: Vec<_> = record.value.as_bytes().chunks(255).map(quoted).collect();
-            format!("{}. 300 IN TXT {}\n", record.name, strings.join(" "))
-        }
-        Some(reason) => {
-            let name: String = record.name.chars().take(SHOWN_OF_NAME).collect();
-            format!("; left out: \"{}\": {reason}\n", name.escape_default())
-        }
-    };
-    records.iter().map(line).collect()
-}
-
-/// How many of the records a zone can hold.
-pub fn publishable(records: &[Record]) -> usize {
-    let can_be = |record: &&Record| unpublishable(record).is_none();
-    records.iter().filter(can_be).count()
-}
-
-/// Why no zone can hold a record.
-fn unpublishable(record: &Record) -> Option<&'static str> {
-    if !is_host_name(&record.name) {
-        Some("it is not a domain name")
-    } else if !(1..=LONGEST_VALUE).contains(&record.value.len()) {
-        Some("its value is empty, or too long for a TXT record")
-    } else {
-        None
-    }
-}
-
-/// Whether the name can own a record, and means nothing else in a zone file.
-fn is_host_name(name: &str) -> bool {
-    let of_host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(of_host);
-    name.len() <= 253 && name.split('.').all(is_label)
-}
-
-/// A character string of a zone file: what is not plain is written by its number.
-fn quoted(bytes: &[u8]) -> String {
-    let mut text = String::from("\"");
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => text.extend(['\\', byte as char]),
-            b' '..=b'~' => text.push(byte as char),
-            _ => text.push_str(&format!("\\{byte:03}")),
-        }
-    }
-    text + "\""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,15 +294,20 @@ mod tests {
     use crate::memory::Earlier;
     use crate::policy::{AccountExpectation, FedrampExpectation, Policy};
     use crate::rules::testing::{Case, NOW};
-    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     const ID: &str = "c0000000000000000000000000000001";
     const ALL: Allowed = Allowed {
         enable: true,
         disable: true,
-        every_account_was_read: true,
     };
+
+    fn grounds(allowed: Allowed) -> Grounds {
+        Grounds {
+            allowed,
+            every_account_was_read: true,
+        }
+    }
 
     fn plan_of(case: Case, allowed: Allowed) -> Plan {
         let header = crate::evidence::testing::header(case.accounts.clone());
@@ -489,7 +320,10 @@ mod tests {
             compares: false,
         };
         let mut plan = Plan::default();
-        plan.add(&assessor.assess(case.evidence, Earlier::default()), allowed);
+        plan.add(
+            &assessor.assess(case.evidence, Earlier::default()),
+            grounds(allowed),
+        );
         plan.finish();
         plan
     }
@@ -746,7 +580,7 @@ mod tests {
         }
         let began = std::time::Instant::now();
         let mut plan = Plan::default();
-        plan.add(&assessed, ALL);
+        plan.add(&assessed, grounds(ALL));
         plan.finish();
         assert_eq!(plan.steps.len(), MANY);
         // Looking through all findings for each of them takes minutes.
@@ -827,115 +661,5 @@ mod tests {
         let enable = step(false, "verified");
         assert!(enable.is_done_on(&read(connector(true, "verified"))));
         assert!(!enable.is_done_on(&read(connector(false, "verified"))));
-    }
-
-    fn record(name: &str, value: &str) -> Record {
-        Record {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        }
-    }
-
-    #[test]
-    fn records_are_a_zone_file() {
-        for (value, strings) in [
-            ("x=1", "\"x=1\""),
-            ("a\"\\\u{e9}\n", "\"a\\\"\\\\\\195\\169\\010\""),
-        ] {
-            assert_eq!(
-                zone_snippet(&[record("a.example", value)]),
-                format!("a.example. 300 IN TXT {strings}\n")
-            );
-        }
-        let long = zone_snippet(&[record("a.example", &"x".repeat(300))]);
-        assert_eq!(long.matches('"').count(), 4);
-    }
-
-    #[test]
-    fn what_no_zone_could_hold_is_left_out_in_one_line() {
-        for name in [
-            "victim.example. 300 IN A 6.6.6.6\nx.example",
-            "a b.example",
-            "a;b.example",
-            "(a.example",
-            "a\".example",
-            "$INCLUDE",
-            "@",
-            "a\\.example",
-            "m\u{fc}nchen.example",
-            "a..example",
-            "a.example.",
-            "",
-            "a\u{2028}b",
-            "a\rb",
-            &"a".repeat(64),
-            &"a.".repeat(200),
-        ] {
-            let snippet = zone_snippet(&[record(name, "x")]);
-            assert!(
-                snippet.starts_with("; left out: \"")
-                    && snippet.ends_with("\": it is not a domain name\n"),
-                "{snippet}"
-            );
-            assert!(snippet.is_ascii() && snippet.lines().count() == 1 && snippet.len() < 1500);
-        }
-        for value in ["", &"x".repeat(LONGEST_VALUE + 1)] {
-            assert_eq!(
-                zone_snippet(&[record("a.example", value)]),
-                "; left out: \"a.example\": its value is empty, or too long for a TXT record\n"
-            );
-        }
-    }
-
-    /// The owner and the text of each record, as a name server would read the zone file.
-    fn parsed(snippet: &str) -> Vec<(String, Vec<u8>)> {
-        use domain::zonefile::inplace::{Entry, Zonefile};
-        let mut zone = Zonefile::from(snippet);
-        let mut found = Vec::new();
-        while let Some(entry) = zone.next_entry().unwrap() {
-            let Entry::Record(record) = entry else {
-                panic!("{snippet} holds more than records");
-            };
-            let domain::rdata::ZoneRecordData::Txt(txt) = record.data() else {
-                panic!("{snippet} holds more than TXT records");
-            };
-            found.push((
-                record.owner().to_string(),
-                txt.iter().flatten().copied().collect(),
-            ));
-        }
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn a_name_server_reads_the_records_and_nothing_else(
-            records in proptest::collection::vec(
-                (
-                    prop_oneof![any::<String>(), "[a-z0-9_.-]{0,70}", r#"[ab.;()"$@\\ \t\r\n]{0,9}"#, "[a-z0-9-]{1,9}(\\.[a-zA-Z]{2,9}){1,3}"],
-                    prop_oneof![any::<String>(), r#"[\\"; 0-9\n]{0,9}"#, "[a-z\u{e9}]{250,600}"],
-                ),
-                0..5,
-            )
-        ) {
-            let records: Vec<_> = records.iter().map(|(name, value)| record(name, value)).collect();
-            let snippet = zone_snippet(&records);
-            prop_assert_eq!(snippet.lines().count(), records.len());
-            let kept = records.iter().zip(snippet.lines()).filter(|(_, line)| !line.starts_with("; left out: "));
-            let kept: Vec<_> = kept.map(|(record, _)| (record.name.clone(), record.value.clone().into_bytes())).collect();
-            prop_assert_eq!(parsed(&snippet), kept);
-        }
-
-        #[test]
-        fn no_domain_is_left_out(name in "[a-zA-Z0-9_-]{1,63}(\\.[a-zA-Z0-9-]{1,20}){1,5}") {
-            prop_assert_eq!(parsed(&zone_snippet(&[record(&name, "x")])), [(name, b"x".to_vec())]);
-        }
-    }
-
-    #[test]
-    fn the_longest_value_fits_a_record() {
-        let value = "x".repeat(LONGEST_VALUE);
-        let found = parsed(&zone_snippet(&[record("a.example", &value)]));
-        assert_eq!(found, [("a.example".to_owned(), value.into_bytes())]);
     }
 }

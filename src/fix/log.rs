@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::step::{Action, Step};
 use crate::evidence;
 use crate::file_mode::{FileMode, sync_dir};
-use crate::fix::{Action, Step};
 
 /// The file's name.
 pub const LOG_NAME: &str = "fix-log.jsonl";
@@ -48,7 +47,7 @@ impl StepResult {
 
 /// What became of a step, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// In a word.
     pub result: StepResult,
     /// In words, or empty.
@@ -62,7 +61,7 @@ pub struct Outcome {
     pub cf_ray: Option<String>,
 }
 
-impl Outcome {
+impl StepOutcome {
     /// An outcome without an answer.
     pub fn new(result: StepResult, reason: impl Into<String>) -> Self {
         Self {
@@ -72,6 +71,25 @@ impl Outcome {
             cf_ray: None,
         }
     }
+}
+
+/// Why the log cannot be kept. Nothing more is changed without it.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It cannot be read or written.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process carries out a plan.
+    #[error("another `fix --apply` is working on this run: it holds {}", path.display())]
+    Held {
+        /// The log.
+        path: PathBuf,
+    },
 }
 
 /// A line of the log.
@@ -84,7 +102,7 @@ struct Line {
     action: Action,
     finding_id: String,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: StepOutcome,
 }
 
 /// A change that was sent before.
@@ -107,9 +125,12 @@ pub struct FixLog {
 
 impl FixLog {
     /// Opens a run's log for this process alone, and reads what is in it.
-    pub fn open(run_dir: &Path) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// It cannot be read or written, or another process has it.
+    pub fn open(run_dir: &Path) -> Result<Self, LogError> {
         let path = run_dir.join(LOG_NAME);
-        let unwritable = |error| unwritable(&path, &error);
+        let unwritable = |error| unwritable(&path, error);
         let file = open_file(run_dir, &path).map_err(unwritable)?;
         lock(&path, &file)?;
         let sent = read(&file).map_err(unwritable)?;
@@ -133,12 +154,15 @@ impl FixLog {
     }
 
     /// Notes what became of a step. The line is on the disk when this returns.
+    ///
+    /// # Errors
+    /// It cannot be written.
     pub fn write(
         &mut self,
         at: DateTime<Utc>,
         step: &Step,
-        outcome: &Outcome,
-    ) -> Result<(), Failure> {
+        outcome: &StepOutcome,
+    ) -> Result<(), LogError> {
         let line = Line {
             at,
             account_id: step.account_id.clone(),
@@ -148,15 +172,17 @@ impl FixLog {
             finding_id: step.finding_id.clone(),
             outcome: outcome.clone(),
         };
-        append(&mut self.file, &line).map_err(|error| unwritable(&self.path, &error))?;
+        append(&mut self.file, &line).map_err(|error| unwritable(&self.path, error))?;
         note(&mut self.sent, line);
         Ok(())
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot write {}: {error}", path.display()))
-        .hint("nothing more is changed without a log; fix the cause and run it again")
+fn unwritable(path: &Path, source: io::Error) -> LogError {
+    LogError::Unwritable {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Opens the log, or makes one that those may read who may read the run's evidence.
@@ -187,19 +213,17 @@ fn mode_of(_: &Path) -> io::Result<FileMode> {
     Ok(FileMode::default())
 }
 
-fn lock(path: &Path, file: &File) -> Result<(), Failure> {
+fn lock(path: &Path, file: &File) -> Result<(), LogError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(Failure::failed(format!(
-            "another `fix --apply` is working on this run: it holds {}",
-            path.display()
-        ))
-        .hint("wait until it has ended, then run this again: what it did is not done twice")),
+        Err(TryLockError::WouldBlock) => Err(LogError::Held {
+            path: path.to_owned(),
+        }),
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
             tracing::warn!(path = %path.display(), "this file system has no locks: do not run `fix --apply` twice at once");
             Ok(())
         }
-        Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
+        Err(TryLockError::Error(error)) => Err(unwritable(path, error)),
     }
 }
 

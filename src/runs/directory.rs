@@ -1,36 +1,63 @@
-//! Where a run's files go: a directory of its own, which gets its name when it is whole.
+//! A run's directory, from its first file to its name.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::Failure;
-use super::failure::write_hint;
+use super::latest::{LATEST, latest_obstacle, point_latest, warn_of_latest};
+use super::names::PARTIAL;
 use crate::file_mode::{FileMode, sync_dir};
-use crate::runs::{PARTIAL, is_run_id, run_order};
-
-/// The link to the newest run that is whole.
-const LATEST: &str = "latest";
 
 /// So many runs that begin in one second find a name.
 const RUNS_A_SECOND: u32 = 1000;
 
 /// A run's directory, under the name it has until it is whole.
 #[derive(Debug)]
-pub struct Destination {
+pub struct RunDirectory {
     output: PathBuf,
     /// The run's name, and its directory's in the end.
     pub run_id: String,
 }
 
-fn failure(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot write to {}: {error}", path.display())).hint(write_hint(error))
+/// Why a run has no directory to write to, or cannot give it its name.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A place cannot be written to.
+    #[error("cannot write to {}: {source}", path.display())]
+    Unwritable {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Every name for a run of this second is taken.
+    #[error("{RUNS_A_SECOND} runs have the name {name} in {}", output.display())]
+    NoName {
+        /// The name that the first of them has.
+        name: String,
+        /// The folder.
+        output: PathBuf,
+    },
 }
 
-impl Destination {
+fn unwritable(path: &Path, source: io::Error) -> DirectoryError {
+    DirectoryError::Unwritable {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl RunDirectory {
     /// Makes the directory of a new run. That it can be written to is found out here, before any request.
-    pub fn create(output: &Path, started: DateTime<Utc>, mode: FileMode) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// The directory cannot be made or written to.
+    pub fn create(
+        output: &Path,
+        started: DateTime<Utc>,
+        mode: FileMode,
+    ) -> Result<Self, DirectoryError> {
         make_output(output, mode)?;
         warn_of_latest(output);
         let name = started.format("%Y%m%dT%H%M%SZ").to_string();
@@ -40,43 +67,44 @@ impl Destination {
             } else {
                 format!("{name}-{number}")
             };
-            let destination = Self {
+            let directory = Self {
                 output: output.to_owned(),
                 run_id,
             };
-            let partial = destination.partial();
+            let partial = directory.partial();
             match mode.create_dir(&partial) {
-                Ok(()) if !destination.whole().exists() => {
-                    if let Err(error) = destination.try_writing(mode) {
-                        destination.discard();
-                        return Err(failure(&partial, &error));
+                Ok(()) if !directory.whole().exists() => {
+                    if let Err(error) = directory.try_writing(mode) {
+                        directory.discard();
+                        return Err(unwritable(&partial, error));
                     }
-                    return Ok(destination);
+                    return Ok(directory);
                 }
                 // Another run of the same second took the name, and is done already.
                 Ok(()) => {
-                    std::fs::remove_dir(&partial).map_err(|error| failure(&partial, &error))?
+                    std::fs::remove_dir(&partial).map_err(|error| unwritable(&partial, error))?
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failure(&partial, &error)),
+                Err(error) => return Err(unwritable(&partial, error)),
             }
         }
-        let message = format!(
-            "{RUNS_A_SECOND} runs have the name {name} in {}",
-            output.display()
-        );
-        Err(Failure::failed(message).hint("begin the run again a second later"))
+        Err(DirectoryError::NoName {
+            name,
+            output: output.to_owned(),
+        })
     }
 
     /// The directory of a run that was interrupted.
-    pub fn of_partial(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_suffix(PARTIAL)?;
-        let output = path.parent()?;
-        warn_of_latest(output);
-        Some(Self {
+    pub(super) fn unfinished(output: &Path, run_id: &str) -> Self {
+        Self {
             output: output.to_owned(),
-            run_id: name.to_owned(),
-        })
+            run_id: run_id.to_owned(),
+        }
+    }
+
+    /// Warns where `latest` will not be pointed to the run.
+    pub fn warn_of_latest(&self) {
+        warn_of_latest(&self.output);
     }
 
     /// The directory until the run is whole.
@@ -97,9 +125,12 @@ impl Destination {
     }
 
     /// Gives the directory its name, and points `latest` to it: it goes on from every other run, whatever their names say.
-    pub fn publish(&self) -> Result<PathBuf, Failure> {
+    ///
+    /// # Errors
+    /// It cannot be given its name.
+    pub fn publish(&self) -> Result<PathBuf, DirectoryError> {
         let whole = self.whole();
-        std::fs::rename(self.partial(), &whole).map_err(|error| failure(&whole, &error))?;
+        std::fs::rename(self.partial(), &whole).map_err(|error| unwritable(&whole, error))?;
         // The run is whole and in its place. Nobody loses it, or its exit code, for a link: but whoever opens `latest`
         // would take an older run for this one, so it is said even where only errors are.
         if let Err(error) = point_latest(&self.output, &self.run_id) {
@@ -125,7 +156,7 @@ impl Destination {
     }
 }
 
-fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
+fn make_output(output: &Path, mode: FileMode) -> Result<(), DirectoryError> {
     if output.is_dir() {
         return Ok(());
     }
@@ -133,11 +164,11 @@ fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
     {
-        std::fs::create_dir_all(parent).map_err(|error| failure(parent, &error))?;
+        std::fs::create_dir_all(parent).map_err(|error| unwritable(parent, error))?;
     }
     match mode.create_dir(output) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists || !output.is_dir() => {
-            Err(failure(output, &error))
+            Err(unwritable(output, error))
         }
         _ => Ok(()),
     }
@@ -145,7 +176,10 @@ fn make_output(output: &Path, mode: FileMode) -> Result<(), Failure> {
 
 /// Finds out what a run would find out that is to be kept in a folder, and leaves nothing behind. What it says is why
 /// `latest` would not point to the run.
-pub fn try_out(output: &Path) -> Result<Option<String>, Failure> {
+///
+/// # Errors
+/// A run could not be kept there.
+pub fn try_out(output: &Path) -> Result<Option<String>, DirectoryError> {
     let is_there = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
     let nearest = output.ancestors().find(is_there).unwrap_or(output);
     let missing = output.strip_prefix(nearest).unwrap_or(Path::new(""));
@@ -154,7 +188,7 @@ pub fn try_out(output: &Path) -> Result<Option<String>, Failure> {
         let trial = tempfile::Builder::new()
             .prefix(".cf-sso-audit-")
             .tempdir_in(parent)?;
-        let run = Destination {
+        let run = RunDirectory {
             output: trial.path().join(missing),
             run_id: "20000101T000000Z".to_owned(),
         };
@@ -167,74 +201,9 @@ pub fn try_out(output: &Path) -> Result<Option<String>, Failure> {
     } else {
         try_in(nearest)
     };
-    let no_link = no_link.map_err(|error| failure(output, &error))?;
+    let no_link = no_link.map_err(|error| unwritable(output, error))?;
     let why = latest_obstacle(output).map(str::to_owned);
     Ok(why.or(no_link.map(|error| error.to_string())))
-}
-
-/// Why what is called `latest` is not replaced by a link.
-fn latest_obstacle(output: &Path) -> Option<&'static str> {
-    let found = output.join(LATEST).symlink_metadata().ok()?.file_type();
-    if found.is_symlink() {
-        None
-    } else if found.is_dir() {
-        Some("it is a folder, not a link")
-    } else {
-        Some("it is a file, not a link")
-    }
-}
-
-fn warn_of_latest(output: &Path) {
-    if let Some(why) = latest_obstacle(output) {
-        tracing::warn!(
-            "{} will not be updated: {why}; remove or rename it",
-            output.join(LATEST).display()
-        );
-    }
-}
-
-/// Points `latest` to a run.
-fn point_latest(output: &Path, run_id: &str) -> io::Result<()> {
-    match latest_obstacle(output) {
-        Some(why) => Err(io::Error::other(why)),
-        None => replace_latest(output, run_id),
-    }
-}
-
-#[cfg(unix)]
-fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
-    let latest = output.join(LATEST);
-    if let Ok(target) = std::fs::read_link(&latest) {
-        let name = target.to_string_lossy().into_owned();
-        if is_run_id(&name) && run_order(&name) > run_order(run_id) {
-            tracing::warn!(
-                "{} pointed to {name}, which by its name is newer than this run, {run_id}: the clock was wrong then or is \
-                 now, or two runs overlapped",
-                latest.display()
-            );
-        }
-    }
-    // A link cannot be changed, only replaced: made aside under a name of this run's own, then moved over.
-    let aside = output.join(format!(".{LATEST}-{run_id}"));
-    match std::fs::remove_file(&aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::os::unix::fs::symlink(run_id, &aside)?;
-    std::fs::rename(&aside, &latest).inspect_err(|_| {
-        // The link is of no use under its other name; the error that counts is that of moving it.
-        let _ = std::fs::remove_file(&aside);
-    })
-}
-
-#[cfg(not(unix))]
-fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
-    let latest = output.join(LATEST);
-    match std::fs::remove_dir(&latest) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::os::windows::fs::symlink_dir(run_id, &latest)
 }
 
 #[cfg(test)]
@@ -246,8 +215,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("a/reports");
         let started = "2026-11-21T10:15:00Z".parse().unwrap();
-        let first = Destination::create(&output, started, FileMode::default()).unwrap();
-        let second = Destination::create(&output, started, FileMode::default()).unwrap();
+        let first = RunDirectory::create(&output, started, FileMode::default()).unwrap();
+        let second = RunDirectory::create(&output, started, FileMode::default()).unwrap();
         assert_eq!(
             (first.run_id.as_str(), second.run_id.as_str()),
             ("20261121T101500Z", "20261121T101500Z-2")
@@ -259,10 +228,10 @@ mod tests {
             Path::new("20261121T101500Z"),
             "the one that was whole last goes on from the other"
         );
-        let third = Destination::create(&output, started, FileMode::default()).unwrap();
+        let third = RunDirectory::create(&output, started, FileMode::default()).unwrap();
         assert_eq!(third.run_id, "20261121T101500Z-3");
-        let found = Destination::of_partial(&third.partial()).unwrap();
-        assert_eq!(found.whole(), third.whole());
+        let found = RunDirectory::unfinished(&output, &third.run_id);
+        assert_eq!(found.partial(), third.partial());
         third.discard();
         assert!(!third.partial().exists());
     }

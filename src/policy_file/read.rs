@@ -1,8 +1,7 @@
 //! From the policy as it is written to the policy as it is valid. All problems of a file are found at once, each
 //! with its line and column, and with the nearest word that would have been right.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDate;
 use toml::Spanned;
@@ -10,108 +9,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::damage;
 use super::lines::Lines;
-use super::waivers::NEVER_WAIVED;
-use super::written::{FEDRAMP, PENDING_DAYS, is_domain, is_pattern, rule_ids, severities};
-use super::{
+use super::problems::{Found, PolicyError};
+use super::words::{FEDRAMP, PENDING_DAYS, is_domain, is_pattern, rule_ids, severities};
+use crate::accounts::account_id;
+use crate::model::canonical_domain;
+use crate::policy::{
     AccountExpectation, FedrampExpectation, Policy, PolicySource, RuleSetting, Thresholds, Waiver,
     Waivers,
 };
-use crate::accounts::account_id;
-use crate::model::canonical_domain;
-use crate::rules::{Rule, Severity, rule};
+use crate::rules::{Rule, rule};
+use crate::severity::Severity;
 use crate::text::{count, sha256_hex};
-
-/// So many problems of a file are listed, and so many warnings; the rest is counted.
-const LISTED: usize = 50;
 
 /// So many characters of a word are repeated in a message.
 const SHOWN: usize = 60;
-
-/// Something in a policy file that is not right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// 1-based.
-    pub line: usize,
-    /// 1-based, in characters.
-    pub column: usize,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-/// What is wrong with a policy file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct PolicyError {
-    /// The file, as it was given.
-    pub path: String,
-    /// The first ones, in the order of the file.
-    pub problems: Vec<Problem>,
-    /// How many more there are.
-    pub more: usize,
-}
-
-impl PolicyError {
-    fn new(path: &str, lines: &Lines<'_>, found: Found) -> Self {
-        let more = found.more();
-        let problem = |(offset, message)| {
-            let (line, column) = lines.position(offset);
-            Problem {
-                line,
-                column,
-                message,
-            }
-        };
-        Self {
-            path: path.to_owned(),
-            problems: found.first.into_iter().map(problem).collect(),
-            more,
-        }
-    }
-}
-
-/// What was found, by the byte that it is about: the first [`LISTED`] in the order of the file, and how many in all.
-#[derive(Debug, Default)]
-struct Found {
-    first: BTreeSet<(usize, String)>,
-    count: usize,
-}
-
-impl Found {
-    /// The message is made only where it will be listed: a file may have problems by the hundred thousand.
-    fn add(&mut self, at: usize, message: impl FnOnce() -> String) {
-        self.count += 1;
-        let is_full = self.first.len() == LISTED;
-        if is_full && self.first.last().is_some_and(|(last, _)| *last < at) {
-            return;
-        }
-        self.first.insert((at, message()));
-        if self.first.len() > LISTED {
-            self.first.pop_last();
-        }
-    }
-
-    fn more(&self) -> usize {
-        self.count - self.first.len()
-    }
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = count(self.problems.len() + self.more, "problem");
-        write!(formatter, "the policy {} has {number}:", self.path)?;
-        for Problem {
-            line,
-            column,
-            message,
-        } in &self.problems
-        {
-            write!(formatter, "\n{}:{line}:{column}: {message}", self.path)?;
-        }
-        if self.more > 0 {
-            write!(formatter, "\nand {} more", self.more)?;
-        }
-        Ok(())
-    }
-}
 
 impl Policy {
     /// Reads a policy. `path` is the file's, for messages and reports. Waivers that nobody accounts for are logged.
@@ -409,17 +320,12 @@ impl<'t> Reader<'t> {
         if let Some(severity) = Severity::parse(word) {
             return Some(RuleSetting::Severity(severity));
         }
-        if word == "off" && rule.id != NEVER_WAIVED {
+        if word == "off" && rule.mandatory.is_none() {
             return Some(RuleSetting::Off);
         }
-        self.problem(at, || {
-            if word == "off" {
-                format!(
-                    "{NEVER_WAIVED} cannot be off: an account that was not read would look clean"
-                )
-            } else {
-                unknown("severity", word, "", &severities())
-            }
+        self.problem(at, || match rule.mandatory {
+            Some(reason) if word == "off" => format!("{} cannot be off: {reason}", rule.id),
+            _ => unknown("severity", word, "", &severities()),
         });
         None
     }
@@ -624,15 +530,12 @@ impl<'t> Reader<'t> {
     }
 
     fn waivable_rule(&mut self, id: &str, at: usize) -> Option<&'static Rule> {
-        if id == NEVER_WAIVED {
-            self.problem(at, || {
-                format!(
-                    "{NEVER_WAIVED} cannot be waived: an account that was not read would look clean"
-                )
-            });
+        let rule = self.rule(id, at)?;
+        if let Some(reason) = rule.mandatory {
+            self.problem(at, || format!("{id} cannot be waived: {reason}"));
             return None;
         }
-        self.rule(id, at)
+        Some(rule)
     }
 
     /// The account of a waiver: `Some(None)` for every one.
@@ -698,6 +601,7 @@ impl<'t> Reader<'t> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::problems::{LISTED, Problem};
     use super::super::written::{WrittenPolicy, schema};
     use super::*;
     use proptest::prelude::*;

@@ -1,0 +1,179 @@
+//! An audit that was asked for, and has not begun.
+
+use std::path::Path;
+
+use super::begun::Begun;
+use super::error::AuditError;
+use super::named::{Named, Selection, read_tokens};
+use super::place::Place;
+use crate::accounts::Source;
+use crate::api::{Api, ListedAccounts};
+use crate::evidence::{self, EvidenceWriter, Limits, RunHeader};
+use crate::outcome::ReadError;
+use crate::runs::{self, ApiAsked, RunDirectory};
+use crate::text::count;
+use crate::tokens::Tokens;
+
+/// The most accounts named more than once that are listed; the others are counted.
+const MOST_DUPLICATES: usize = 10;
+
+/// What is asked for. The accounts that the API lists come later.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    selection: &'a Selection,
+    named: Named,
+    /// The sequence of the newest run of the folder, before anything is listed.
+    begun_after: u64,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads what names the accounts, before any request.
+    ///
+    /// # Errors
+    /// Nothing is named that can be asked for, or a file is not one of accounts.
+    pub fn read(
+        selection: &'a Selection,
+        output: &Path,
+        api: ApiAsked<'_>,
+    ) -> Result<Self, AuditError> {
+        let begun_after = newest_sequence(output, api);
+        let named = Named::read(selection)?;
+        if !selection.asks_for_lists() {
+            if named.accounts().is_empty() {
+                return Err(AuditError::NoAccount);
+            }
+            named.some_account_is_valid()?;
+        }
+        Ok(Self {
+            selection,
+            named,
+            begun_after,
+        })
+    }
+
+    /// Reads every token that will be needed, so that a missing one is told before any request.
+    ///
+    /// # Errors
+    /// A token cannot be had.
+    pub fn read_tokens(&self, tokens: &mut Tokens) -> Result<(), AuditError> {
+        let named = &self.named;
+        read_tokens(tokens, self.selection, named.accounts(), &named.variables)
+    }
+
+    /// Lists what the API is asked to list, and begins the run's directory.
+    ///
+    /// # Errors
+    /// The directory cannot be made, a list cannot be had, or it was asked to stop.
+    pub async fn begin(
+        mut self,
+        place: Place<'_>,
+        api: &Api,
+        tokens: &mut Tokens,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Begun, AuditError> {
+        let options = api.gate().options();
+        let started = options.clock.now();
+        let directory = RunDirectory::create(place.output, started, place.mode)?;
+        let listing = async {
+            tokio::select! {
+                gaps = self.list(api, tokens) => gaps,
+                () = stop => Err(AuditError::Stopped),
+            }
+        };
+        let gaps = listing.await.inspect_err(|_| directory.discard())?;
+        self.warn_of_duplicates();
+        let header = RunHeader {
+            schema: evidence::SCHEMA.to_owned(),
+            run_id: directory.run_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            base_url: api.base_url().as_str().to_owned(),
+            demo: self.selection.demo,
+            begun_after: Some(self.begun_after),
+            sources: self.named.sources,
+            gaps,
+            limits: Limits {
+                concurrency: options.concurrency,
+                rate: options.rate.to_string(),
+                timeout_seconds: options.timeout.as_secs_f64(),
+                retries: options.retries,
+            },
+            accounts: self.named.list.into_accounts(),
+        };
+        let path = directory.partial().join(evidence::FILE_NAME);
+        match EvidenceWriter::create(&path, header, place.mode) {
+            Ok(writer) => Ok(Begun::new(directory, writer)),
+            Err(error) => Err(AuditError::Unkept {
+                partial: directory.partial(),
+                error,
+            }),
+        }
+    }
+
+    /// Adds the accounts that the API lists; why the lists may lack some.
+    async fn list(&mut self, api: &Api, tokens: &mut Tokens) -> Result<Vec<String>, AuditError> {
+        let mut gaps = Vec::new();
+        if self.selection.all || self.selection.demo {
+            let lane = tokens.lane("")?;
+            let listed = api.list_accounts(&lane).await;
+            let listed = listed.map_err(|error| unlisted("the token's accounts", error))?;
+            let source = if self.selection.demo {
+                Source::list("the demo's accounts", "demo")
+            } else {
+                Source::list("all accounts that the token can list", &lane.fingerprint())
+            };
+            self.add_listed(source, listed, &mut gaps);
+        }
+        for organization in &self.selection.organizations {
+            let lane = tokens.lane("")?;
+            let source = Source::organization(organization);
+            let listed = api.list_organization(&lane, organization).await;
+            let listed = listed.map_err(|error| unlisted(&source.name, error))?;
+            self.add_listed(source, listed, &mut gaps);
+        }
+        self.named.some_account_is_valid()?;
+        Ok(gaps)
+    }
+
+    fn add_listed(&mut self, source: Source, listed: ListedAccounts, gaps: &mut Vec<String>) {
+        let whole = listed.gaps.is_empty();
+        self.named.add(Source { whole, ..source }, listed.accounts);
+        for gap in &listed.gaps {
+            tracing::warn!("{gap}");
+        }
+        gaps.extend(listed.gaps);
+    }
+
+    fn warn_of_duplicates(&self) {
+        let duplicates = &self.named.list.duplicates;
+        for id in duplicates.iter().take(MOST_DUPLICATES) {
+            tracing::warn!("account {id} is named more than once, and read once");
+        }
+        if duplicates.len() > MOST_DUPLICATES {
+            tracing::warn!(
+                "and {} more than once",
+                count(duplicates.len() - MOST_DUPLICATES, "more account")
+            );
+        }
+    }
+}
+
+/// The sequence of the newest run of a folder that asked an API; 0 where there is none.
+fn newest_sequence(output: &Path, api: ApiAsked<'_>) -> u64 {
+    let earlier = runs::runs_since(output, api, 0).unwrap_or_else(|error| {
+        tracing::warn!(
+            "cannot look for earlier runs in {}: {error}",
+            output.display()
+        );
+        Vec::new()
+    });
+    let sequences = earlier.iter().map(|(_, sequence)| *sequence);
+    sequences.max().unwrap_or(0)
+}
+
+fn unlisted(what: &str, error: ReadError) -> AuditError {
+    AuditError::Unlisted {
+        what: what.to_owned(),
+        error,
+    }
+}

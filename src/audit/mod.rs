@@ -1,0 +1,19 @@
+//! An audit as far as reading goes: from what names the accounts to evidence that is whole, or can be resumed.
+//!
+//! What is [`Asked`] for is known before any request. What has [`Begun`], or is [`Resumed`], has a directory and evidence
+//! in it.
+
+mod asked;
+mod begun;
+mod error;
+mod named;
+mod overtaken;
+mod place;
+mod resume;
+
+pub use asked::Asked;
+pub use begun::{Begun, Collected, Ready, Watcher};
+pub use error::AuditError;
+pub use named::Selection;
+pub use place::Place;
+pub use resume::Resumed;

@@ -1,0 +1,177 @@
+//! How far an account was read, and why no further.
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::{for_terminal, shortened};
+
+/// How far an account was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The whole list was read.
+    Read,
+    /// A list was read that is not whole.
+    Incomplete,
+    /// Nothing was read.
+    Unread,
+}
+
+impl Outcome {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Incomplete => "incomplete",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// Why an account was not read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The id is not 32 hex digits; nothing was asked.
+    InvalidId,
+    /// The token was refused: bad, expired, locked out, or without any permission.
+    Auth,
+    /// The token is good, but may not read this account.
+    Forbidden,
+    /// The API knows no such account.
+    NotFound,
+    /// Over the rate limit, after every pause.
+    RateLimited,
+    /// The server failed (5xx), after every attempt.
+    Server,
+    /// No answer in time, after every attempt.
+    Timeout,
+    /// No connection, or one that broke, after every attempt.
+    Connect,
+    /// An answer that is not what the API answers.
+    Malformed,
+    /// The API refused with an error of another kind.
+    Api,
+    /// Fewer connectors were answered than the answer says there are.
+    IncompleteList,
+    /// The run ended before the account was read.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidId => "invalid-id",
+            Self::Auth => "auth",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not-found",
+            Self::RateLimited => "rate-limited",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Malformed => "malformed",
+            Self::Api => "api",
+            Self::IncompleteList => "incomplete-list",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::InvalidId => "the id is none that the API could know",
+            Self::Auth => "the token was refused",
+            Self::Forbidden => "the token is good, but may not do this here",
+            Self::NotFound => "the API knows no such account or connector",
+            Self::RateLimited => {
+                "too many requests were sent with this token, here or by other tools"
+            }
+            Self::Server => "Cloudflare's side failed",
+            Self::Timeout => "no answer came in time",
+            Self::Connect => "the API could not be reached",
+            Self::Malformed => "the answer is not what the API answers",
+            Self::Api => "the API refused",
+            Self::IncompleteList => "the list is not whole",
+            Self::Interrupted => "it was not reached",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::InvalidId => {
+                "Correct the account id: 32 hex digits, as in the dashboard's address."
+            }
+            Self::Auth => {
+                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
+            }
+            Self::Forbidden => {
+                "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
+            }
+            Self::NotFound => "Check the id; the account or connector may be deleted.",
+            Self::RateLimited => "Run it again later, or with a lower `--rate`.",
+            Self::Server | Self::Timeout | Self::Connect => {
+                "Run it again; if it stays so, check the network with `cf-sso-audit doctor`, and Cloudflare's status page."
+            }
+            Self::Malformed | Self::Api => {
+                "Look at the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
+            }
+            Self::IncompleteList => {
+                "Look at the account in the dashboard: the API answered only a part of its connectors."
+            }
+            Self::Interrupted => {
+                "Complete the run with `cf-sso-audit audit --resume`, or run the audit again."
+            }
+        }
+    }
+
+    /// What to do about it where something was to be changed, which needs another permission than reading.
+    pub fn remedy_of_change(self) -> String {
+        match self {
+            Self::Auth => format!(
+                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission {WRITE_PERMISSION}."
+            ),
+            Self::Forbidden => {
+                format!("Give the token the permission {WRITE_PERMISSION} on this account.")
+            }
+            other => other.remedy().to_owned(),
+        }
+    }
+}
+
+/// The permission that changing connectors needs: the API and the dashboard name it differently.
+pub const WRITE_PERMISSION: &str = "SSO Connector Write (labelled Edit in the dashboard)";
+
+/// Why an account was not read whole, with what the API said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadError {
+    /// What kind of failure it was.
+    pub kind: ErrorKind,
+    /// The API's own code, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened, in words.
+    pub message: String,
+}
+
+/// The longest message that is kept, and the longest code, in characters: what the API says may be of any length.
+const LONGEST_MESSAGE: usize = 400;
+const LONGEST_CODE: usize = 40;
+
+impl ReadError {
+    /// A failure that the API gave no code for.
+    pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
+        Self::coded(kind, None, message.as_ref())
+    }
+
+    /// A failure with the API's own code, where it gave one. Code and message are cut, and brought on one line that does
+    /// nothing to a terminal: they stand in every output.
+    pub fn coded(kind: ErrorKind, code: Option<&str>, message: &str) -> Self {
+        let harmless = |text, most| for_terminal(&shortened(text, most)).into_owned();
+        Self {
+            kind,
+            code: code.map(|code| harmless(code, LONGEST_CODE)),
+            message: harmless(message, LONGEST_MESSAGE),
+        }
+    }
+}

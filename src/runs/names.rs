@@ -1,0 +1,62 @@
+//! How the directories of runs are named.
+
+use std::path::Path;
+
+/// The ending of a run's directory that is not whole yet.
+pub(super) const PARTIAL: &str = ".partial";
+
+/// Whether a directory is that of a run that is not whole: everything in it is this program's own.
+pub fn is_unfinished(directory: &Path) -> bool {
+    let name = directory.file_name().unwrap_or_default();
+    name.to_string_lossy().ends_with(PARTIAL)
+}
+
+/// What orders runs by their names: the start, then the number among those of the same second.
+pub(super) fn run_order(name: &str) -> (&str, u32) {
+    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
+    let (start, number) = name.split_once('-').unwrap_or((name, "1"));
+    (start, number.parse().unwrap_or(1))
+}
+
+/// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
+pub(super) fn is_run_id(name: &str) -> bool {
+    let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
+    let number_is_one = number
+        .strip_prefix('-')
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    chrono::NaiveDateTime::parse_from_str(start, "%Y%m%dT%H%M%SZ").is_ok()
+        && (number.is_empty() || number_is_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_runs_are_told_from_others() {
+        for name in ["20261121T101500Z", "20261121T101500Z-2"] {
+            assert!(is_run_id(name), "{name}");
+        }
+        for name in [
+            "latest",
+            "20261121T101500Z-",
+            "20261121T101500Z-x",
+            "20261321T101500Z",
+            "20261121T101500",
+            "",
+        ] {
+            assert!(!is_run_id(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn runs_of_one_second_are_in_the_order_of_their_numbers() {
+        let names = [
+            "20261121T101500Z",
+            "20261121T101500Z-2",
+            "20261121T101500Z-10.partial",
+            "20261121T101501Z",
+        ];
+        assert!(names.is_sorted_by_key(|name| run_order(name)));
+    }
+}

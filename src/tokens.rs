@@ -1,0 +1,179 @@
+//! The tokens of a command, each read once, each with its lane.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::api::{Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
+use crate::text::count;
+use crate::token_form::path_may_be_token;
+
+/// The most tokens that cannot be had that are listed; the others are counted.
+const MOST_FAILURES: usize = 20;
+
+/// Why a token cannot be had. Shows none.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// One cannot be read, or is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// In place of the file's path stands what may be a token.
+    #[error(
+        "--token-file is given what looks like an API token, and not the path of a file; it is not shown"
+    )]
+    PathMayBeToken,
+    /// Several cannot be had, or one that some accounts name.
+    #[error("{}", .0.join("\n"))]
+    Named(Vec<String>),
+}
+
+/// Where the token comes from that holds where no account has one of its own.
+#[derive(Debug, Clone)]
+pub enum DefaultToken {
+    /// It is this one; the text says what it is of.
+    Given(&'static str, Token),
+    /// A file that holds it alone.
+    File(PathBuf),
+    /// The environment variable that Cloudflare's own clients read.
+    Variable,
+}
+
+impl DefaultToken {
+    /// The token, with the name of where it came from.
+    ///
+    /// # Errors
+    /// It is not there, or is none.
+    pub fn read(&self) -> Result<(String, Token), TokensError> {
+        match self {
+            Self::Given(name, token) => Ok(((*name).to_owned(), token.clone())),
+            Self::File(path) if path_may_be_token(path) => Err(TokensError::PathMayBeToken),
+            Self::File(path) => {
+                warn_of_readers(path);
+                let token = Token::from_file(path)?;
+                Ok((path.display().to_string(), token))
+            }
+            Self::Variable => {
+                let token = Token::from_variable(TOKEN_VARIABLE)?;
+                Ok((TOKEN_VARIABLE.to_owned(), token))
+            }
+        }
+    }
+}
+
+/// The tokens of the run, each read once, each with its lane.
+#[derive(Debug)]
+pub struct Tokens {
+    default: DefaultToken,
+    /// Of each lane.
+    rate: Rate,
+    lanes: HashMap<String, Arc<Lane>>,
+}
+
+impl Tokens {
+    /// No token read yet.
+    pub fn new(default: DefaultToken, rate: Rate) -> Self {
+        Self {
+            default,
+            rate,
+            lanes: HashMap::new(),
+        }
+    }
+
+    /// The lane of the token that a variable holds, or of the default token where none is named. Two variables that
+    /// hold the same token share its lane, as they share its limit.
+    ///
+    /// # Errors
+    /// The token cannot be had.
+    pub fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, TokensError> {
+        if let Some(lane) = self.lanes.get(variable) {
+            return Ok(Arc::clone(lane));
+        }
+        let (name, token) = match variable {
+            "" => self.default.read()?,
+            variable => (variable.to_owned(), Token::from_variable(variable)?),
+        };
+        let same = self
+            .lanes
+            .values()
+            .find(|lane| lane.has(&token))
+            .map(Arc::clone);
+        let lane = same.unwrap_or_else(|| Arc::new(Lane::new(&name, token, self.rate)));
+        self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
+        Ok(lane)
+    }
+
+    /// Reads the tokens of these variables, one for each account. What cannot be had is listed at once, with the number
+    /// of accounts that need it and where an accounts file first names it.
+    ///
+    /// # Errors
+    /// Some token cannot be had.
+    pub fn read_all<'v>(
+        &mut self,
+        variables: impl Iterator<Item = &'v str>,
+        places: &HashMap<String, String>,
+    ) -> Result<(), TokensError> {
+        let mut order = Vec::new();
+        let mut accounts: HashMap<&str, usize> = HashMap::new();
+        for variable in variables {
+            let needed = accounts.entry(variable).or_default();
+            if *needed == 0 {
+                order.push(variable);
+            }
+            *needed += 1;
+        }
+        let mut failures = Vec::new();
+        for variable in order {
+            if let Err(error) = self.lane(variable) {
+                failures.push((variable, error));
+            }
+        }
+        // The default token alone: its own words say it best.
+        if let [("", _)] = failures[..] {
+            return failures.pop().map_or(Ok(()), |(_, error)| Err(error));
+        }
+        let mut lines: Vec<_> = failures
+            .iter()
+            .take(MOST_FAILURES)
+            .map(|(variable, error)| {
+                let needed = count(accounts[variable], "account");
+                let place = places.get(*variable);
+                let place = place.map_or(String::new(), |place| format!(" (first: {place})"));
+                format!("{error}; needed for {needed}{place}")
+            })
+            .collect();
+        if failures.len() > lines.len() {
+            let more = failures.len() - lines.len();
+            lines.push(format!("and {}", count(more, "more variable")));
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(TokensError::Named(lines))
+    }
+
+    /// Every lane so far, each once.
+    pub fn lanes(&self) -> Vec<Arc<Lane>> {
+        let mut lanes: Vec<Arc<Lane>> = Vec::new();
+        for lane in self.lanes.values() {
+            if !lanes.iter().any(|known| Arc::ptr_eq(known, lane)) {
+                lanes.push(Arc::clone(lane));
+            }
+        }
+        lanes
+    }
+}
+
+#[cfg(unix)]
+fn warn_of_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o044 != 0 {
+        tracing::warn!(
+            "others on this machine can read the token file {}: make it yours alone with `chmod 600`",
+            path.display()
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}
