@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::audit::check_sums;
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Answers the accounts with these numbers, and says nothing to the others.
 fn answers_only(
@@ -33,42 +31,10 @@ fn good_answer(request: &Request) -> Reply {
     )]))
 }
 
-fn shared_dir() -> Rc<tempfile::TempDir> {
-    Rc::new(tempfile::tempdir().unwrap())
-}
-
-fn resume(dir: &Rc<tempfile::TempDir>, server: &Server) -> Program {
-    audit_in(dir, server).arg("--resume")
-}
-
-/// Every file under a folder with its bytes, and every link with its target.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.display().to_string();
-        if path.is_symlink() {
-            all.push((
-                name,
-                fs::read_link(&path)
-                    .unwrap()
-                    .into_os_string()
-                    .into_encoded_bytes(),
-            ));
-        } else if path.is_dir() {
-            all.extend(contents(&path));
-        } else {
-            all.push((name, fs::read(&path).unwrap()));
-        }
-    }
-    all.sort();
-    all
-}
-
 /// A report of a day before.
 fn earlier_report(dir: &Rc<tempfile::TempDir>, server: &Server) -> Vec<(String, Vec<u8>)> {
     let outcome = audit_in(dir, server)
-        .env("SOURCE_DATE_EPOCH", "1795169700")
+        .on_day(-1)
         .args(ids(2))
         .run()
         .expect(0);
@@ -110,22 +76,17 @@ fn a_killed_run_leaves_the_report_before_it_and_is_resumed() {
     assert!(!partial.exists());
     assert_eq!(resumed.text("evidence.jsonl").lines().count(), 7);
     check_sums(&resumed.run_dir());
-    let latest = fs::read_link(resumed.reports().join("latest")).unwrap();
-    assert_eq!(latest.to_str(), Some(RUN_ID));
+    assert_eq!(resumed.latest(), RUN_ID);
 }
 
 #[test]
 fn a_run_that_a_newer_one_has_overtaken_is_not_resumed() {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
-    let running = audit_in(&dir, &server).args(ids(2)).spawn();
-    running.wait_for_evidence(1);
-    running.signal("KILL");
-    let partial = running.partial();
-    running.wait();
+    let partial = audit_in(&dir, &server).args(ids(2)).killed_after(1);
     server.now(good_answer);
     let newer = audit_in(&dir, &server)
-        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .on_day(1)
         .args(ids(2))
         .run()
         .expect(0);
@@ -151,19 +112,16 @@ fn a_resumed_run_says_what_an_undisturbed_one_says() {
 
     let dir = shared_dir();
     server.now(answers_only(1..=2));
-    let running = audit_in(&dir, &server)
+    audit_in(&dir, &server)
         .args(["--concurrency", "1"])
         .args(ids(5))
-        .spawn();
-    running.wait_for_evidence(2);
-    running.signal("KILL");
-    running.wait();
+        .killed_after(2);
     server.now(good_answer);
     // A day later: the run keeps the moment at which it began.
     let resumed = resume(&dir, &server)
         .args(["--concurrency", "1"])
         .args(ids(5))
-        .env("SOURCE_DATE_EPOCH", "1795342500")
+        .on_day(1)
         .run()
         .expect(0);
     for name in [
@@ -188,16 +146,14 @@ fn resuming_asks_again_for_what_was_unread_and_not_for_what_cannot_be_asked() {
     let dir = shared_dir();
     let server = Server::start(|request| match request.account() {
         account if account == id(1) => good_answer(request),
-        account if account == id(2) => {
-            failure(403, 9109, "Unauthorized to access requested resource")
-        }
+        account if account == id(2) => forbidden(),
         account if account == id(3) => enveloped(json!([]), json!({"total_count": 2})),
         _ => Reply::Hang,
     });
-    let running = audit_in(&dir, &server).args(ids(4)).arg("no-id").spawn();
-    running.wait_for_evidence(4);
-    running.signal("KILL");
-    running.wait();
+    audit_in(&dir, &server)
+        .args(ids(4))
+        .arg("no-id")
+        .killed_after(4);
     server.now(good_answer);
     let resumed = resume(&dir, &server).run().expect(3);
     assert_eq!(server.asked(), (2..=4).map(id).collect::<Vec<_>>());
@@ -281,18 +237,10 @@ fn a_signal_while_the_accounts_are_listed_leaves_nothing() {
 fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
-    let running = audit_in(&dir, &server)
-        .env("SOURCE_DATE_EPOCH", "1795169700")
+    audit_in(&dir, &server)
+        .on_day(-1)
         .args(ids(2))
-        .spawn();
-    let older = dir
-        .path()
-        .join("reports/20261120T101500Z.partial/evidence.jsonl");
-    wait_until("the first run has read something", || {
-        fs::read_to_string(&older).is_ok_and(|text| text.matches('\n').count() > 1)
-    });
-    running.signal("KILL");
-    running.wait();
+        .killed_after(1);
     // Killed while it listed accounts: a folder, and nothing in it.
     let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
     wait_until("the list is asked for", || {
@@ -301,8 +249,7 @@ fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
             .iter()
             .any(|request| request.account().is_empty())
     });
-    running.signal("KILL");
-    running.wait();
+    running.kill();
     server.now(good_answer);
     let resumed = resume(&dir, &server).run().expect(0);
     assert!(resumed.run_dir().ends_with("20261120T101500Z"));
@@ -313,11 +260,7 @@ fn a_run_killed_before_it_had_evidence_does_not_stand_in_the_way() {
 fn what_a_killed_rendering_left_does_not_reach_the_report() {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
-    let running = audit_in(&dir, &server).args(ids(2)).spawn();
-    running.wait_for_evidence(1);
-    running.signal("KILL");
-    let partial = running.partial();
-    running.wait();
+    let partial = audit_in(&dir, &server).args(ids(2)).killed_after(1);
     fs::create_dir(partial.join(".cf-sso-audit.staging")).unwrap();
     fs::write(partial.join(".cf-sso-audit.staging/accounts.csv"), "half").unwrap();
     server.now(good_answer);
@@ -645,10 +588,7 @@ fn runs_of_the_same_second_do_not_harm_each_other() {
 fn killed_run() -> (Rc<tempfile::TempDir>, Server) {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
-    let running = audit_in(&dir, &server).args(ids(3)).spawn();
-    running.wait_for_evidence(1);
-    running.signal("KILL");
-    running.wait();
+    audit_in(&dir, &server).args(ids(3)).killed_after(1);
     server.now(good_answer);
     (dir, server)
 }
@@ -686,12 +626,9 @@ fn resuming_with_the_accounts_file_that_it_was_begun_with() {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=1));
     let csv = format!("account_id,owner\n{},a\n{},b\n", id(1), id(2));
-    let running = audit_in(&dir, &server)
+    audit_in(&dir, &server)
         .accounts_file("accounts.csv", &csv)
-        .spawn();
-    running.wait_for_evidence(1);
-    running.signal("KILL");
-    running.wait();
+        .killed_after(1);
     server.now(good_answer);
     let resumed = resume(&dir, &server)
         .accounts_file("accounts.csv", &csv)
@@ -721,10 +658,9 @@ fn a_run_over_listed_accounts_is_resumed_without_listing_them_again() {
         }
     };
     let server = Server::start(lists(first_only));
-    let running = audit_in(&dir, &server).arg("--all-accounts").spawn();
-    running.wait_for_evidence(1);
-    running.signal("KILL");
-    running.wait();
+    audit_in(&dir, &server)
+        .arg("--all-accounts")
+        .killed_after(1);
     server.now(lists(good_answer));
     let resumed = resume(&dir, &server).arg("--all-accounts").run().expect(0);
     assert_eq!(

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// The columns of every file of the contract, in order.
 const HEADS: [(&str, &str); 6] = [

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Accounts of every kind, whose answers come in another order than they are asked for.
 fn mixed() -> Server {
     Server::start(|request| {
-        let number = usize::from_str_radix(&request.account()[24..], 16).unwrap();
+        let number = request.number();
         let delay = Duration::from_millis((number * 7 % 11) as u64);
         let reply = match number % 8 {
-            0 => failure(403, 9109, "Unauthorized to access requested resource"),
+            0 => forbidden(),
             1 => success(json!([])),
             2 => enveloped(
                 json!([connector(1, "shared.example")]),
@@ -91,7 +90,7 @@ fn the_same_run_twice_is_the_same_byte_for_byte() {
             .expect(3)
     };
     let (one, other) = (run(), run());
-    for name in crate::audit::FILES {
+    for name in FILES {
         assert!(one.read(name) == other.read(name), "{name}");
     }
 }

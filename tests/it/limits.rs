@@ -3,14 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::audit::check_sums;
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Standard error on a full disk.
 const FULL: &str = "exec \"$@\" 2>/dev/full";
@@ -44,11 +41,8 @@ fn a_standard_error_that_cannot_be_written_costs_nothing_else() {
 
 #[test]
 fn asked_to_stop_while_nobody_hears_it_the_program_ends_at_once() {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
-    let many: Vec<_> = (0..40_000)
-        .map(|n| connector(n, &format!("d{n}.example")))
-        .collect();
-    let server = Server::of(vec![(id(1), many.into())]);
+    let dir = shared_dir();
+    let server = Server::of(vec![(id(1), many_connectors(40_000))]);
     let running = audit_in(&dir, &server).through(FULL).arg(id(1)).spawn();
     let staging = running.partial().join(".cf-sso-audit.staging");
     wait_until("the report is being written", || staging.is_dir());
@@ -140,11 +134,8 @@ fn is_root() -> bool {
 
 #[test]
 fn a_limit_of_file_sizes_is_an_error_and_what_was_read_is_kept() {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
-    let many: Vec<_> = (0..2_000)
-        .map(|n| connector(n, &format!("d{n}.example")))
-        .collect();
-    let server = Server::of(vec![(id(1), many.into())]);
+    let dir = shared_dir();
+    let server = Server::of(vec![(id(1), many_connectors(2_000))]);
     audit_in(&dir, &server)
         .through("ulimit -f 300 && exec \"$@\"")
         .arg(id(1))

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 fn limited(limiter: &Arc<Limiter>) -> Server {
     let limiter = Arc::clone(limiter);
@@ -191,18 +190,10 @@ fn no_more_are_under_way_at_once_than_was_asked_for() {
 
 #[test]
 fn what_is_waited_for_is_told_on_a_terminal() {
-    let has_script = std::process::Command::new("script")
-        .arg("--version")
-        .output();
-    if has_script.is_err() {
-        eprintln!("not tried: there is no `script` to make a terminal with");
-        return;
-    }
     let server = Server::start(|_| success(json!([])));
     let outcome = audit(&server)
-        .env("TERM", "xterm")
         .args(["--rate", "1/1900ms", &id(1), &id(2)])
-        .through("exec script -qefc \"stty cols 80; $*\" /dev/null")
+        .on_a_terminal()
         .run()
         .expect(0);
     let shown = &outcome.stdout;
@@ -235,7 +226,7 @@ fn a_resumed_run_counts_what_was_sent_before_the_interruption() {
     let window = Duration::from_millis(1500);
     let limiter = Limiter::new(40, window);
     let server = limited(&limiter);
-    let dir = std::rc::Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let audit = || audit_in(&dir, &server).args(["--rate", "40/1500ms", "--concurrency", "4"]);
     // Most of the budget, and then an interruption.
     let list = ids(60).join("\n");

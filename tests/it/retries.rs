@@ -4,8 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Answers this to the first requests of an account, and then its connectors.
 fn first(times: usize, reply: Reply) -> Server {
@@ -36,7 +35,7 @@ fn what_passes_is_tried_again() {
         .collect();
     let accounts = replies.len();
     let server = Server::start(move |request| {
-        let number = usize::from_str_radix(&request.account()[24..], 16).unwrap();
+        let number = request.number();
         if request.earlier < 2 {
             replies[number - 1].clone()
         } else {
@@ -57,7 +56,7 @@ fn what_stays_is_unread_after_every_attempt() {
         (503, "server"),
     ];
     let server = Server::start(|request| {
-        let number = usize::from_str_radix(&request.account()[24..], 16).unwrap();
+        let number = request.number();
         answer(STATUSES[number - 1].0, "")
     });
     for (retries, tried) in [("0", "1"), ("2", "3"), ("5", "6")] {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::program;
+use crate::support::*;
 
 /// A JSON Schema that values are judged by.
 pub struct Validator {
