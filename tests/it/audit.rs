@@ -202,11 +202,7 @@ fn simulate_and_audit_agree_on_every_number() {
 #[test]
 fn simulate_ends_on_sigterm() {
     let mut simulated = Simulated::start(&["--accounts", "1"]);
-    let killed = Command::new("kill")
-        .arg("-TERM")
-        .arg(simulated.child.id().to_string())
-        .status();
-    assert!(killed.unwrap().success());
+    send_signal("TERM", simulated.child.id());
     wait_until("simulate ends", || {
         simulated.child.try_wait().unwrap().is_some()
     });

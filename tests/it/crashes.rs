@@ -402,20 +402,24 @@ fn a_disk_that_fills_up_while_writing_the_report_keeps_the_evidence() {
     check_sums(&resumed.run_dir());
 }
 
-/// Runs with a file system of its own mounted where the reports go; `None` where this user may not mount.
+/// Runs with a file system of its own mounted where the reports go; `None` where this machine lets nobody mount, which
+/// is said.
 fn with_mounted_reports(program: Program, options: &str) -> Option<Program> {
     let reports = program.dir().join("reports");
     fs::create_dir(&reports).unwrap();
     let mount = format!("mount -t tmpfs -o {options} none '{}'", reports.display());
+    // Who is not root is root in a namespace of their own.
+    let unshare = if is_root() { "-m" } else { "-rm" };
     let tried = std::process::Command::new("unshare")
-        .args(["-m", "sh", "-c", &mount])
-        .status();
-    if !tried.is_ok_and(|status| status.success()) {
-        eprintln!("not tried: this user may not mount");
+        .args([unshare, "sh", "-c", &mount])
+        .output()
+        .unwrap();
+    if !tried.status.success() {
+        not_tried(&String::from_utf8_lossy(&tried.stderr));
         return None;
     }
     let script = format!(
-        r#"export MOUNT="{mount}" && exec unshare -m sh -c 'eval "$MOUNT" && exec "$@"' sh "$@""#
+        r#"export MOUNT="{mount}" && exec unshare {unshare} sh -c 'eval "$MOUNT" && exec "$@"' sh "$@""#
     );
     Some(program.through(&script))
 }

@@ -127,11 +127,6 @@ fn a_machine_that_gives_no_threads_is_told_of_at_once() {
         .says(&["cannot start the worker threads", "ulimit -u"]);
 }
 
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-}
-
 #[test]
 fn a_limit_of_file_sizes_is_an_error_and_what_was_read_is_kept() {
     let dir = shared_dir();

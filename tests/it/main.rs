@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::print_stderr,
     reason = "a test fails by panicking; clippy.toml allows it in the tests themselves, not in what they share"
 )]
 
@@ -28,6 +27,7 @@ mod history;
 mod html_page;
 mod limits;
 mod nights;
+mod openapi_checks;
 mod pacing;
 mod policies;
 mod rendering;

@@ -301,6 +301,32 @@ impl Program {
     }
 }
 
+/// Sends a signal by its name to a process that the test has started. By the shell, which every machine has, while
+/// `kill` as a program is a package of its own.
+pub fn send_signal(name: &str, pid: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name])
+        .arg(pid.to_string())
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// Says that a test was not tried, and why, since the machine does not let it; with `CI=true` that is a failure.
+pub fn not_tried(why: &str) {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!in_ci, "{test} was not tried: {why}");
+    // Not by eprintln!, of which cargo shows nothing where a test passes.
+    let _ = writeln!(std::io::stderr(), "\nNOT TRIED: {test}: {why}");
+}
+
+/// Whether root runs the tests.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
 fn read_aside(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -322,12 +348,7 @@ pub struct Running {
 impl Running {
     /// Sends a signal by its name: `INT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        send_signal(name, self.child.id());
     }
 
     /// Kills the program.
@@ -367,6 +388,7 @@ impl Running {
     pub fn wait_and_measure(self) -> (Outcome, u64) {
         let mut most = 0;
         let outcome = self.watch(|pid| most = peak_memory(pid).unwrap_or(0).max(most));
+        assert_ne!(most, 0, "the memory could not be measured");
         (outcome, most)
     }
 
