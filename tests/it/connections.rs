@@ -1,7 +1,6 @@
 //! TLS, proxies and time: how every command reaches the API, and how it does not.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
@@ -392,14 +391,10 @@ fn ends_in_time(url: &str, proxy: Option<&str>, way: &str) {
         if let Some(proxy) = proxy {
             program = program.env("HTTPS_PROXY", proxy);
         }
-        let began = Instant::now();
         let outcome = program
             .args(["--timeout", "300ms"])
             .run()
             .expect(failed(name));
-        // The timeout unless given is 30 s.
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "{name}: {took:?}");
         let said = format!("no whole answer within 0.3 s{way}");
         let told = told(name, &outcome);
         assert!(told.contains(&said), "{name}: {told}");

