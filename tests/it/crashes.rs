@@ -345,6 +345,39 @@ fn a_run_killed_at_any_step_loses_nothing_and_leaves_no_report_half_there() {
     assert!(unfinished > 10 && whole > 0, "{unfinished} and {whole}");
 }
 
+/// Else a power cut could leave a run that is in place, with files that are empty.
+#[test]
+fn what_a_run_consists_of_is_on_the_disk_before_it_is_in_place() {
+    let server = Server::start(good_answer);
+    let (outcome, steps) = audit(&server).args(ids(2)).run_by_steps();
+    let outcome = outcome.expect(0);
+    let all = steps.join("\n");
+    let at = |step: String| {
+        let found = steps.iter().rposition(|known| *known == step);
+        found.unwrap_or_else(|| panic!("{step:?} is not in:\n{all}"))
+    };
+    let partial = format!("./{RUN_ID}.partial");
+    let in_place = at(format!("rename ./{RUN_ID}"));
+    for name in names(&outcome.run_dir()) {
+        if name == "evidence.jsonl" {
+            assert!(at(format!("sync {partial}/{name}")) < in_place);
+        } else {
+            let synced = at(format!("sync {partial}/.cf-sso-audit.staging/{name}"));
+            let published = at(format!("rename {partial}/{name}"));
+            assert!(
+                synced < published && published < in_place,
+                "{name} in:\n{all}"
+            );
+        }
+    }
+    assert!(at(format!("sync {partial}")) < in_place, "its names are");
+    let linked = at("rename ./latest".to_owned());
+    assert!(
+        in_place < linked && linked < at("sync .".to_owned()),
+        "{all}"
+    );
+}
+
 /// Runs as if the disk had room for files of so many bytes only.
 fn with_room_for(program: Program, bytes: u64) -> Program {
     // `ulimit -f` counts in blocks of 512 bytes.

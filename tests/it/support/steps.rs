@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{Program, Running, wait_until};
+use super::{Outcome, Program, Running, wait_until};
 
 /// The library that stops a program; made once, by the compiler that links Rust programs.
 fn library() -> &'static Path {
@@ -34,6 +34,16 @@ impl Program {
     /// Is killed in place of a step, counted from 1, of what it does to the folder of reports.
     pub fn killed_at_step(self, step: usize) -> Self {
         self.by_steps().env("STEPS_LAST", step.to_string())
+    }
+
+    /// Runs the program to its end. With what came of it, the steps of what it did to the folder of reports, in order,
+    /// by what was done and the path in that folder.
+    pub fn run_by_steps(self) -> (Outcome, Vec<String>) {
+        let log = self.dir().join("steps");
+        let outcome = self.by_steps().env("STEPS_LOG", &log).run();
+        let text = std::fs::read_to_string(log).unwrap();
+        let text = text.replace(&outcome.reports().display().to_string(), ".");
+        (outcome, text.lines().map(str::to_owned).collect())
     }
 
     /// Starts the program, and waits until its thread that makes or removes a file with this name is held there for
