@@ -666,6 +666,33 @@ fn runs_of_the_same_second_do_not_harm_each_other() {
     );
 }
 
+#[test]
+fn a_run_is_judged_only_once_no_other_of_the_folder_is_being_written() {
+    let dir = shared_dir();
+    let server = Server::start(good_answer);
+    let first = audit_in(&dir, &server)
+        .args(ids(2))
+        .spawn_held_at("report.json");
+    let log = dir.path().join("log");
+    let second = audit_in(&dir, &server)
+        .on_day(1)
+        .args(ids(2))
+        .arg("-v")
+        .env("LOG", &log)
+        .through("exec \"$@\" 2>\"$LOG\"")
+        .spawn();
+    wait_until("the second run waits for the first", || {
+        fs::read_to_string(&log)
+            .is_ok_and(|text| text.contains("waiting for another run that is writing its report"))
+    });
+    assert!(!dir.path().join("reports/latest").exists());
+    // Whatever ends the first, the second goes on.
+    first.kill();
+    let second = second.wait().expect(0);
+    assert_eq!(second.latest(), "20261122T101500Z");
+    assert_eq!(second.csv("accounts.csv").len(), 2);
+}
+
 /// A folder with a run that was killed after its first account.
 fn killed_run() -> (Rc<tempfile::TempDir>, Server) {
     let dir = shared_dir();
