@@ -159,6 +159,28 @@ fn each_line_on_standard_error_is_json_where_that_is_asked_for() {
     }
 }
 
+/// The permission bits of a run's folder and of each of its files are these.
+#[track_caller]
+fn check_modes(outcome: &Outcome, folder: u32, file: u32) {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let run = outcome.run_dir();
+    assert_eq!(mode(&run), folder);
+    for name in names(&run) {
+        assert_eq!(mode(&run.join(&name)), file, "{name}");
+    }
+}
+
+#[test]
+fn nobody_else_may_read_a_report_unless_that_is_asked_for() {
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let outcome = audit(&server)
+        .through("umask 000 && exec \"$@\"")
+        .arg(id(1))
+        .run()
+        .expect(0);
+    check_modes(&outcome, 0o700, 0o600);
+}
+
 #[test]
 fn who_may_read_is_as_asked_whatever_the_umask() {
     let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
@@ -167,10 +189,5 @@ fn who_may_read_is_as_asked_whatever_the_umask() {
         .args(["--output-mode", "0644", &id(1)])
         .run()
         .expect(0);
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&outcome.run_dir()), 0o755);
-    for entry in fs::read_dir(outcome.run_dir()).unwrap() {
-        let path = entry.unwrap().path();
-        assert_eq!(mode(&path), 0o644, "{}", path.display());
-    }
+    check_modes(&outcome, 0o755, 0o644);
 }
