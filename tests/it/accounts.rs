@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// A server at which every account has one connector of its own.
 fn any_account() -> Server {

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Names that CSV has to quote, and some that no line should hold.
 const NAMES: [&str; 6] = [
@@ -112,7 +111,7 @@ fn a_list_that_is_not_whole_is_told() {
 fn why_there_is_no_list_is_told_with_what_to_do() {
     for (reply, told) in [
         (
-            failure(403, 9109, "Unauthorized to access requested resource"),
+            forbidden(),
             ["forbidden, code 9109", "Account Settings Read"],
         ),
         (

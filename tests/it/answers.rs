@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 const CSV_AS_IT_CAME: [&str; 2] = ["--csv-dialect", "plain"];
 
@@ -557,7 +556,7 @@ fn check(case: &Case) {
 
 #[test]
 fn the_log_can_be_json() {
-    let server = Server::start(|_| failure(403, 9109, "Unauthorized to access requested resource"));
+    let server = Server::start(|_| forbidden());
     let outcome = audit(&server)
         .args(["--log-format", "json", "--progress", "never", &id(1)])
         .run()

@@ -8,66 +8,14 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::*;
-use crate::server::*;
-
-/// Every file of a run, in the formats that are written where nothing is said.
-pub const FILES: [&str; 12] = [
-    "SHA256SUMS",
-    "accounts.csv",
-    "changes.csv",
-    "connectors.csv",
-    "disabled_connectors.csv",
-    "evidence.jsonl",
-    "fedramp_settings.csv",
-    "findings.csv",
-    "ledger.jsonl",
-    "report.html",
-    "report.json",
-    "unverified_domains.csv",
-];
-
-/// The checksums are those of the files, and of every file.
-#[track_caller]
-pub fn check_sums(run: &std::path::Path) {
-    let list = std::fs::read_to_string(run.join("SHA256SUMS")).unwrap();
-    let listed: BTreeMap<_, _> = list
-        .lines()
-        .map(|line| line.split_once("  ").unwrap())
-        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
-        .collect();
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(run).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "SHA256SUMS" {
-            continue;
-        }
-        let sum: String = Sha256::digest(std::fs::read(&path).unwrap())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        found.insert(name, sum);
-    }
-    assert_eq!(listed, found);
-}
-
-fn names(folder: &std::path::Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
+use crate::support::*;
 
 #[test]
 fn the_demo_leaves_a_whole_report() {
     let demo = program("audit").arg("--demo").run().expect(0);
     assert_eq!(names(&demo.run_dir()), FILES);
     assert_eq!(names(&demo.reports()), [RUN_ID, "latest"]);
-    let latest = std::fs::read_link(demo.reports().join("latest")).unwrap();
-    assert_eq!(latest.to_str(), Some(RUN_ID));
+    assert_eq!(demo.latest(), RUN_ID);
     check_sums(&demo.run_dir());
     let json = demo.json();
     assert_eq!(json["schema"], "cf-sso-audit/report/v1");
@@ -254,11 +202,7 @@ fn simulate_and_audit_agree_on_every_number() {
 #[test]
 fn simulate_ends_on_sigterm() {
     let mut simulated = Simulated::start(&["--accounts", "1"]);
-    let killed = Command::new("kill")
-        .arg("-TERM")
-        .arg(simulated.child.id().to_string())
-        .status();
-    assert!(killed.unwrap().success());
+    send_signal("TERM", simulated.child.id());
     wait_until("simulate ends", || {
         simulated.child.try_wait().unwrap().is_some()
     });
@@ -308,7 +252,7 @@ fn every_account_asked_for_stands_once_in_every_output() {
 
 #[test]
 fn no_number_is_told_of_what_was_not_read() {
-    let server = Server::start(|_| failure(403, 9109, "Unauthorized to access requested resource"));
+    let server = Server::start(|_| forbidden());
     let outcome = audit(&server).arg(id(1)).run().expect(3);
     let row = outcome.account(&id(1));
     for column in [

@@ -3,85 +3,19 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::rc::Rc;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::*;
-use crate::server::*;
-
-/// Runs of the same accounts, a day apart, in one folder.
-struct History {
-    dir: Rc<TempDir>,
-    server: Server,
-}
-
-type Accounts = Vec<(String, Value)>;
-
-impl History {
-    fn new() -> Self {
-        Self {
-            dir: Rc::new(tempfile::tempdir().unwrap()),
-            server: Server::of(Vec::new()),
-        }
-    }
-
-    /// The audit of a day, not begun yet. An account with null for a list is forbidden; one with an object is
-    /// answered the list that it holds, as a part of nine.
-    fn day(&self, day: i64, accounts: Accounts) -> Program {
-        let asked: Vec<_> = accounts.iter().map(|(id, _)| id.clone()).collect();
-        self.server.now(move |request| {
-            let found = accounts.iter().find(|(id, _)| id == request.account());
-            match found {
-                Some((_, Value::Null)) | None => {
-                    failure(403, 9109, "Unauthorized to access requested resource")
-                }
-                Some((_, Value::Object(part))) => {
-                    enveloped(part["part"].clone(), json!({"total_count": 9}))
-                }
-                Some((_, connectors)) => success(connectors.clone()),
-            }
-        });
-        audit_in(&self.dir, &self.server)
-            .env("SOURCE_DATE_EPOCH", days_later(day))
-            .accounts_file("accounts.txt", asked.join("\n"))
-    }
-}
-
-impl History {
-    /// The audit of one account alone, named on the command line.
-    fn one(&self, day: i64, account: String, connectors: Value) -> Program {
-        self.server.now(move |_| success(connectors.clone()));
-        audit_in(&self.dir, &self.server)
-            .env("SOURCE_DATE_EPOCH", days_later(day))
-            .arg(account)
-    }
-}
-
-fn disabled(number: usize, domain: &str) -> Value {
-    connector_with(number, domain, json!({"enabled": false}))
-}
+use crate::support::*;
 
 /// The changes as `changes.csv` has them, each in a line: kind, account's number, domain, what, from, to.
 fn changes(outcome: &Outcome) -> Vec<String> {
-    let rows = outcome.csv("changes.csv");
-    let in_json: Vec<Row> = serde_json::from_value(outcome.json()["changes"].clone()).unwrap();
-    let bare = |rows: Vec<Row>| -> Vec<Row> {
-        rows.into_iter()
-            .map(|row| {
-                row.into_iter()
-                    .map(|(key, value)| (key, value.trim_start_matches('\'').to_owned()))
-                    .collect()
-            })
-            .collect()
-    };
-    assert_eq!(bare(rows.clone()), bare(in_json), "both files say the same");
-    bare(rows).iter().map(line).collect()
+    let rows = rows_of_both(&outcome.run_dir(), "changes.csv", "changes");
+    rows.iter().map(line).collect()
 }
 
 fn line(row: &Row) -> String {
-    let number = usize::from_str_radix(&row["account_id"][2..], 16).unwrap();
+    let number = account_number(row);
     format!(
         "{} {number} {} {} [{}] [{}]",
         row["kind"], row["email_domain"], row["what"], row["from"], row["to"]
@@ -286,7 +220,7 @@ fn code(accounts: &Accounts) -> i32 {
 fn every_kind_of_change_is_told_both_ways() {
     let mut seen = BTreeSet::new();
     for case in cases() {
-        let history = History::new();
+        let history = Nights::new();
         let run = |day, accounts: &Accounts| {
             let program = history.day(day, accounts.clone());
             program.run().expect(code(accounts))
@@ -358,7 +292,7 @@ fn diff_lines(old: &Path, new: &Path) -> (i32, Vec<String>) {
 
 #[test]
 fn diff_tells_people_what_changed() {
-    let history = History::new();
+    let history = Nights::new();
     let first = history
         .day(
             0,
@@ -434,7 +368,7 @@ fn diff_tells_people_what_changed() {
 
 #[test]
 fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let server = Server::of(Vec::new());
     let run = |moment: &str, enabled: bool| {
         let mut one = connector(1, "a.\u{202e}example\u{200b}");
@@ -463,7 +397,7 @@ fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
 
 #[test]
 fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
-    let history = History::new();
+    let history = Nights::new();
     let accounts = || vec![(id(1), json!([disabled(1, "a.example")]))];
     let run = |day| history.day(day, accounts()).run().expect(0);
     assert_eq!(baseline(&run(0)), Value::Null);
@@ -484,7 +418,7 @@ fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
     copy("zzz");
     let other = Server::of(accounts());
     let elsewhere = audit_in(&history.dir, &other)
-        .env("SOURCE_DATE_EPOCH", days_later(3))
+        .on_day(3)
         .arg(id(1))
         .run()
         .expect(0);
@@ -511,7 +445,7 @@ fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
 
 #[test]
 fn findings_keep_the_day_they_were_first_seen() {
-    let history = History::new();
+    let history = Nights::new();
     let read = || vec![(id(1), json!([disabled(1, "a.example")]))];
     let day = |day: i64, accounts: Accounts| {
         let code = code(&accounts);
@@ -572,7 +506,7 @@ fn findings_keep_the_day_they_were_first_seen() {
 
 #[test]
 fn new_and_existing_are_all_findings() {
-    let history = History::new();
+    let history = Nights::new();
     history
         .day(
             0,
@@ -606,7 +540,7 @@ fn new_and_existing_are_all_findings() {
 
 #[test]
 fn only_what_is_new_fails_a_run_that_inherits_old_debt() {
-    let history = History::new();
+    let history = Nights::new();
     let old = disabled(1, "a.example");
     let fail = |day, connectors: Value, code| {
         history
@@ -686,7 +620,7 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
         ),
     ];
     for (file, damage, told) in damages {
-        let history = History::new();
+        let history = Nights::new();
         history.day(0, accounts()).run().expect(0);
         let second = history.day(1, accounts()).run().expect(0);
         let good = second.text(file);
@@ -757,7 +691,7 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
 
 #[test]
 fn the_trend_holds_the_figures_of_the_runs_so_far() {
-    let history = History::new();
+    let history = Nights::new();
     let pending = connector_with(
         3,
         "c.example",
@@ -834,7 +768,7 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
     // An earlier run rendered again tells of itself and those before it, not of later ones.
     let again = program("render")
         .arg(history.dir.path().join("reports/20261122T101500Z"))
-        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .on_day(1)
         .run()
         .expect(0);
     assert_eq!(again.json()["trend"].as_array().unwrap().len(), 2);
@@ -842,7 +776,7 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
 
 #[test]
 fn the_trend_says_which_runs_were_whole_and_joins_only_those() {
-    let history = History::new();
+    let history = Nights::new();
     let both = |second: Value| vec![(id(1), json!([disabled(1, "a.example")])), (id(2), second)];
     let list = || json!([disabled(2, "b.example")]);
     history.day(0, both(list())).run().expect(0);
@@ -878,7 +812,7 @@ fn the_trend_says_which_runs_were_whole_and_joins_only_those() {
 
 #[test]
 fn the_trend_reaches_back_a_hundred_and_twenty_runs() {
-    let history = History::new();
+    let history = Nights::new();
     let accounts = || vec![(id(1), json!([connector(1, "a.example")]))];
     let first = history.day(0, accounts()).run().expect(0);
     let ledger = first.run_dir().join("ledger.jsonl");
@@ -910,7 +844,7 @@ fn the_trend_reaches_back_a_hundred_and_twenty_runs() {
 
 #[test]
 fn the_page_says_what_changed_before_it_lists_what_is() {
-    let history = History::new();
+    let history = Nights::new();
     history
         .day(0, vec![(id(1), json!([connector(1, "a.example")]))])
         .run()
@@ -944,28 +878,24 @@ fn the_page_says_what_changed_before_it_lists_what_is() {
 
 #[test]
 fn the_demo_is_compared_with_demos_only() {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
     let demo = |day: i64| {
         program_in(&dir, "audit")
             .arg("--demo")
-            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .on_day(day)
             .run()
             .expect(0)
     };
     assert_eq!(baseline(&demo(0)), Value::Null);
-    let real = audit_in(&dir, &server)
-        .env("SOURCE_DATE_EPOCH", days_later(1))
-        .arg(id(1))
-        .run()
-        .expect(0);
+    let real = audit_in(&dir, &server).on_day(1).arg(id(1)).run().expect(0);
     assert_eq!(baseline(&real), Value::Null);
     assert_eq!(baseline(&demo(2)), "20261121T101500Z");
 }
 
 #[test]
 fn an_account_that_came_and_went_between_two_runs_is_no_difference() {
-    let history = History::new();
+    let history = Nights::new();
     let one = || (id(1), json!([connector(1, "a.example")]));
     let run = |day, accounts: Accounts| history.day(day, accounts).run().expect(0).run_dir();
     let first = run(0, vec![one()]);

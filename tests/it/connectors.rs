@@ -1,11 +1,8 @@
 //! `connector`: each of the six operations as it arrives at the server, and what is told of the answers.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// `connector` with an operation on account 1, quick to try again.
 fn connector_command(server: &Server, operation: &str) -> Program {
@@ -370,8 +367,7 @@ fn what_cannot_be_taken_back_needs_a_yes_where_nobody_can_be_asked() {
 fn answered(server: &Server, arguments: &[&str], typed: &str) -> Outcome {
     connector_command(server, arguments[0])
         .args(&arguments[1..])
-        .env("TERM", "xterm")
-        .through("exec script -qefc \"$*\" /dev/null")
+        .on_a_terminal()
         .stdin(typed)
         .run()
 }
@@ -574,7 +570,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             ],
         ),
         (
-            failure(403, 9109, "Unauthorized to access requested resource"),
+            forbidden(),
             [
                 "forbidden 9109: Unauthorized to access requested resource",
                 "may not do this here",
@@ -784,13 +780,11 @@ fn the_connection_flags_hold_here_too() {
         Some("Bearer cfut_of_the_file")
     );
     let silent = Server::start(|_| Reply::Hang);
-    let began = std::time::Instant::now();
     connector_command(&silent, "list")
         .args(["--timeout", "100ms", "--retries", "0"])
         .run()
         .expect(1)
         .says(&["timeout", "0.1 s"]);
-    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// The columns of every file of the contract, in order.
-const HEADS: [(&str, &str); 6] = [
+const HEADS: [(&str, &str); 7] = [
     (
         "unverified_domains.csv",
         "account_id,account_name,connector_id,email_domain,verification_status,enabled,txt_name,txt_value,dns_txt,age_days,severity,waived,created_on_utc,updated_on_utc",
@@ -30,6 +29,10 @@ const HEADS: [(&str, &str); 6] = [
     (
         "accounts.csv",
         "account_id,account_name,owner,outcome,connectors,unverified,disabled,fedramp_on,fedramp_off,findings_critical,findings_high,findings_medium,findings_low,error_kind,error_code,error_message,http_status,cf_ray,attempts,read_at_utc",
+    ),
+    (
+        "changes.csv",
+        "kind,account_id,account_name,connector_id,email_domain,what,from,to,cause",
     ),
 ];
 
@@ -89,6 +92,11 @@ fn delimiter(dialect: &str) -> u8 {
 fn the_heads_are_those_of_the_contract() {
     for dialect in ["excel", "excel-semicolon", "plain"] {
         let outcome = audit_hostile(dialect);
+        let mut files = names(&outcome.run_dir());
+        files.retain(|name| name.ends_with(".csv"));
+        let mut expected = HEADS.map(|(file, _)| file);
+        expected.sort();
+        assert_eq!(files, expected, "each file of the run has its head here");
         for (file, head) in HEADS {
             let bytes = outcome.read(file);
             let bom = bytes.starts_with("\u{feff}".as_bytes());

@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// A moment from now as the API writes it.
 fn in_days(days: i64) -> String {
@@ -36,7 +35,7 @@ fn well(token: Reply) -> Server {
     Server::start(move |request| match request.path.as_str() {
         path if path.contains("/tokens/verify") => token.clone(),
         _ if request.account() == id(1) => success(json!([connector(1, "a.example")])),
-        _ => failure(403, 9109, "Unauthorized to access requested resource"),
+        _ => forbidden(),
     })
 }
 

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 const MIB: u64 = 1024 * 1024;
 const MOST_MEMORY: u64 = 150 * MIB;

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Accounts whose connectors can be read and changed, as at the API.
 #[derive(Clone)]
@@ -31,7 +29,7 @@ impl World {
         let (account, list) = (parts.next().unwrap(), parts.next());
         assert_eq!(list, Some("sso_connectors"));
         let Some(connectors) = accounts.get_mut(account) else {
-            return failure(403, 9109, "Unauthorized to access requested resource");
+            return forbidden();
         };
         let Some(id) = parts.next() else {
             assert_eq!(request.method, "GET");
@@ -124,7 +122,7 @@ impl Audited {
         let asked: Vec<_> = accounts.iter().map(|(id, _)| id.clone()).collect();
         let world = World::of(accounts);
         let server = Server::start(world.serve());
-        let dir = Rc::new(tempfile::tempdir().unwrap());
+        let dir = shared_dir();
         let run = audit_in(&dir, &server)
             .args(asked)
             .run()
@@ -816,7 +814,7 @@ fn each_account_is_fixed_with_its_own_token() {
         (id(2), vec![state(2, "b.example", false, "awaiting")]),
     ]);
     let server = Server::start(world.serve());
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let tokens = |program: Program| {
         program
             .without_env("CLOUDFLARE_API_TOKEN")
@@ -1202,7 +1200,7 @@ fn accounts_are_named_and_the_critical_comes_first() {
         (id(2), vec![state(2, "b.example", true, "failed")]),
     ]);
     let server = Server::start(world.serve());
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let run = audit_in(&dir, &server)
         .accounts_file(
             "accounts.csv",
@@ -1302,11 +1300,11 @@ fn a_refused_change_says_which_permission_it_needs() {
 fn two_at_once_send_each_change_once() {
     let audited = Audited::new(waiting(3));
     let world = audited.world.clone();
-    let goes_on = Arc::new(AtomicBool::new(false));
-    let may_answer = Arc::clone(&goes_on);
+    let gate = Gate::default();
+    let at_the_gate = gate.clone();
     audited.server.now(move |request| {
-        while request.method == "POST" && !may_answer.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(2));
+        if request.method == "POST" {
+            at_the_gate.wait();
         }
         world.answer(request)
     });
@@ -1321,7 +1319,7 @@ fn two_at_once_send_each_change_once() {
     assert_eq!(audited.server.requests().len(), asked, "it asked nothing");
     // A plan alone can still be looked at.
     audited.fix().run().expect(0);
-    goes_on.store(true, Ordering::Relaxed);
+    gate.open();
     first.wait().expect(0).prints(&["3 done, 0 skipped"]);
     assert_eq!(audited.changes(), 3);
     audited
@@ -1400,7 +1398,7 @@ fn enabling_needs_a_run_that_read_every_account() {
         vec![state(1, "off.example", false, "verified")],
     )]);
     let server = Server::start(world.serve());
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     // The second may hold the domain too.
     let outcome = audit_in(&dir, &server).args(ids(2)).run().expect(3);
     program_in(&dir, "fix")
@@ -1473,7 +1471,7 @@ fn an_account_that_refuses_holds_up_no_other() {
     let world = audited.world.clone();
     audited.server.now(move |request| {
         if request.path.contains(&id(1)) && request.method != "GET" {
-            return failure(403, 9109, "Unauthorized to access requested resource");
+            return forbidden();
         }
         world.answer(request)
     });

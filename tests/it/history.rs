@@ -1,82 +1,19 @@
 //! Nights in a row: what a bad night, a small audit, a short list or another policy must not make of the report.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::*;
-use crate::server::*;
-
-/// Accounts that change from night to night, in one folder of reports.
-struct Nights {
-    dir: Rc<TempDir>,
-    server: Server,
-    /// The list of each account; null where the token may not read it.
-    world: Arc<Mutex<BTreeMap<String, Value>>>,
-}
-
-impl Nights {
-    fn of(accounts: &[(usize, Value)]) -> Self {
-        let nights = Self {
-            dir: Rc::new(tempfile::tempdir().unwrap()),
-            server: Server::of(Vec::new()),
-            world: Arc::default(),
-        };
-        for (number, list) in accounts {
-            nights.set(*number, list.clone());
-        }
-        let world = Arc::clone(&nights.world);
-        nights.server.now(move |request| {
-            let world = world.lock().unwrap();
-            let account = request.account();
-            if account.is_empty() {
-                let accounts: Vec<_> = world.keys().map(|id| json!({"id": id})).collect();
-                let total = accounts.len();
-                return enveloped(accounts.into(), json!({"total_count": total}));
-            }
-            match world.get(account) {
-                Some(Value::Null) | None => {
-                    failure(403, 9109, "Unauthorized to access requested resource")
-                }
-                Some(list) => success(list.clone()),
-            }
-        });
-        nights
-    }
-
-    fn set(&self, number: usize, list: Value) {
-        self.world.lock().unwrap().insert(id(number), list);
-    }
-
-    /// An audit of a day, of no account yet.
-    fn bare(&self, day: i64) -> Program {
-        audit_in(&self.dir, &self.server).env("SOURCE_DATE_EPOCH", days_later(day))
-    }
-
-    /// An audit of all accounts there are, by a file.
-    fn night(&self, day: i64) -> Program {
-        let world = self.world.lock().unwrap();
-        let ids: Vec<_> = world.keys().cloned().collect();
-        self.bare(day).accounts_file("accounts.txt", ids.join("\n"))
-    }
-}
-
-fn disabled(number: usize, domain: &str) -> Value {
-    connector_with(number, domain, json!({"enabled": false}))
-}
+use crate::support::*;
 
 /// The changes, each in a line: kind, account's number, domain, what, cause.
 fn changes(outcome: &Outcome) -> Vec<String> {
     let line = |row: Row| {
-        let number = usize::from_str_radix(&row["account_id"][2..], 16).unwrap();
+        let number = account_number(&row);
         let (kind, what, cause) = (&row["kind"], &row["what"], &row["cause"]);
         format!("{kind} {number} {} {what} ({cause})", row["email_domain"])
     };
-    outcome.csv("changes.csv").into_iter().map(line).collect()
+    outcome.lines("changes.csv", line)
 }
 
 /// Rule, account's domain, age and first sight of each finding.
@@ -90,7 +27,7 @@ fn findings(outcome: &Outcome) -> Vec<String> {
             &row["first_seen_utc"][..10]
         )
     };
-    outcome.csv("findings.csv").into_iter().map(line).collect()
+    outcome.lines("findings.csv", line)
 }
 
 /// How many findings are new, as each place has it; they must agree.
@@ -244,15 +181,7 @@ fn a_list_that_came_short_removes_nothing_and_one_that_is_whole_removes_once() {
     assert_eq!(changes(&whole), ["account-removed 2  outcome (coverage)"]);
     assert_eq!(changes(&audit(3).run().expect(0)), NOTHING, "once");
     // It comes back, and is remembered.
-    let world = Arc::clone(&nights.world);
-    nights.server.now(move |request| {
-        let world = world.lock().unwrap();
-        if request.account().is_empty() {
-            let accounts: Vec<_> = world.keys().map(|id| json!({"id": id})).collect();
-            return enveloped(accounts.into(), json!({"total_count": 2}));
-        }
-        success(world[request.account()].clone())
-    });
+    nights.serve();
     let back = audit(4).run().expect(0);
     assert_eq!(changes(&back), NOTHING);
     assert!(
@@ -476,23 +405,17 @@ fn a_run_that_ends_after_one_that_began_later_goes_on_from_it() {
         (2, json!([connector(2, "b.example")])),
     ]);
     nights.night(0).run().expect(0);
-    // The nightly run hangs at its second account, until another has come and gone.
+    // The nightly run waits at its second account, until another has come and gone.
     nights.set(1, json!([disabled(1, "a.example")]));
-    let release = Arc::new(Mutex::new(false));
-    let (world, released) = (Arc::clone(&nights.world), Arc::clone(&release));
-    nights.server.now(move |request| {
-        while request.account() == id(2) && !*released.lock().unwrap() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        success(world.lock().unwrap()[request.account()].clone())
-    });
+    let second = nights.hold(2);
+    nights.serve();
     let slow = nights.night(1).spawn();
     wait_until("the nightly run waits", || {
         nights.server.asked().contains(&id(2))
     });
     let quick = nights.bare(2).arg(id(1)).run().expect(0);
     assert_eq!(new(&quick), 1);
-    *release.lock().unwrap() = true;
+    second.open();
     let slow = slow.wait().expect(0);
     assert_eq!(slow.json()["run"]["baseline"], "20261123T101500Z");
     assert_eq!(new(&slow), 0, "told once");
@@ -535,9 +458,7 @@ fn compared_with_another_run_it_is_not_forgotten_since_when_something_is_known()
     for (run, day) in [("20261123T101500Z", 2), ("20261124T101500Z", 3)] {
         let own = nights.dir.path().join("reports").join(run);
         let before = std::fs::read(own.join("ledger.jsonl")).unwrap();
-        let mut render = program_in(&nights.dir, "render")
-            .arg(&own)
-            .env("SOURCE_DATE_EPOCH", days_later(day));
+        let mut render = program_in(&nights.dir, "render").arg(&own).on_day(day);
         if day == 3 {
             render = render.args(["--baseline", "none"]);
         }
@@ -551,7 +472,7 @@ fn every_kind_of_change_stands_in_the_summary() {
     let nights = Nights::of(&[(1, json!([disabled(1, "a.example")])), (2, json!([]))]);
     let waiver = "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-11-22\n";
     nights.night(0).policy(waiver).run().expect(0);
-    nights.world.lock().unwrap().remove(&id(2));
+    nights.remove(2);
     let outcome = nights.night(2).policy(waiver).run().expect(0);
     let sentence = "Since 20261121T101500Z: 0 new findings, 0 findings resolved, 1 waived finding open again, 1 account removed.\n";
     assert!(outcome.stdout.contains(sentence), "{}", outcome.stdout);
@@ -592,7 +513,7 @@ fn an_account_that_comes_back_brings_back_what_it_shared() {
         (2, json!([connector(2, "shared.example")])),
     ]);
     nights.night(0).run().expect(0);
-    let back = nights.world.lock().unwrap().remove(&id(2));
+    let back = nights.remove(2);
     assert_eq!(
         changes(&nights.night(1).run().expect(0)),
         [
@@ -600,11 +521,7 @@ fn an_account_that_comes_back_brings_back_what_it_shared() {
             "account-removed 2  outcome (coverage)",
         ]
     );
-    nights
-        .world
-        .lock()
-        .unwrap()
-        .extend(back.map(|list| (id(2), list)));
+    nights.set(2, back);
     let outcome = nights.night(2).run().expect(0);
     assert_eq!(
         changes(&outcome),
@@ -627,19 +544,8 @@ fn what_another_run_has_read_since_is_asked_again_on([slow, quick, later]: [i64;
     ]);
     nights.night(0).run().expect(0);
     // The nightly run has read the first account, and waits for the second.
-    let world = Arc::clone(&nights.world);
-    let (waits, read) = (Arc::new(AtomicBool::new(true)), id(2));
-    let hold = Arc::clone(&waits);
-    nights.server.now(move |request| {
-        if request.account() == read && hold.load(Ordering::SeqCst) {
-            return Reply::Hang;
-        }
-        success(world.lock().unwrap()[request.account()].clone())
-    });
-    let nightly = nights
-        .night(slow)
-        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
-        .spawn();
+    let second = nights.hold(2);
+    let nightly = nights.night(slow).spawn();
     nightly.wait_for_evidence(1);
     // Meanwhile the first is fixed, and audited by hand.
     nights.set(1, json!([connector(1, "a.example")]));
@@ -648,7 +554,7 @@ fn what_another_run_has_read_since_is_asked_again_on([slow, quick, later]: [i64;
         changes(&by_hand)
             .contains(&"finding-resolved 1 a.example disabled-connector (connector)".to_owned())
     );
-    waits.store(false, Ordering::SeqCst);
+    second.open();
     let nightly = nightly.wait().expect(0);
     assert_eq!(
         changes(&nightly),
@@ -656,8 +562,10 @@ fn what_another_run_has_read_since_is_asked_again_on([slow, quick, later]: [i64;
         "nothing is new, nothing is resolved twice"
     );
     assert_eq!(nightly.csv("disabled_connectors.csv").len(), 1);
-    let latest = std::fs::read_link(nightly.reports().join("latest")).unwrap();
-    assert!(nightly.run_dir().ends_with(latest), "the last to be whole");
+    assert!(
+        nightly.run_dir().ends_with(nightly.latest()),
+        "the last to be whole"
+    );
     let next = nights.night(later).run().expect(0);
     assert_eq!(changes(&next), NOTHING);
 }
@@ -665,25 +573,14 @@ fn what_another_run_has_read_since_is_asked_again_on([slow, quick, later]: [i64;
 #[test]
 fn a_list_that_is_older_than_another_runs_removes_nothing() {
     let nights = Nights::of(&[(1, json!([])), (2, json!([disabled(2, "b.example")]))]);
-    let world = Arc::clone(&nights.world);
     nights.night(0).run().expect(0);
-    let waits = Arc::new(AtomicBool::new(true));
-    let hold = Arc::clone(&waits);
-    nights.server.now(move |request| {
-        if request.account() == id(2) && hold.load(Ordering::SeqCst) {
-            return Reply::Hang;
-        }
-        success(world.lock().unwrap()[request.account()].clone())
-    });
-    let slow = nights
-        .night(1)
-        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
-        .spawn();
+    let second = nights.hold(2);
+    let slow = nights.night(1).spawn();
     slow.wait_for_evidence(1);
     // An account more in the same file, and a run that reads them all first.
     nights.set(3, json!([]));
-    waits.store(false, Ordering::SeqCst);
     nights.night(2).run().expect(0);
+    second.open();
     let slow = slow.wait().expect(0);
     assert!(
         !changes(&slow)
@@ -698,33 +595,16 @@ fn a_list_that_is_older_than_another_runs_removes_nothing() {
 #[test]
 fn an_older_list_brings_back_no_account_that_another_run_removed() {
     let nights = Nights::of(&[(1, json!([])), (2, json!([])), (3, json!([]))]);
-    let world = Arc::clone(&nights.world);
     nights.night(0).run().expect(0);
-    let waits = Arc::new(AtomicBool::new(true));
-    let hold = Arc::clone(&waits);
-    nights.server.now(move |request| {
-        if request.account() == id(2) && hold.load(Ordering::SeqCst) {
-            return Reply::Hang;
-        }
-        let world = world.lock().unwrap();
-        success(
-            world
-                .get(request.account())
-                .cloned()
-                .unwrap_or_else(|| json!([])),
-        )
-    });
-    let slow = nights
-        .night(1)
-        .args(["--timeout", "1s", "--retries", "20", "--retry-delay", "1ms"])
-        .spawn();
+    let second = nights.hold(2);
+    let slow = nights.night(1).spawn();
     slow.wait_for_evidence(1);
-    nights.world.lock().unwrap().remove(&id(3));
-    waits.store(false, Ordering::SeqCst);
+    nights.remove(3);
     assert_eq!(
         changes(&nights.night(2).run().expect(0)),
         ["account-removed 3  outcome (coverage)"]
     );
+    second.open();
     assert_eq!(changes(&slow.wait().expect(0)), NOTHING);
     assert_eq!(changes(&nights.night(3).run().expect(0)), NOTHING, "once");
 }

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 /// Text that would break out of an element, an attribute, a script, a comment or a template.
 const HOSTILE: [&str; 6] = [

@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::print_stderr,
     reason = "a test fails by panicking; clippy.toml allows it in the tests themselves, not in what they share"
 )]
 
@@ -24,20 +23,19 @@ mod doctor;
 mod faults;
 mod fixes;
 mod fuzz;
-mod harness;
 mod history;
 mod html_page;
 mod limits;
 mod nights;
+mod openapi_checks;
 mod pacing;
 mod policies;
-mod relays;
 mod rendering;
 mod retries;
 mod schemas;
-mod server;
 mod simulated;
 mod spec;
 mod summaries;
+mod support;
 mod tokens;
 mod usage;

@@ -29,8 +29,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 use model::{Change, Finding, Folder, Point, Said};
 use world::{Seen, Tamper, Tonight, World, sequences};
 
@@ -195,16 +194,7 @@ impl Observed {
     fn of(directory: &Path) -> Self {
         let read = |file: &str| fs::read(directory.join(file)).unwrap();
         let json: Value = serde_json::from_slice(&read("report.json")).unwrap();
-        let both = |file: &str, key: &str| {
-            let mut in_csv = rows(&read(file), b',');
-            let mut in_json: Vec<Row> = serde_json::from_value(json[key].clone()).unwrap();
-            // The worst findings stand first in both, changes in the order of accounts.
-            assert_eq!(in_csv.len(), in_json.len(), "{file} and report.json");
-            in_csv.sort();
-            in_json.sort();
-            assert_eq!(in_csv, in_json, "{file} and report.json say the same");
-            in_csv
-        };
+        let both = |file: &str, key: &str| rows_of_both(directory, file, key);
         let findings = both("findings.csv", "findings").into_iter().map(finding);
         let changes = both("changes.csv", "changes").into_iter().map(change);
         let mut said = Said {
@@ -558,7 +548,7 @@ struct Program {
 impl Program {
     fn new() -> Self {
         Self {
-            dir: Rc::new(tempfile::tempdir().unwrap()),
+            dir: shared_dir(),
             server: Server::of(Vec::new()),
         }
     }
@@ -587,9 +577,7 @@ fn answer_for(tonight: &Tonight, request: &Request) -> Reply {
     match seen.map(|(_, seen)| seen) {
         Some(seen @ Seen::Whole(_)) => success(list(seen)),
         Some(seen @ Seen::Part(_)) => enveloped(list(seen), json!({"total_count": 9})),
-        Some(Seen::Nothing(0)) | None => {
-            failure(403, 9109, "Unauthorized to access requested resource")
-        }
+        Some(Seen::Nothing(0)) | None => forbidden(),
         Some(Seen::Nothing(_)) => failure(404, 7003, "Could not route to it"),
     }
 }

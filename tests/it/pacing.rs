@@ -1,13 +1,12 @@
 //! The rate limit, measured at a server that counts on its own clock and blocks for a window when gone over.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 fn limited(limiter: &Arc<Limiter>) -> Server {
     let limiter = Arc::clone(limiter);
@@ -43,14 +42,13 @@ fn audits_within(accounts: usize, requests: usize, window: Duration) -> Duration
 }
 
 #[test]
-fn the_limit_is_never_touched_and_little_time_is_lost() {
+fn the_limit_is_never_touched() {
     // Four windows have to pass before the last thirty may go.
     let window = Duration::from_millis(300);
     let least = 4 * window;
     let took = audits_within(150, 30, window);
+    // That none passes in vain is for the slow test below, and for the limiter's own with a clock that stands still.
     assert!(took >= least, "{took:?}");
-    // A busy machine needs a little; a pace that lets a window pass in vain needs as much again.
-    assert!(took < 2 * least - window / 2, "{took:?}");
 }
 
 #[test]
@@ -166,11 +164,14 @@ fn two_variables_with_one_token_share_its_limit() {
 fn no_more_are_under_way_at_once_than_was_asked_for() {
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);
+    let all_five = Barrier::new(5);
     let server = Server::start(move |_| {
         seen.fetch_max(
             under_way.fetch_add(1, Ordering::SeqCst) + 1,
             Ordering::SeqCst,
         );
+        // None is answered before five are there; a sixth, if there is one, has some time to come.
+        all_five.wait();
         std::thread::sleep(Duration::from_millis(20));
         under_way.fetch_sub(1, Ordering::SeqCst);
         success(json!([]))
@@ -186,23 +187,15 @@ fn no_more_are_under_way_at_once_than_was_asked_for() {
         .run()
         .expect(0);
     let most = most.load(Ordering::SeqCst);
-    assert!((2..=5).contains(&most), "{most} at once");
+    assert_eq!(most, 5);
 }
 
 #[test]
 fn what_is_waited_for_is_told_on_a_terminal() {
-    let has_script = std::process::Command::new("script")
-        .arg("--version")
-        .output();
-    if has_script.is_err() {
-        eprintln!("not tried: there is no `script` to make a terminal with");
-        return;
-    }
     let server = Server::start(|_| success(json!([])));
     let outcome = audit(&server)
-        .env("TERM", "xterm")
         .args(["--rate", "1/1900ms", &id(1), &id(2)])
-        .through("exec script -qefc \"stty cols 80; $*\" /dev/null")
+        .on_a_terminal()
         .run()
         .expect(0);
     let shown = &outcome.stdout;
@@ -235,7 +228,7 @@ fn a_resumed_run_counts_what_was_sent_before_the_interruption() {
     let window = Duration::from_millis(1500);
     let limiter = Limiter::new(40, window);
     let server = limited(&limiter);
-    let dir = std::rc::Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let audit = || audit_in(&dir, &server).args(["--rate", "40/1500ms", "--concurrency", "4"]);
     // Most of the budget, and then an interruption.
     let list = ids(60).join("\n");

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use cf_sso_audit::policy::Policy;
 use serde_json::{Value, json};
 
-use crate::harness::*;
-use crate::schemas::Validator;
-use crate::server::*;
+use crate::support::*;
 
 /// Two accounts, with something for each rule that a policy brings to life.
 fn accounts() -> Server {
@@ -41,13 +39,13 @@ fn judged(server: &Server, policy: &str) -> Program {
 /// Each finding in a line.
 fn findings(outcome: &Outcome) -> Vec<String> {
     let line = |row: Row| {
-        let number = usize::from_str_radix(&row["account_id"][2..], 16).unwrap();
+        let number = account_number(&row);
         format!(
             "{} {} {number} {} {}",
             row["severity"], row["rule"], row["email_domain"], row["status"]
         )
     };
-    outcome.csv("findings.csv").into_iter().map(line).collect()
+    outcome.lines("findings.csv", line)
 }
 
 /// Policies that are wrong, with what is wrong with each.

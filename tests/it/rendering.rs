@@ -6,9 +6,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use crate::audit::{FILES, check_sums};
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 const POLICY: &str = "[defaults]\nfedramp = \"required\"\n\
     [[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-12-01\n";
@@ -33,23 +31,6 @@ fn server() -> Server {
     ])
 }
 
-/// `render` where neither token nor network can be had, in the folder of an outcome.
-fn render(dir: &Rc<tempfile::TempDir>, run: &Path) -> Program {
-    program_in(dir, "render")
-        .arg(run)
-        .env("CLOUDFLARE_BASE_URL", "https://127.0.0.1:1/client/v4")
-        .env("HTTPS_PROXY", "http://127.0.0.1:1")
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 #[track_caller]
 fn same(one: &Path, other: &Path) {
     assert_eq!(names(one), names(other));
@@ -63,7 +44,7 @@ fn same(one: &Path, other: &Path) {
 
 /// A run with policy, baseline and an unread account; its folder.
 fn judged(clock: Option<&str>) -> (Rc<tempfile::TempDir>, Server, PathBuf) {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let first = audit_in(&dir, &server).arg(id(1)).run().expect(0);
     let program = audit_in(&dir, &server)
         .policy(POLICY)
@@ -124,7 +105,7 @@ fn the_report_again_is_the_same_byte_for_byte() {
 
 #[test]
 fn what_audit_and_render_say_is_the_same() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let rendered = render(&dir, &audited.run_dir()).run().expect(0);
     assert_eq!(rendered.stdout, audited.stdout);
@@ -139,7 +120,7 @@ fn what_audit_and_render_say_is_the_same() {
 
 #[test]
 fn another_policy_judges_the_same_evidence_anew() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let evidence = audited.text("evidence.jsonl");
     let before: Vec<_> = audited.column("findings.csv", "rule");
@@ -179,8 +160,8 @@ fn another_policy_judges_the_same_evidence_anew() {
 #[test]
 fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
     let (dir, _server, run) = judged(Some(&days_later(1)));
-    let before = everything(&run);
-    let again = || render(&dir, &run).env("SOURCE_DATE_EPOCH", days_later(1));
+    let before = contents(&run);
+    let again = || render(&dir, &run).on_day(1);
     let policy = |program: Program| program.args(["--policy", "policy.toml"]);
     for (program, told) in [
         (again(), "judged by the policy policy.toml"),
@@ -193,7 +174,7 @@ fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
             "compared with run 20261121T101500Z, and would be compared with no run",
         ),
         (
-            policy(again()).env("SOURCE_DATE_EPOCH", days_later(9)),
+            policy(again()).on_day(9),
             "judged as of 2026-11-22 10:15:00 UTC, and would be judged as of 2026-11-30 10:15:00 UTC",
         ),
     ] {
@@ -201,11 +182,11 @@ fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
             fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
         }
         program.run().expect(2).says(&[told, "hint: ", "--output"]);
-        assert_eq!(everything(&run), before, "{told}");
+        assert_eq!(contents(&run), before, "{told}");
     }
     fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
     policy(again()).run().expect(3);
-    assert_eq!(everything(&run), before);
+    assert_eq!(contents(&run), before);
     // Without its ledger nobody can tell.
     fs::remove_file(run.join("ledger.jsonl")).unwrap();
     policy(again())
@@ -216,7 +197,7 @@ fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
 
 #[test]
 fn what_no_run_made_is_neither_overwritten_nor_removed() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let run = audited.run_dir();
     let place = dir.path().join("place");
@@ -226,7 +207,7 @@ fn what_no_run_made_is_neither_overwritten_nor_removed() {
     fs::write(place.join("accounts.csv"), "mine").unwrap();
     fs::create_dir(place.join(".staging")).unwrap();
     fs::write(place.join("report.html"), "mine").unwrap();
-    let before = everything(&place);
+    let before = contents(&place);
     to_place()
         .args(["--format", "html"])
         .run()
@@ -236,7 +217,7 @@ fn what_no_run_made_is_neither_overwritten_nor_removed() {
             "would be overwritten: report.html",
             "hint: ",
         ]);
-    assert_eq!(everything(&place), before);
+    assert_eq!(contents(&place), before);
     fs::remove_file(place.join("report.html")).unwrap();
     to_place().args(["--format", "html"]).run().expect(0);
     assert_eq!(fs::read(place.join("accounts.csv")).unwrap(), b"mine");
@@ -268,7 +249,7 @@ fn what_no_run_made_is_neither_overwritten_nor_removed() {
 
 #[test]
 fn evidence_that_was_altered_is_not_judged() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let run = audited.run_dir();
     let good = audited.text("evidence.jsonl");
@@ -302,7 +283,7 @@ fn evidence_that_was_altered_is_not_judged() {
         assert!(!elsewhere.exists());
         // Nor is it compared with.
         audit_in(&dir, &server)
-            .env("SOURCE_DATE_EPOCH", days_later(1))
+            .on_day(1)
             .args(["--baseline", &run.display().to_string(), &id(1)])
             .run()
             .expect(2)
@@ -312,7 +293,7 @@ fn evidence_that_was_altered_is_not_judged() {
 
 #[test]
 fn two_at_once_on_one_run_do_not_mix() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let run = audit_in(&dir, &server)
         .args([id(1), id(2)])
         .run()
@@ -342,18 +323,9 @@ fn two_at_once_on_one_run_do_not_mix() {
     }
 }
 
-/// Every file of a folder.
-fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let read = |name: String| {
-        let bytes = fs::read(folder.join(&name)).unwrap_or_default();
-        (name, bytes)
-    };
-    names(folder).into_iter().map(read).collect()
-}
-
 #[test]
 fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let run = audited.run_dir();
     let good = audited.text("evidence.jsonl");
@@ -410,10 +382,10 @@ fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
 
 #[test]
 fn the_evidence_of_another_run_is_not_overwritten() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = |day| {
         audit_in(&dir, &server)
-            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .on_day(day)
             .arg(id(1))
             .run()
             .expect(0)
@@ -454,7 +426,7 @@ fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
             list.clone()
         }
     });
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let running = audit_in(&dir, &server)
         .args(["--concurrency", "1"])
         .args(ids(3))
@@ -489,7 +461,7 @@ fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
 
 #[test]
 fn files_of_formats_not_asked_for_are_removed_and_the_users_own_stay() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let run = audited.run_dir();
     fs::write(run.join("notes.txt"), "mine").unwrap();
@@ -524,7 +496,7 @@ fn template(dir: &Path, files: &[(&str, &str)]) {
 
 #[test]
 fn a_template_of_ones_own_replaces_what_it_has_and_leaves_the_rest() {
-    let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+    let (dir, server) = (shared_dir(), server());
     let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
     let built_in = audited.text("report.html");
     let marker = "<h2>What changed</h2>";
@@ -582,7 +554,7 @@ fn a_broken_template_is_told_with_file_and_line_before_anything_is_asked() {
         ),
         ("theme.css", "a{}\n</style><b>", "theme.css:2:"),
     ] {
-        let (dir, server) = (Rc::new(tempfile::tempdir().unwrap()), server());
+        let (dir, server) = (shared_dir(), server());
         template(dir.path(), &[(file, text)]);
         let outcome = audit_in(&dir, &server)
             .args(["--template", "brand", &id(1)])

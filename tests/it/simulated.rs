@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::harness::*;
+use crate::support::*;
 
 const READ_ONLY: &str = "cfut_0123456789abcdefghijklmnopqrstuvwxyzABCDREAD0001";
 /// How long a verification takes here.
@@ -49,7 +49,7 @@ impl Simulated {
             running,
             time,
             accounts,
-            dir: Rc::new(tempfile::tempdir().unwrap()),
+            dir: shared_dir(),
             _runtime: runtime,
         }
     }
@@ -216,7 +216,7 @@ fn the_demos_findings_are_mended_once_and_stay_so() {
             .command("audit")
             .arg("--all-accounts")
             .policy(policy)
-            .env("SOURCE_DATE_EPOCH", days_later(day))
+            .on_day(day)
             .run()
             .expect(0)
     };

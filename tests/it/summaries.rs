@@ -1,15 +1,8 @@
 //! What a run says of itself on standard output.
 
-use std::rc::Rc;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::harness::*;
-use crate::server::*;
-
-fn disabled(number: usize, domain: &str) -> Value {
-    connector_with(number, domain, json!({"enabled": false}))
-}
+use crate::support::*;
 
 #[test]
 fn the_summary_tells_coverage_the_three_reports_the_findings_and_where_to_look() {
@@ -55,7 +48,7 @@ Open report.html, or the CSV files, in
 
 #[test]
 fn what_is_new_stands_in_brackets_and_what_is_waived_beside_it() {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
+    let dir = shared_dir();
     let server = Server::of(vec![(
         id(1),
         json!([disabled(1, "a.example"), disabled(2, "b.example")]),
@@ -76,7 +69,7 @@ fn what_is_new_stands_in_brackets_and_what_is_waived_beside_it() {
     let waiver = "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\ndomain = \"b.example\"\nexpires = 2027-01-31\n";
     audit_in(&dir, &server)
         .policy(waiver)
-        .env("SOURCE_DATE_EPOCH", days_later(1))
+        .on_day(1)
         .arg(id(1))
         .run()
         .expect(0)
@@ -115,21 +108,13 @@ fn gaps_of_the_list_are_told_first() {
     );
 }
 
-/// A run of the program on a terminal of its own.
-fn on_a_terminal(program: Program) -> Outcome {
-    program
-        .env("TERM", "xterm")
-        .through("exec script -qefc \"$*\" /dev/null")
-        .run()
-}
-
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     let server = Server::of(vec![(id(1), json!([disabled(1, "a.example")]))]);
     let piped = audit(&server).arg(id(1)).run().expect(0);
     assert!(!piped.stdout.contains('\u{1b}') && !piped.stderr.contains('\u{1b}'));
     let terminal = || audit(&server).args(["--progress", "never", &id(1)]);
-    let coloured = on_a_terminal(terminal()).expect(0);
+    let coloured = terminal().on_a_terminal().run().expect(0);
     assert!(
         coloured
             .stdout
@@ -137,7 +122,11 @@ fn colours_are_for_terminals_that_want_them() {
         "{:?}",
         coloured.stdout
     );
-    let plain = on_a_terminal(terminal().env("NO_COLOR", "1")).expect(0);
+    let plain = terminal()
+        .env("NO_COLOR", "1")
+        .on_a_terminal()
+        .run()
+        .expect(0);
     assert!(!plain.stdout.contains('\u{1b}'), "{:?}", plain.stdout);
     assert!(plain.stdout.contains("1 of 1 account read."));
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 const TOKEN_A: &str = "cfut_AAAAsecretAAAAsecretAAAAsecretAAAAsecretAAAA";
 const TOKEN_B: &str = "cfat_BBBBsecretBBBBsecretBBBBsecretBBBBsecretBBBB";

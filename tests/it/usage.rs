@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::*;
-use crate::server::*;
+use crate::support::*;
 
 #[test]
 fn bad_values_are_refused_with_an_example_of_a_good_one() {

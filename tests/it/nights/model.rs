@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::world::{Conn, Rules, Seen, Source, Tonight, canonical, date};
-use crate::harness::id;
+use crate::support::id;
 
 /// Days for which a verification may be pending.
 const PENDING_DAYS: i64 = 2;

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, connector_id, id};
+use crate::support::{NOW, connector_id, id};
 
 /// How many accounts a world has; their numbers begin with 1.
 pub const ACCOUNTS: usize = 5;

@@ -41,6 +41,11 @@ impl Request {
             .unwrap_or_default()
     }
 
+    /// The number of the made-up account whose connectors are asked for.
+    pub fn number(&self) -> usize {
+        usize::from_str_radix(&self.account()[2..], 16).unwrap()
+    }
+
     /// A parameter of the query.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path.split_once('?')?;
@@ -119,6 +124,11 @@ pub fn enveloped(result: Value, info: Value) -> Reply {
 pub fn failure(status: u16, code: u64, message: &str) -> Reply {
     let body = json!({"success": false, "errors": [{"code": code, "message": message}], "messages": [], "result": null});
     answer(status, body.to_string())
+}
+
+/// The answer where the token may not read an account.
+pub fn forbidden() -> Reply {
+    failure(403, 9109, "Unauthorized to access requested resource")
 }
 
 impl Reply {

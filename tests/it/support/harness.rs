@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::Server;
+use super::{Row, Server, latest, rows};
 
 /// The moment at which every run takes place: 2026-11-21 10:15:00 UTC.
 pub const NOW: &str = "1795256100";
@@ -21,8 +21,9 @@ pub const NOW: &str = "1795256100";
 pub const RUN_ID: &str = "20261121T101500Z";
 /// The token that runs carry where a test gives none.
 pub const TOKEN: &str = "cfut_0123456789abcdefghijklmnopqrstuvwxyzABCDTEST0001";
-/// How long a test waits for what should happen at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// After this long a test fails that would otherwise wait for ever. It judges no speed: what is waited for comes at once,
+/// or the test is wrong.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The id of the made-up account with a number.
 pub fn id(number: usize) -> String {
@@ -72,13 +73,24 @@ pub fn connector_with(number: usize, domain: &str, fields: Value) -> Value {
     connector
 }
 
+/// A connector that is not enabled.
+pub fn disabled(number: usize, domain: &str) -> Value {
+    connector_with(number, domain, json!({"enabled": false}))
+}
+
+/// So many connectors about which no rule has anything to say.
+pub fn many_connectors(count: usize) -> Value {
+    let connectors = (0..count).map(|n| connector(n, &format!("d{n}.example")));
+    connectors.collect()
+}
+
 /// Waits until something holds.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(
-            began.elapsed() < PATIENCE,
-            "in {PATIENCE:?} it did not come about that {what}"
+            began.elapsed() < DEADLINE,
+            "in {DEADLINE:?} it did not come about that {what}"
         );
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -94,20 +106,37 @@ pub struct Program {
     stdin: Vec<u8>,
 }
 
+/// A folder that several runs share.
+pub fn shared_dir() -> Rc<TempDir> {
+    Rc::new(tempfile::tempdir().unwrap())
+}
+
 /// The program with a subcommand, and a folder of its own.
 pub fn program(subcommand: &str) -> Program {
-    let dir = Rc::new(tempfile::tempdir().unwrap());
-    program_in(&dir, subcommand)
+    program_in(&shared_dir(), subcommand)
 }
 
 /// `audit` of a server's accounts, quick to try again.
 pub fn audit(server: &Server) -> Program {
-    audit_in(&Rc::new(tempfile::tempdir().unwrap()), server)
+    audit_in(&shared_dir(), server)
 }
 
 /// The same, in a folder that other runs share.
 pub fn audit_in(dir: &Rc<TempDir>, server: &Server) -> Program {
     program_in(dir, "audit").at(server)
+}
+
+/// `audit --resume` of the newest unfinished run in a folder.
+pub fn resume(dir: &Rc<TempDir>, server: &Server) -> Program {
+    audit_in(dir, server).arg("--resume")
+}
+
+/// `render` of a run where neither a token nor the network can be had.
+pub fn render(dir: &Rc<TempDir>, run: &Path) -> Program {
+    program_in(dir, "render")
+        .arg(run)
+        .env("CLOUDFLARE_BASE_URL", "https://127.0.0.1:1/client/v4")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
 }
 
 /// The program with a subcommand, in a folder that other runs share.
@@ -157,6 +186,11 @@ impl Program {
         self
     }
 
+    /// Takes place so many days after [`NOW`].
+    pub fn on_day(self, day: i64) -> Self {
+        self.env("SOURCE_DATE_EPOCH", days_later(day))
+    }
+
     /// Asks this server, with the usual token.
     pub fn at(self, server: &Server) -> Self {
         self.env("CLOUDFLARE_BASE_URL", server.base_url())
@@ -192,6 +226,13 @@ impl Program {
     pub fn through(mut self, script: &str) -> Self {
         self.wrapper = ["sh", "-c", script, "sh"].map(OsString::from).to_vec();
         self
+    }
+
+    /// Starts the program on a terminal of its own, 80 columns wide. What it writes is on standard output; its
+    /// arguments may hold no blanks.
+    pub fn on_a_terminal(self) -> Self {
+        self.env("TERM", "xterm")
+            .through("exec script -qefc \"stty cols 80; $*\" /dev/null")
     }
 
     /// The folder of the test.
@@ -245,10 +286,45 @@ impl Program {
         }
     }
 
+    /// Runs the program until so many accounts stand in the evidence, and kills it there: the folder that it leaves,
+    /// which is the run's while it is not whole. The server must keep it from reading more.
+    pub fn killed_after(self, accounts: usize) -> PathBuf {
+        let running = self.spawn();
+        let partial = running.wait_for_evidence(accounts);
+        running.kill();
+        partial
+    }
+
     /// Runs the program to its end.
     pub fn run(self) -> Outcome {
         self.spawn().wait()
     }
+}
+
+/// Sends a signal by its name to a process that the test has started. By the shell, which every machine has, while
+/// `kill` as a program is a package of its own.
+pub fn send_signal(name: &str, pid: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name])
+        .arg(pid.to_string())
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// Says that a test was not tried, and why, since the machine does not let it; with `CI=true` that is a failure.
+pub fn not_tried(why: &str) {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!in_ci, "{test} was not tried: {why}");
+    // Not by eprintln!, of which cargo shows nothing where a test passes.
+    let _ = writeln!(std::io::stderr(), "\nNOT TRIED: {test}: {why}");
+}
+
+/// Whether root runs the tests.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 fn read_aside(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
@@ -272,31 +348,35 @@ pub struct Running {
 impl Running {
     /// Sends a signal by its name: `INT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        send_signal(name, self.child.id());
     }
 
-    /// The folder of the run while it is not whole.
+    /// Kills the program.
+    pub fn kill(self) -> Outcome {
+        self.signal("KILL");
+        self.wait()
+    }
+
+    /// The folder of a run of [`NOW`] while it is not whole.
     pub fn partial(&self) -> PathBuf {
         self.dir.path().join(format!("reports/{RUN_ID}.partial"))
     }
 
-    /// Waits until so many accounts stand in the evidence.
-    pub fn wait_for_evidence(&self, accounts: usize) {
+    /// Waits until so many accounts stand in the evidence; the folder of that run, which is not whole.
+    pub fn wait_for_evidence(&self, accounts: usize) -> PathBuf {
         let reports = self.dir.path().join("reports");
-        let has_lines = |entry: fs::DirEntry| {
-            let evidence = entry.path().join("evidence.jsonl");
-            let text = fs::read_to_string(evidence).unwrap_or_default();
-            entry.path().extension().is_some_and(|end| end == "partial")
+        let has_lines = |folder: &PathBuf| {
+            let text = fs::read_to_string(folder.join("evidence.jsonl")).unwrap_or_default();
+            folder.extension().is_some_and(|end| end == "partial")
                 && text.matches('\n').count() > accounts
         };
+        let mut found = None;
         wait_until("the evidence has its lines", || {
-            fs::read_dir(&reports).is_ok_and(|entries| entries.flatten().any(has_lines))
+            let folders = fs::read_dir(&reports).into_iter().flatten().flatten();
+            found = folders.map(|entry| entry.path()).find(has_lines);
+            found.is_some()
         });
+        found.unwrap()
     }
 
     /// Waits for the end.
@@ -308,6 +388,7 @@ impl Running {
     pub fn wait_and_measure(self) -> (Outcome, u64) {
         let mut most = 0;
         let outcome = self.watch(|pid| most = peak_memory(pid).unwrap_or(0).max(most));
+        assert_ne!(most, 0, "the memory could not be measured");
         (outcome, most)
     }
 
@@ -317,10 +398,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(
-                self.began.elapsed() < 3 * PATIENCE,
-                "the program does not end"
-            );
+            assert!(self.began.elapsed() < DEADLINE, "the program does not end");
             std::thread::sleep(Duration::from_millis(2));
         };
         self.ended = true;
@@ -364,9 +442,6 @@ pub struct Outcome {
     pub stderr: String,
     dir: Rc<TempDir>,
 }
-
-/// A row of a CSV file, by column.
-pub type Row = BTreeMap<String, String>;
 
 impl Outcome {
     /// The exit code; `None` where a signal ended the program.
@@ -442,6 +517,12 @@ impl Outcome {
         self.dir.path().join("reports")
     }
 
+    /// The run that `latest` leads to.
+    #[track_caller]
+    pub fn latest(&self) -> String {
+        latest(&self.reports())
+    }
+
     /// The run's folder, which is the last line of standard output.
     #[track_caller]
     pub fn run_dir(&self) -> PathBuf {
@@ -492,13 +573,16 @@ impl Outcome {
         found.remove(0)
     }
 
+    /// The rows of a CSV file, each put into words.
+    #[track_caller]
+    pub fn lines(&self, file: &str, words: impl FnMut(Row) -> String) -> Vec<String> {
+        self.csv(file).into_iter().map(words).collect()
+    }
+
     /// A column of a CSV file.
     #[track_caller]
     pub fn column(&self, file: &str, column: &str) -> Vec<String> {
-        self.csv(file)
-            .into_iter()
-            .map(|row| row[column].clone())
-            .collect()
+        self.lines(file, |row| row[column].clone())
     }
 
     /// `report.json`.
@@ -529,14 +613,4 @@ impl Outcome {
         }
         all
     }
-}
-
-/// The rows of a CSV file by a real parser, which finds as many cells in each row as in the head.
-#[track_caller]
-pub fn rows(bytes: &[u8], delimiter: u8) -> Vec<Row> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(bytes);
-    reader.deserialize().map(|row| row.unwrap()).collect()
 }

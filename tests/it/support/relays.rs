@@ -13,7 +13,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::server::Server;
+use super::Server;
 
 /// A file of `tests/tls`.
 pub fn tls_file(name: &str) -> PathBuf {

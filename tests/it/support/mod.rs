@@ -1,0 +1,18 @@
+//! What the tests share: the program and what came of it, servers that do as they are told, and the files of a run.
+
+mod files;
+mod gate;
+mod harness;
+mod json_schema;
+mod nights;
+mod relays;
+mod server;
+mod steps;
+
+pub use files::*;
+pub use gate::*;
+pub use harness::*;
+pub use json_schema::*;
+pub use nights::*;
+pub use relays::*;
+pub use server::*;
