@@ -211,7 +211,7 @@ impl ConnectorCounts {
         let mut counts = Self::default();
         for connector in connectors {
             counts.unverified += usize::from(!connector.is_verified());
-            counts.disabled += usize::from(is_disabled(connector));
+            counts.disabled += usize::from(!connector.is_enabled());
             match connector.use_fedramp_language.known() {
                 Some(true) => counts.fedramp_on += 1,
                 Some(false) => counts.fedramp_off += 1,
@@ -472,11 +472,6 @@ impl<'r> ConnectorRow<'r> {
     }
 }
 
-/// Whether a connector counts as disabled: its `enabled` is not true.
-pub fn is_disabled(connector: &Connector) -> bool {
-    connector.enabled.known() != Some(&true)
-}
-
 /// Whether a connector's FedRAMP text is as expected: `yes`, `no`, `unknown` or `not-judged`.
 pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'static str {
     let wanted = match expected {
@@ -531,7 +526,7 @@ pub const DISABLED: Table<OfConnector> = Table {
         column("created_on_utc", |row| row.created_on.cell()),
         column("updated_on_utc", |row| row.updated_on.cell()),
     ],
-    admits: |row| is_disabled(row.connector),
+    admits: |row| !row.connector.is_enabled(),
     severity: |row| row.about_enablement.open(),
 };
 
