@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::accounts::{AskedAccount, Source};
 use crate::bounds::{bounded, decodable};
 use crate::file_mode::{FileMode, open_file, open_own_file};
-use crate::jsonl::{LineError, LineReader, Place, read_again};
+use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
 use crate::lock::{Lock, try_lock};
 use crate::model::Connector;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
@@ -206,6 +206,40 @@ struct DomainClaim {
     line: u32,
 }
 
+/// What the index keeps of a line.
+struct Seen {
+    position: usize,
+    outcome: Outcome,
+    place: Place,
+    requests: Option<Requests>,
+    /// The canonical domain of each connector, by hash.
+    domains: Vec<u64>,
+}
+
+impl Seen {
+    fn of(evidence: &AccountEvidence, place: Place) -> Self {
+        let requests = |at| Requests {
+            position: evidence.position,
+            count: evidence.attempts,
+            at,
+        };
+        let connectors = evidence.connectors.iter();
+        let domains = connectors.filter_map(Connector::canonical_domain);
+        Self {
+            position: evidence.position,
+            outcome: evidence.outcome,
+            place,
+            requests: evidence
+                .read_at
+                .filter(|_| evidence.attempts > 0)
+                .map(requests),
+            domains: domains
+                .map(|domain| stable_hash(domain.as_bytes()))
+                .collect(),
+        }
+    }
+}
+
 impl Index {
     fn new(accounts: usize) -> Self {
         Self {
@@ -223,24 +257,15 @@ impl Index {
         account.lines
     }
 
-    fn observe(&mut self, evidence: &AccountEvidence, place: Place) {
-        let line = self.locate(evidence.position, evidence.outcome, place);
-        if let Some(at) = evidence.read_at.filter(|_| evidence.attempts > 0) {
-            self.requests.push(Requests {
-                position: evidence.position,
-                count: evidence.attempts,
-                at,
-            });
-        }
-        let domains = evidence
-            .connectors
-            .iter()
-            .filter_map(Connector::canonical_domain);
-        self.claims.extend(domains.map(|domain| DomainClaim {
-            domain: stable_hash(domain.as_bytes()),
-            position: evidence.position as u32,
-            line,
-        }));
+    fn add(&mut self, seen: Seen) {
+        let line = self.locate(seen.position, seen.outcome, seen.place);
+        self.requests.extend(seen.requests);
+        self.claims
+            .extend(seen.domains.into_iter().map(|domain| DomainClaim {
+                domain,
+                position: seen.position as u32,
+                line,
+            }));
     }
 
     /// Whether the account was read whole.
@@ -483,7 +508,7 @@ impl EvidenceWriter {
             length: self.line.len(),
         };
         self.line.shrink_to(READ_BUFFER);
-        self.index.observe(evidence, place);
+        self.index.add(Seen::of(evidence, place));
         Ok(())
     }
 
@@ -572,10 +597,9 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn open(path: &Path) -> Result<Self, EvidenceError> {
-        Self::open_by(path, |line, header, place, index| {
+        Self::open_by(path, |line, header, place| {
             let evidence = check_line(line, header)?;
-            index.observe(&evidence, place);
-            Ok(())
+            Ok(Seen::of(&evidence, place))
         })
     }
 
@@ -585,18 +609,27 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn locate(path: &Path) -> Result<Self, EvidenceError> {
-        Self::open_by(path, |line, header, place, index| {
+        Self::open_by(path, |line, header, place| {
             let outline: Outline<'_> = serde_json::from_slice(line).map_err(not_evidence)?;
             refuse_stranger(outline.account, &outline.account_id, header)?;
-            index.locate(outline.account, outline.outcome, place);
-            Ok(())
+            Ok(Seen {
+                position: outline.account,
+                outcome: outline.outcome,
+                place,
+                requests: None,
+                domains: Vec::new(),
+            })
         })
     }
 
     fn open_by(
         path: &Path,
-        mut observe: impl FnMut(&[u8], &RunHeader, Place, &mut Index) -> Result<(), String>,
+        look: impl Fn(&[u8], &RunHeader, Place) -> Result<Seen, String> + Sync,
     ) -> Result<Self, EvidenceError> {
+        let bad_line = |number, error| match error {
+            LineError::Io(error) => io_error(path, error),
+            LineError::Damaged(cause) => damaged(path, number, cause),
+        };
         let file = open_file(path).map_err(|error| io_error(path, error))?;
         let mut reader = LineReader::new(file);
         let beginning = reader.peek().map_err(|error| io_error(path, error))?;
@@ -605,25 +638,19 @@ impl Evidence {
             return Err(damaged(path, 1, NOT_EVIDENCE.to_owned()));
         }
         let mut line = Vec::new();
-        let mut next = |number, line: &mut Vec<u8>| {
-            // The first line names every account.
-            let longest = if number == 1 { u64::MAX } else { LONGEST_LINE };
-            let read = reader.next(longest, line);
-            read.map_err(|error| match error {
-                LineError::Io(error) => io_error(path, error),
-                LineError::Damaged(cause) => damaged(path, number, cause),
-            })
-        };
-        next(1, &mut line)?;
+        // The first line names every account, and may have any length.
+        reader
+            .next(u64::MAX, &mut line)
+            .map_err(|error| bad_line(1, error))?;
         let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
         let mut index = Index::new(header.accounts.len());
-        for number in 2.. {
-            let Some(place) = next(number, &mut line)? else {
-                break;
-            };
-            observe(&line, &header, place, &mut index)
-                .map_err(|cause| damaged(path, number, cause))?;
-        }
+        let look = |line: &[u8], place| look(line, &header, place);
+        let take = |seen| {
+            index.add(seen);
+            Ok(())
+        };
+        let reader = look_at_all(reader, LONGEST_LINE, look, take)
+            .map_err(|bad| bad_line(bad.number, bad.error))?;
         let (file, digest) = reader.into_parts();
         Ok(Self {
             path: path.to_owned(),

@@ -1,9 +1,13 @@
 //! Files of one JSON object a line: read once from first to last, and then line by line in any order, by several threads.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
+
+use crate::threads::on_all;
 
 /// The room that is kept for a line, in bytes; a longer one gets its own, and gives it back.
 const ORDINARY_LINE: usize = 256 * 1024;
@@ -32,6 +36,8 @@ pub struct LineReader {
     reader: BufReader<File>,
     digest: Sha256,
     offset: u64,
+    /// How many were read.
+    lines: usize,
 }
 
 impl LineReader {
@@ -41,6 +47,7 @@ impl LineReader {
             reader: BufReader::with_capacity(ORDINARY_LINE, file),
             digest: Sha256::new(),
             offset: 0,
+            lines: 0,
         }
     }
 
@@ -59,11 +66,22 @@ impl LineReader {
     pub fn next(&mut self, longest: u64, line: &mut Vec<u8>) -> Result<Option<Place>, LineError> {
         line.clear();
         line.shrink_to(ORDINARY_LINE);
+        self.append_next(longest, line)
+    }
+
+    fn append_next(
+        &mut self,
+        longest: u64,
+        lines: &mut Vec<u8>,
+    ) -> Result<Option<Place>, LineError> {
+        let before = lines.len();
         let mut reader = (&mut self.reader).take(longest);
-        reader.read_until(b'\n', line).map_err(LineError::Io)?;
+        reader.read_until(b'\n', lines).map_err(LineError::Io)?;
+        let line = &lines[before..];
         if line.is_empty() {
             return Ok(None);
         }
+        self.lines += 1;
         if !line.ends_with(b"\n") {
             let cause = if line.len() as u64 == longest {
                 "is longer than any line of such a file"
@@ -72,7 +90,7 @@ impl LineReader {
             };
             return Err(LineError::Damaged(cause.to_owned()));
         }
-        self.digest.update(&line);
+        self.digest.update(line);
         let place = Place {
             offset: self.offset,
             length: line.len(),
@@ -84,6 +102,147 @@ impl LineReader {
     /// The file, and the SHA-256 of what was read of it.
     pub fn into_parts(self) -> (File, Sha256) {
         (self.reader.into_inner(), self.digest)
+    }
+}
+
+/// Of a line that cannot be read, which it is, and why.
+#[derive(Debug)]
+pub struct BadLine {
+    /// 1-based.
+    pub number: usize,
+    /// Why.
+    pub error: LineError,
+}
+
+/// Looks at each further line of a file, on several threads, and takes what was seen in the order of the lines.
+///
+/// # Errors
+/// The first line that cannot be read, or of which `look` or `take` say that it is damaged.
+pub fn look_at_all<T: Send>(
+    reader: LineReader,
+    longest: u64,
+    look: impl Fn(&[u8], Place) -> Result<T, String> + Sync,
+    take: impl FnMut(T) -> Result<(), String> + Send,
+) -> Result<LineReader, BadLine> {
+    let source = Mutex::new(Source {
+        reader,
+        batches: 0,
+        is_done: false,
+    });
+    let taken = Mutex::new(Taken {
+        next: 0,
+        waiting: BTreeMap::new(),
+        take,
+        bad: None,
+    });
+    on_all(|| {
+        let mut batch = Batch::default();
+        while lock(&source).fill(longest, &mut batch) {
+            let seen = batch.looked_at(&look);
+            let goes_on = lock(&taken).add(batch.number, batch.first_line, seen);
+            if !goes_on {
+                lock(&source).is_done = true;
+            }
+        }
+    });
+    let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match taken.bad {
+        Some(bad) => Err(bad),
+        None => Ok(source
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reader),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where lines come from.
+struct Source {
+    reader: LineReader,
+    batches: usize,
+    is_done: bool,
+}
+
+/// Some lines.
+#[derive(Default)]
+struct Batch {
+    number: usize,
+    /// 1-based.
+    first_line: usize,
+    lines: Vec<u8>,
+    places: Vec<Place>,
+    /// What came in place of the next line.
+    end: Option<LineError>,
+}
+
+impl Source {
+    /// Reads the next lines; `false` where there are none left.
+    fn fill(&mut self, longest: u64, batch: &mut Batch) -> bool {
+        batch.lines.clear();
+        batch.lines.shrink_to(ORDINARY_LINE);
+        batch.places.clear();
+        batch.end = None;
+        batch.number = self.batches;
+        batch.first_line = self.reader.lines + 1;
+        self.batches += 1;
+        while !self.is_done && batch.lines.len() < ORDINARY_LINE / 2 {
+            match self.reader.append_next(longest, &mut batch.lines) {
+                Ok(Some(place)) => batch.places.push(place),
+                Ok(None) => self.is_done = true,
+                Err(error) => {
+                    batch.end = Some(error);
+                    self.is_done = true;
+                }
+            }
+        }
+        !batch.places.is_empty() || batch.end.is_some()
+    }
+}
+
+impl Batch {
+    fn looked_at<T>(
+        &mut self,
+        look: &(impl Fn(&[u8], Place) -> Result<T, String> + Sync),
+    ) -> Vec<Result<T, LineError>> {
+        let mut at = 0;
+        let mut seen = Vec::with_capacity(self.places.len());
+        for &place in &self.places {
+            let line = &self.lines[at..at + place.length];
+            at += place.length;
+            seen.push(look(line, place).map_err(LineError::Damaged));
+        }
+        seen.extend(self.end.take().map(Err));
+        seen
+    }
+}
+
+/// What was seen, and is taken in order.
+struct Taken<T, F> {
+    /// The batch that is taken next.
+    next: usize,
+    waiting: BTreeMap<usize, (usize, Vec<Result<T, LineError>>)>,
+    take: F,
+    bad: Option<BadLine>,
+}
+
+impl<T, F: FnMut(T) -> Result<(), String>> Taken<T, F> {
+    /// Takes a batch, once those before it are; whether more is of any use.
+    fn add(&mut self, batch: usize, first_line: usize, seen: Vec<Result<T, LineError>>) -> bool {
+        self.waiting.insert(batch, (first_line, seen));
+        while let Some((first_line, seen)) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            for (number, seen) in (first_line..).zip(seen) {
+                let taken = seen.and_then(|seen| (self.take)(seen).map_err(LineError::Damaged));
+                if let (Err(error), None) = (taken, &self.bad) {
+                    self.bad = Some(BadLine { number, error });
+                    return false;
+                }
+            }
+        }
+        self.bad.is_none()
     }
 }
 
@@ -148,6 +307,44 @@ mod tests {
             assert_eq!(line, lines[number].as_bytes());
         }
         assert!(line.capacity() <= ORDINARY_LINE);
+    }
+
+    #[test]
+    fn what_was_seen_is_taken_in_order_up_to_the_first_bad_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        let line = |number: usize| format!("{number} {}\n", "x".repeat(number % 2000));
+        let lines = |numbers: std::ops::Range<usize>| numbers.map(line).collect::<String>();
+        let read = |text: &str, bad: usize| {
+            std::fs::write(&path, text).unwrap();
+            let mut taken = Vec::new();
+            let mut reader = LineReader::new(File::open(&path).unwrap());
+            reader.next(u64::MAX, &mut Vec::new()).unwrap();
+            let look = |line: &[u8], _| {
+                let text = std::str::from_utf8(line).unwrap();
+                let number: usize = text.split(' ').next().unwrap().parse().unwrap();
+                if number >= bad {
+                    Err(format!("is bad {number}"))
+                } else {
+                    Ok(number)
+                }
+            };
+            let end = look_at_all(reader, 5000, look, |number| {
+                taken.push(number);
+                Ok(())
+            });
+            (end, taken)
+        };
+        let (end, taken) = read(&lines(0..3000), usize::MAX);
+        assert_eq!(taken, (1..3000).collect::<Vec<_>>());
+        let sum = crate::text::hex(&end.unwrap().into_parts().1.finalize());
+        assert_eq!(sum, crate::text::sha256_hex(lines(0..3000).as_bytes()));
+        let (end, taken) = read(&lines(0..3000), 1234);
+        let bad = end.unwrap_err();
+        assert_eq!((bad.number, taken.len()), (1235, 1233));
+        assert!(matches!(bad.error, LineError::Damaged(cause) if cause == "is bad 1234"));
+        let (end, taken) = read(&(lines(0..300) + "300 half"), usize::MAX);
+        assert_eq!((end.unwrap_err().number, taken.len()), (301, 299));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use sha2::Digest;
 
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
-use crate::jsonl::{LineError, LineReader, Place, read_again};
+use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
 use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
 use crate::outcome::Outcome;
@@ -215,47 +215,43 @@ impl Ledger {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let io_error = |source| io_error(path, source);
-        let damaged = |line, cause| damaged(path, line, cause);
-        let mut reader = LineReader::new(open_file(path).map_err(io_error)?);
-        let mut line = Vec::new();
-        let mut next = |number, line: &mut Vec<u8>| {
-            let read = reader.next(u64::MAX, line);
-            read.map_err(|error| match error {
-                LineError::Io(error) => io_error(error),
-                LineError::Damaged(cause) => damaged(number, cause),
-            })
+        let bad_line = |number, error| match error {
+            LineError::Io(error) => io_error(path, error),
+            LineError::Damaged(cause) => damaged(path, number, cause),
         };
-        next(1, &mut line)?;
-        let header = parse_header(&line).map_err(|cause| damaged(1, cause))?;
+        let mut reader = LineReader::new(open_file(path).map_err(|error| io_error(path, error))?);
+        let mut line = Vec::new();
+        reader
+            .next(u64::MAX, &mut line)
+            .map_err(|error| bad_line(1, error))?;
+        let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
         let mut accounts = HashMap::new();
         let mut runs = Runs::default();
         let mut has_shared_findings = false;
         let mut figures: Option<Figures> = None;
-        for number in 2.. {
-            let Some(place) = next(number, &mut line)? else {
-                break;
-            };
+        let take = |seen| {
             if figures.is_some() {
-                return Err(damaged(number, "comes after the last line".to_owned()));
+                return Err("comes after the last line".to_owned());
             }
-            // Told apart by hand, so that the message is about the line that it is.
-            if line.starts_with(FIGURES) {
-                figures = Some(parse(&line).map_err(|cause| damaged(number, cause))?);
-                continue;
+            match seen {
+                Seen::Figures(last) => figures = Some(last),
+                Seen::Account(account) => {
+                    has_shared_findings |= account.has_shared_findings;
+                    let indexed = Indexed {
+                        place: account.place,
+                        read_by: account.read_by.map(|run_id| runs.position(&run_id)),
+                        carries_connectors: account.carries_connectors,
+                    };
+                    accounts.insert(account.id, indexed);
+                }
             }
-            let beginning: Outline<'_> = parse(&line).map_err(|cause| damaged(number, cause))?;
-            has_shared_findings |= beginning.findings.any_shared;
-            let indexed = Indexed {
-                place,
-                read_by: beginning.read.map(|read| runs.position(&read.run_id)),
-                carries_connectors: beginning.connectors.is_some(),
-            };
-            accounts.insert(beginning.account_id.into_owned(), indexed);
-        }
+            Ok(())
+        };
+        let reader = look_at_all(reader, u64::MAX, Seen::of, take)
+            .map_err(|bad| bad_line(bad.number, bad.error))?;
         let figures = figures.ok_or_else(|| {
             let cause = "is missing: the file is cut off, its last line should hold the figures";
-            damaged(accounts.len() + 2, cause.to_owned())
+            damaged(path, accounts.len() + 2, cause.to_owned())
         })?;
         let (file, digest) = reader.into_parts();
         Ok(Self {
@@ -334,6 +330,37 @@ impl Ledger {
             )));
         }
         Ok(Some(parsed.into()))
+    }
+}
+
+/// What is kept of a line.
+enum Seen {
+    Account(SeenAccount),
+    Figures(Figures),
+}
+
+struct SeenAccount {
+    id: String,
+    place: Place,
+    read_by: Option<String>,
+    carries_connectors: bool,
+    has_shared_findings: bool,
+}
+
+impl Seen {
+    fn of(line: &[u8], place: Place) -> Result<Self, String> {
+        // Told apart by hand, so that the message is about the line that it is.
+        if line.starts_with(FIGURES) {
+            return parse(line).map(Self::Figures);
+        }
+        let outline: Outline<'_> = parse(line)?;
+        Ok(Self::Account(SeenAccount {
+            id: outline.account_id.into_owned(),
+            place,
+            read_by: outline.read.map(|read| read.run_id.into_owned()),
+            carries_connectors: outline.connectors.is_some(),
+            has_shared_findings: outline.findings.any_shared,
+        }))
     }
 }
 

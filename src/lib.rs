@@ -32,5 +32,6 @@ pub mod severity;
 pub mod simulator;
 pub mod spreadsheet;
 pub mod text;
+pub mod threads;
 pub mod token_form;
 pub mod tokens;

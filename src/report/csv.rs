@@ -151,11 +151,12 @@ impl Format for CsvFiles {
         for later in self.later_findings {
             append_spool(&mut owned(later), &mut findings)?;
         }
-        findings.finish()?;
-        owned(self.accounts).finish()?;
-        owned(self.changes).finish()?;
-        let mut connectors = self.connectors.into_iter();
-        connectors.try_for_each(|file| owned(file).finish())
+        findings.finish();
+        let single = [self.accounts, self.changes];
+        for file in self.connectors.into_iter().chain(single) {
+            owned(file).finish();
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
@@ -18,17 +19,24 @@ const ASIDE: &str = ".cf-sso-audit.staging";
 /// Up to this many bytes of a spool wait in memory, more in a file.
 const SPOOL: usize = 1024 * 1024;
 
-/// The checksums of the files that are done, by their names; formats end theirs on threads of their own.
+/// The files that are done, by their names, with their checksums; formats end theirs on threads of their own.
 #[derive(Debug, Clone, Default)]
-struct Sums(Arc<Mutex<BTreeMap<String, String>>>);
+struct Done(Arc<Mutex<BTreeMap<String, DoneFile>>>);
 
-impl Sums {
-    fn note(&self, name: String, sha256: String) {
-        let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sums.insert(name, sha256);
+#[derive(Debug)]
+struct DoneFile {
+    sha256: String,
+    /// What is not yet on the disk; `None` where it stands in its place already.
+    file: Option<File>,
+}
+
+impl Done {
+    fn note(&self, name: String, sha256: String, file: Option<File>) {
+        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert(name, DoneFile { sha256, file });
     }
 
-    fn take(&self) -> BTreeMap<String, String> {
+    fn take(&self) -> BTreeMap<String, DoneFile> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -39,7 +47,7 @@ pub struct Staging {
     place: PathBuf,
     aside: PathBuf,
     mode: FileMode,
-    sums: Sums,
+    done: Done,
 }
 
 impl Staging {
@@ -58,7 +66,7 @@ impl Staging {
             place: place.to_owned(),
             aside,
             mode,
-            sums: Sums::default(),
+            done: Done::default(),
         })
     }
 
@@ -72,7 +80,7 @@ impl Staging {
             name: name.to_owned(),
             file,
             digest: Sha256::new(),
-            sums: self.sums.clone(),
+            done: self.done.clone(),
         })
     }
 
@@ -83,24 +91,24 @@ impl Staging {
 
     /// Adds the checksum of a file that stands in its place already.
     pub fn add_sum(&self, name: &str, sha256: String) {
-        self.sums.note(name.to_owned(), sha256);
+        self.done.note(name.to_owned(), sha256, None);
     }
 
-    /// Moves every file into its place, and last the list of their checksums. Of the `names` that a report may leave,
+    /// Brings every file to the disk and moves it into its place, and last the list of their checksums. Of the `names` that a report may leave,
     /// those that this one did not write are removed where an earlier one made them; nothing else is.
     ///
     /// # Errors
-    /// A file cannot be moved.
-    pub fn publish<'n>(self, names: impl Iterator<Item = &'n str>) -> io::Result<()> {
-        let sums: Vec<_> = self.sums.take().into_iter().collect();
+    /// The disk is full, say, or a file cannot be moved.
+    pub fn publish<'n>(&self, names: impl Iterator<Item = &'n str>) -> io::Result<()> {
+        let done = self.done.take();
         let mut list = self.file(SUMS)?;
-        for (name, sum) in &sums {
-            writeln!(list, "{sum}  {name}")?;
-        }
-        list.finish()?;
-        let stale: Vec<_> = names
-            .filter(|name| !sums.iter().any(|(written, _)| written == name))
-            .collect();
+        let sums = done
+            .iter()
+            .map(|(name, file)| format!("{}  {name}\n", file.sha256));
+        list.write_all(sums.collect::<String>().as_bytes())?;
+        let files = done.values().filter_map(|done| done.file.as_ref());
+        sync_all(files.chain([&list.file]))?;
+        let stale: Vec<_> = names.filter(|name| !done.contains_key(*name)).collect();
         let others = not_made_by_a_run(&self.place, stale.iter().copied())?;
         for name in stale.iter().filter(|name| !others.contains(name)) {
             match fs::remove_file(self.place.join(name)) {
@@ -108,7 +116,7 @@ impl Staging {
                 _ => {}
             }
         }
-        for name in sums.iter().map(|(name, _)| name.as_str()).chain([SUMS]) {
+        for name in done.keys().map(String::as_str).chain([SUMS]) {
             let aside = self.aside.join(name);
             if aside.exists() {
                 fs::rename(aside, self.place.join(name))?;
@@ -120,7 +128,9 @@ impl Staging {
 
     /// Gives up what was written.
     pub fn discard(self) {
-        if let Err(error) = fs::remove_dir_all(&self.aside) {
+        if let Err(error) = fs::remove_dir_all(&self.aside)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(path = %self.aside.display(), "cannot remove what was written aside: {error}");
         }
     }
@@ -132,7 +142,7 @@ pub struct StagedFile {
     name: String,
     file: File,
     digest: Sha256,
-    sums: Sums,
+    done: Done,
 }
 
 impl Write for StagedFile {
@@ -148,15 +158,29 @@ impl Write for StagedFile {
 }
 
 impl StagedFile {
-    /// Ends the file: it is on the disk, and its checksum noted.
-    ///
-    /// # Errors
-    /// The disk is full, say.
-    pub fn finish(self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.sums.note(self.name, hex(&self.digest.finalize()));
-        Ok(())
+    /// Ends the file: its checksum is noted. It is brought to the disk with all others before they are published.
+    pub fn finish(self) {
+        let sha256 = hex(&self.digest.finalize());
+        self.done.note(self.name, sha256, Some(self.file));
     }
+}
+
+/// Brings files to the disk, all at once: each by itself would wait for its own turn of the disk.
+fn sync_all<'f>(files: impl Iterator<Item = &'f File>) -> io::Result<()> {
+    thread::scope(|scope| {
+        let mut syncing = Vec::new();
+        for file in files {
+            let sync = || file.sync_data();
+            match thread::Builder::new().spawn_scoped(scope, sync) {
+                Ok(thread) => syncing.push(thread),
+                Err(_) => file.sync_data()?,
+            }
+        }
+        syncing.into_iter().try_for_each(|thread| {
+            let ended = thread.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })
 }
 
 /// Appends what waits, and empties it.
@@ -226,7 +250,7 @@ mod tests {
         let mut file = staging.file("a.csv").unwrap();
         file.write_all(b"abc").unwrap();
         assert!(!dir.path().join("a.csv").exists());
-        file.finish().unwrap();
+        file.finish();
         let names = ["a.csv", "old.csv", "mine.csv", "changed.csv"];
         staging.publish(names.into_iter()).unwrap();
         let sums = fs::read_to_string(dir.path().join(SUMS)).unwrap();

@@ -309,7 +309,8 @@ impl Format for JsonReport {
             write_list(&mut file, key, lists)?;
         }
         file.write_all(b"\n}\n")?;
-        file.finish()
+        file.finish();
+        Ok(())
     }
 }
 

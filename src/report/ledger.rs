@@ -47,7 +47,8 @@ impl Format for Ledger {
         let mut file = owned(self.file);
         let trend = summary.trend.clone();
         write_line(&mut file, &Figures { trend })?;
-        file.finish()
+        file.finish();
+        Ok(())
     }
 }
 

@@ -226,16 +226,14 @@ pub fn write<'a>(
     };
     let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
     let made = make(&staging, evidence, header, history, settings, &write_error);
-    match made {
-        Ok(summary) => {
-            staging.publish(report_files()).map_err(write_error)?;
-            Ok(summary)
-        }
-        Err(error) => {
-            staging.discard();
-            Err(error)
-        }
+    let written = made.and_then(|summary| {
+        let published = staging.publish(report_files());
+        published.map(|()| summary).map_err(write_error)
+    });
+    if written.is_err() {
+        staging.discard();
     }
+    written
 }
 
 fn make<'a>(

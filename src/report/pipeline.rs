@@ -5,7 +5,6 @@
 //! the files are the same whatever the number of workers, and no more than the chunks under way is in memory.
 
 use std::collections::HashSet;
-use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
@@ -18,6 +17,7 @@ use crate::baseline::{History, Lines};
 use crate::compare::{Cause, Change, changes};
 use crate::evidence::Evidence;
 use crate::memory::{AccountMemory, AccountState, Known, carry_on};
+use crate::threads::on_all;
 
 /// The evidence of a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
 const CHUNK: usize = 128 * 1024;
@@ -29,8 +29,6 @@ const PER_ACCOUNT: usize = 1024;
 const MOST_WAITING: usize = 2 * 1024 * 1024;
 /// Rows between two looks at how much waits.
 const ROWS_BETWEEN_LOOKS: usize = 256;
-/// More threads than this would mostly wait for their turns.
-const MOST_WORKERS: usize = 8;
 
 /// What rows are made from.
 pub struct Source<'a> {
@@ -71,33 +69,19 @@ pub fn run(
         rows: 0,
         chunk: 0,
     };
-    let outcome = thread::scope(|scope| {
-        // Where the system has no thread to give, fewer do all of the work.
-        let others: Vec<_> = (1..workers())
-            .map_while(|_| {
-                let working = || worker().run();
-                thread::Builder::new().spawn_scoped(scope, working).ok()
-            })
-            .collect();
-        let mut outcome = worker().run();
-        for other in others {
-            let ended = other
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            outcome = outcome.and(ended);
+    let ends = on_all(|| worker().run());
+    let mut is_stopped = false;
+    for end in ends.into_iter().filter_map(Result::err) {
+        match end {
+            // The one that failed says more than those that it stopped.
+            End::Failed(error) => return Err(*error),
+            End::Stopped => is_stopped = true,
         }
-        outcome
-    });
-    match outcome {
-        Ok(()) => Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        Err(End::Failed(error)) => Err(*error),
-        Err(End::Stopped) => Err(write_error(io::Error::other("the report was given up"))),
     }
-}
-
-fn workers() -> usize {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    threads.min(MOST_WORKERS)
+    if is_stopped {
+        return Err(write_error(io::Error::other("the report was given up")));
+    }
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The accounts that earlier runs know and this one was not asked for.

@@ -377,7 +377,8 @@ impl Format for Page<'_> {
             .template
             .render(view, &mut file)
             .map_err(io::Error::other)?;
-        file.finish()
+        file.finish();
+        Ok(())
     }
 }
 
