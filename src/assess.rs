@@ -482,7 +482,7 @@ impl Causes<'_, '_> {
             {
                 Cause::Connector
             }
-            ChangeKind::FindingWaived => Cause::Policy,
+            ChangeKind::FindingWaived => self.of_waivers(change),
             ChangeKind::ConnectorAdded
             | ChangeKind::ConnectorRemoved
             | ChangeKind::ConnectorRecreated
@@ -607,7 +607,21 @@ impl Causes<'_, '_> {
         if matching.any(ended_since) {
             Cause::Time
         } else {
-            Cause::Policy
+            self.of_waivers(change)
+        }
+    }
+
+    /// Of a finding that other waivers hold for than before. Where the policy is still the one of the last reading, the
+    /// finding was carried on then and is judged again only now: what brought it back brought the change.
+    fn of_waivers(&mut self, change: &Change) -> Cause {
+        let last = self.before.and_then(|before| before.state.read.as_ref());
+        let is_shared =
+            crate::rules::rule(&change.what).is_some_and(|rule| rule.basis == Basis::Run);
+        match last {
+            Some(last) if is_shared && last.policy.as_deref() == self.assessor.policy_sha256() => {
+                self.of_shared(change, last)
+            }
+            _ => Cause::Policy,
         }
     }
 

@@ -608,3 +608,34 @@ fn an_older_list_brings_back_no_account_that_another_run_removed() {
     assert_eq!(changes(&slow.wait().expect(0)), NOTHING);
     assert_eq!(changes(&nights.night(3).run().expect(0)), NOTHING, "once");
 }
+
+#[test]
+fn a_finding_that_was_carried_on_and_comes_back_waived_is_not_the_policys_doing() {
+    let shared = |number| json!([connector(number, "shared.example")]);
+    let nights = Nights::of(&[(1, shared(1)), (2, shared(2)), (3, shared(3))]);
+    let of_two = |day| {
+        let ids = format!("{}\n{}", id(1), id(2));
+        nights.bare(day).accounts_file("accounts.txt", ids)
+    };
+    // A third account claims the domain, and is not asked again: what is shared with it may be shared still.
+    nights.bare(0).arg(id(3)).run().expect(0);
+    of_two(1).run().expect(0);
+    let waiver = "[[waivers]]\nrule = \"duplicate-domain\"\naccount = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-01-31\n";
+    nights.set(1, json!([]));
+    let outcome = of_two(2).policy(waiver).run().expect(0);
+    assert!(
+        !changes(&outcome)
+            .iter()
+            .any(|change| change.contains(" 2 "))
+    );
+    nights.set(1, shared(4));
+    let outcome = of_two(3).policy(waiver).run().expect(0);
+    let of_the_other: Vec<_> = changes(&outcome)
+        .into_iter()
+        .filter(|change| change.contains(" 2 "))
+        .collect();
+    assert_eq!(
+        of_the_other,
+        ["finding-waived 2 shared.example duplicate-domain (connector)"]
+    );
+}
