@@ -24,6 +24,16 @@ pub enum BaselineError {
     /// Its ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Evidence and ledger say different things of an account.
+    #[error(
+        "{} says that account {account} was read, and {} beside it does not hold it",
+        ledger::FILE_NAME,
+        evidence::FILE_NAME
+    )]
+    Contradicted {
+        /// The account.
+        account: String,
+    },
     /// One of them is not what the run wrote.
     #[error(transparent)]
     Sums(#[from] SumsError),
@@ -42,7 +52,7 @@ impl Baseline {
     /// Opens a whole run's directory, and checks that evidence and ledger are those that the run wrote.
     ///
     /// # Errors
-    /// One of them is missing, damaged, or not what `SHA256SUMS` says.
+    /// One of them is missing, damaged, or not what `SHA256SUMS` says; or they contradict each other.
     pub fn open(run: &Path) -> Result<Self, BaselineError> {
         let ledger = Ledger::open(&run.join(ledger::FILE_NAME))?;
         let evidence = Evidence::locate(&run.join(evidence::FILE_NAME))?;
@@ -54,11 +64,21 @@ impl Baseline {
             ],
         )?;
         let accounts = evidence.header().accounts.iter().enumerate();
+        let positions: HashMap<_, _> = accounts
+            .map(|(position, account)| (account.id.clone(), position))
+            .collect();
+        let holds = |id: &&str| {
+            let position = positions.get(*id);
+            position.is_some_and(|&position| evidence.index().is_read(position))
+        };
+        // Else its connectors would be compared with none, in silence.
+        if let Some(id) = ledger.read_by_itself().find(|id| !holds(id)) {
+            let account = id.to_owned();
+            return Err(BaselineError::Contradicted { account });
+        }
         Ok(Self {
             directory: run.to_owned(),
-            positions: accounts
-                .map(|(position, account)| (account.id.clone(), position))
-                .collect(),
+            positions,
             evidence,
             ledger,
         })

@@ -131,6 +131,7 @@ impl AccountEvidence {
 #[serde(bound(deserialize = "B: Deserialize<'de>"))]
 struct Line<'a, B> {
     account: usize,
+    #[serde(borrow)]
     account_id: Cow<'a, str>,
     outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,15 +150,6 @@ struct Line<'a, B> {
     kept_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<B>,
-}
-
-/// A line, as far as it has to be known to find it again.
-#[derive(Deserialize)]
-struct Outline<'l> {
-    account: usize,
-    #[serde(borrow)]
-    account_id: Cow<'l, str>,
-    outcome: Outcome,
 }
 
 /// The part of a list's body that is judged.
@@ -603,18 +595,17 @@ impl Evidence {
         })
     }
 
-    /// Opens a file whose checksum is known to be right or will be checked, and notes where each account stands in it.
-    /// What the accounts claim is not known then, nor what was requested.
+    /// Opens a file, checks that the answers in it are those that were given, and notes where each account stands. What the
+    /// accounts claim is not known then, nor what was requested.
     ///
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn locate(path: &Path) -> Result<Self, EvidenceError> {
         Self::open_by(path, |line, header, place| {
-            let outline: Outline<'_> = serde_json::from_slice(line).map_err(not_evidence)?;
-            refuse_stranger(outline.account, &outline.account_id, header)?;
+            let line = unaltered(line, header)?;
             Ok(Seen {
-                position: outline.account,
-                outcome: outline.outcome,
+                position: line.account,
+                outcome: line.outcome,
                 place,
                 requests: None,
                 domains: Vec::new(),
@@ -753,7 +744,9 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
-    read_line_of_account(line, header, false)
+    let line: Line<'_, &RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
+    refuse_stranger(line.account, &line.account_id, header)?;
+    evidence_of(line)
 }
 
 /// As [`parse_line`], and checks that the body is the one that was answered.
@@ -761,19 +754,16 @@ pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, St
 /// # Errors
 /// What is wrong with it, in words.
 pub fn check_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
-    read_line_of_account(line, header, true)
+    evidence_of(unaltered(line, header)?)
 }
 
-fn read_line_of_account(
-    line: &[u8],
-    header: &RunHeader,
-    check: bool,
-) -> Result<AccountEvidence, String> {
-    // The body is parsed by itself, so that it may be nested as deeply as the answer was.
-    let line: Line<'_, &RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
+/// A line of an account whose body is the one that was answered. The body is parsed by itself, so that it may be nested
+/// as deeply as the answer was.
+fn unaltered<'l>(line: &'l [u8], header: &RunHeader) -> Result<Line<'l, &'l RawValue>, String> {
+    let line: Line<'l, &'l RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
     refuse_stranger(line.account, &line.account_id, header)?;
     let expected = line.kept_sha256.as_ref().or(line.body_sha256.as_ref());
-    if let (true, Some(body), Some(expected)) = (check, line.body, expected)
+    if let (Some(body), Some(expected)) = (line.body, expected)
         && sha256_hex(body.get().as_bytes()) != *expected
     {
         return Err(format!(
@@ -781,6 +771,10 @@ fn read_line_of_account(
             line.account_id
         ));
     }
+    Ok(line)
+}
+
+fn evidence_of(line: Line<'_, &RawValue>) -> Result<AccountEvidence, String> {
     let connectors = line
         .body
         .map(|body| connectors_of(body.get()))

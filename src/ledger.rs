@@ -300,6 +300,16 @@ impl Ledger {
         indexed.is_some_and(|indexed| indexed.carries_connectors)
     }
 
+    /// The accounts that the run itself read whole: its evidence holds them.
+    pub fn read_by_itself(&self) -> impl Iterator<Item = &str> {
+        let is_itself = |by: &Option<u32>| {
+            by.is_some_and(|by| self.read_by.get(by as usize) == Some(&self.header.run_id))
+        };
+        let accounts = self.accounts.iter();
+        let own = accounts.filter(move |(_, indexed)| is_itself(&indexed.read_by));
+        own.map(|(id, _)| id.as_str())
+    }
+
     /// Whether it knows a finding that depends on the connectors of several accounts.
     pub fn has_shared_findings(&self) -> bool {
         self.has_shared_findings

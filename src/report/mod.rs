@@ -26,11 +26,12 @@ pub mod html;
 mod json;
 mod ledger;
 mod pipeline;
+mod shape;
 mod summary;
 
 pub use columns::files_with_columns;
 pub use csv::Dialect;
-pub use json::{SCHEMA, schema};
+pub use shape::{SCHEMA, schema};
 pub use summary::{Coverage, Summary, Totals};
 
 use columns::{AccountRow, ChangeRow, ConnectorRow, Context, FindingRow};

@@ -1,0 +1,413 @@
+//! The shape of `report.json`, apart from the types inside: it is a contract of its own, and its JSON Schema is derived
+//! from it. The rows of accounts, findings and changes are those of the tables in `columns.rs`.
+//!
+//! Fields stand in the order of the alphabet, in which they have always been written.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::columns::{ACCOUNTS, CHANGES, FINDINGS, Kind, Table};
+use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
+use crate::accounts::Source;
+use crate::ledger::TrendPoint;
+use crate::rules::RULES;
+use crate::severity::Severity;
+use crate::text::utc;
+
+/// The name and version of the report's shape.
+pub const SCHEMA: &str = "cf-sso-audit/report/v1";
+
+/// Times as the files write them.
+const TIME: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$";
+
+/// Everything before the rows.
+#[derive(JsonSchema)]
+#[schemars(title = "Report of cf-sso-audit")]
+pub struct Head<'a> {
+    /// The run.
+    pub run: Run<'a>,
+    /// How far the accounts were read.
+    pub coverage: Coverage<'a>,
+    /// The figures.
+    pub totals: Totals<'a>,
+    /// The policy's waivers, with what became of them.
+    pub waivers: Vec<WaiverShown<'a>>,
+    /// Accounts that the policy names and the run was not asked for.
+    pub policy_accounts_absent: &'a [String],
+    /// The figures of this run and those before it, oldest first.
+    pub trend: Vec<Point<'a>>,
+}
+
+/// The run.
+#[derive(Serialize, JsonSchema)]
+pub struct Run<'a> {
+    base_url: &'a str,
+    baseline: Option<&'a str>,
+    baselines_unreadable: Vec<Unreadable<'a>>,
+    demo: bool,
+    evidence_sha256: &'a str,
+    #[schemars(extend("pattern" = TIME))]
+    finished_utc: String,
+    id: &'a str,
+    #[schemars(extend("pattern" = TIME))]
+    judged_at_utc: String,
+    limits: Limits<'a>,
+    policy: Option<PolicyShown<'a>>,
+    sources: Vec<String>,
+    #[schemars(extend("pattern" = TIME))]
+    started_utc: String,
+    version: &'a str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Unreadable<'a> {
+    cause: &'a str,
+    run_id: &'a str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Limits<'a> {
+    concurrency: usize,
+    rate: &'a str,
+    retries: u32,
+    timeout_seconds: f64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PolicyShown<'a> {
+    path: &'a str,
+    sha256: &'a str,
+}
+
+impl<'a> Run<'a> {
+    fn of(summary: &'a Summary<'_>) -> Self {
+        let header = summary.header;
+        let limits = &header.limits;
+        let unreadable = summary.passed_over.iter().map(|run| Unreadable {
+            cause: &run.cause,
+            run_id: &run.run_id,
+        });
+        Self {
+            base_url: &header.base_url,
+            baseline: summary.baseline.as_deref(),
+            baselines_unreadable: unreadable.collect(),
+            demo: header.demo,
+            evidence_sha256: &summary.evidence_sha256,
+            finished_utc: utc(summary.finished),
+            id: &header.run_id,
+            judged_at_utc: utc(summary.now),
+            limits: Limits {
+                concurrency: limits.concurrency,
+                rate: &limits.rate,
+                retries: limits.retries,
+                timeout_seconds: limits.timeout_seconds,
+            },
+            policy: summary.policy.source.as_ref().map(|source| PolicyShown {
+                path: &source.path,
+                sha256: &source.sha256,
+            }),
+            sources: header.sources.iter().map(Source::words).collect(),
+            started_utc: utc(header.started),
+            version: &header.version,
+        }
+    }
+}
+
+/// How far the accounts were read.
+#[derive(Serialize, JsonSchema)]
+pub struct Coverage<'a> {
+    asked: u64,
+    gaps: &'a [String],
+    incomplete: u64,
+    not_asked: u64,
+    read: u64,
+    sentence: String,
+    unread: u64,
+    whole: bool,
+}
+
+impl<'a> Coverage<'a> {
+    fn of(summary: &'a Summary<'_>) -> Self {
+        let coverage = &summary.coverage;
+        Self {
+            asked: coverage.asked,
+            gaps: &coverage.gaps,
+            incomplete: coverage.incomplete,
+            not_asked: coverage.not_asked,
+            read: coverage.read,
+            sentence: coverage.sentence(),
+            unread: coverage.unread,
+            whole: coverage.is_whole(),
+        }
+    }
+}
+
+/// The figures.
+#[derive(Serialize, JsonSchema)]
+pub struct Totals<'a> {
+    accounts_compared: Option<u64>,
+    changes: Option<BTreeMap<&'static str, u64>>,
+    connectors: u64,
+    disabled: u64,
+    enabled: u64,
+    enabled_unknown: u64,
+    fedramp_compliance: &'a BTreeMap<&'static str, u64>,
+    fedramp_judged: bool,
+    fedramp_off: u64,
+    fedramp_on: u64,
+    fedramp_unknown: u64,
+    findings: Count,
+    #[schemars(schema_with = "by_rule")]
+    findings_by_rule: BTreeMap<&'static str, Count>,
+    #[schemars(schema_with = "by_severity")]
+    findings_by_severity: BTreeMap<&'static str, Count>,
+    findings_not_judged: u64,
+    findings_not_judged_by_severity: BTreeMap<&'static str, u64>,
+    statuses: BTreeMap<&'a str, u64>,
+    unverified: u64,
+}
+
+/// How many findings there are of one kind.
+#[derive(Serialize, JsonSchema)]
+struct Count {
+    new: u64,
+    open: u64,
+    waived: u64,
+}
+
+impl From<FindingCount> for Count {
+    fn from(count: FindingCount) -> Self {
+        Self {
+            new: count.new,
+            open: count.open,
+            waived: count.waived,
+        }
+    }
+}
+
+/// Every rule has its count.
+fn by_rule(generator: &mut SchemaGenerator) -> Schema {
+    counts(generator, RULES.iter().map(|rule| rule.id))
+}
+
+/// Every severity has its count.
+fn by_severity(generator: &mut SchemaGenerator) -> Schema {
+    counts(generator, Severity::ALL.into_iter().map(Severity::as_str))
+}
+
+fn counts(generator: &mut SchemaGenerator, names: impl Iterator<Item = &'static str>) -> Schema {
+    let count = generator.subschema_for::<Count>();
+    let names: Vec<_> = names.collect();
+    let properties: BTreeMap<_, _> = names.iter().map(|name| (*name, &count)).collect();
+    json_schema!({"type": "object", "properties": properties, "required": names})
+}
+
+impl<'a> Totals<'a> {
+    fn of(summary: &'a Summary<'_>) -> Self {
+        let totals = &summary.totals;
+        let is_compared = summary.baseline.is_some();
+        let by_severity = |severity: Severity| {
+            let count = totals.by_severity.get(&severity).copied();
+            (severity.as_str(), count.unwrap_or_default().into())
+        };
+        let changes = totals
+            .changes
+            .iter()
+            .map(|(kind, number)| (kind.as_str(), *number));
+        let not_judged = totals.not_judged.by_severity.iter();
+        Self {
+            accounts_compared: is_compared.then_some(totals.accounts_compared),
+            changes: is_compared.then(|| changes.collect()),
+            connectors: totals.connectors,
+            disabled: totals.disabled,
+            enabled: totals.enabled,
+            enabled_unknown: totals.enabled_unknown,
+            fedramp_compliance: &totals.fedramp_compliance,
+            fedramp_judged: judges_fedramp(summary.policy),
+            fedramp_off: totals.fedramp_off,
+            fedramp_on: totals.fedramp_on,
+            fedramp_unknown: totals.fedramp_unknown,
+            findings: totals.findings.into(),
+            findings_by_rule: rule_counts(totals)
+                .map(|(rule, count)| (rule.id, count.into()))
+                .collect(),
+            findings_by_severity: Severity::ALL.into_iter().map(by_severity).collect(),
+            findings_not_judged: totals.not_judged.total(),
+            findings_not_judged_by_severity: not_judged
+                .map(|(severity, number)| (severity.as_str(), *number))
+                .collect(),
+            statuses: totals.statuses.by_name(),
+            unverified: totals.unverified,
+        }
+    }
+}
+
+/// A waiver, with what became of it.
+#[derive(Serialize, JsonSchema)]
+pub struct WaiverShown<'a> {
+    account: &'a str,
+    domain: Option<&'a str>,
+    expired: bool,
+    #[schemars(schema_with = "date")]
+    expires: NaiveDate,
+    expiring: bool,
+    matched: u64,
+    owner: &'a str,
+    reason: &'a str,
+    rule: &'a str,
+    waived: u64,
+}
+
+fn date(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date"})
+}
+
+impl<'a> WaiverShown<'a> {
+    fn of(usage: &'a WaiverUse<'_>, summary: &Summary<'_>) -> Self {
+        let waiver = usage.waiver;
+        Self {
+            account: waiver.account.as_deref().unwrap_or("*"),
+            domain: waiver.domain.as_deref(),
+            expired: waiver.is_expired(summary.now),
+            expires: waiver.expires,
+            expiring: waiver.is_expiring(summary.now),
+            matched: usage.matched,
+            owner: &waiver.owner,
+            reason: &waiver.reason,
+            rule: waiver.rule,
+            waived: usage.waived,
+        }
+    }
+}
+
+/// The figures of one run.
+#[derive(Serialize, JsonSchema)]
+pub struct Point<'a> {
+    accounts_asked: u64,
+    accounts_read: u64,
+    connectors: u64,
+    critical: u64,
+    disabled: u64,
+    high: u64,
+    low: u64,
+    medium: u64,
+    new: u64,
+    open: u64,
+    resolved: u64,
+    rules: BTreeMap<&'a str, OfRule>,
+    run_id: &'a str,
+    #[schemars(extend("pattern" = TIME))]
+    started_utc: &'a str,
+    unverified: u64,
+    whole: bool,
+}
+
+/// The findings of one rule in one run.
+#[derive(Serialize, JsonSchema)]
+struct OfRule {
+    new: u64,
+    open: u64,
+    resolved: u64,
+    waived: u64,
+}
+
+impl<'a> Point<'a> {
+    fn of(point: &'a TrendPoint) -> Self {
+        let rules = point.rules.iter().map(|(rule, figures)| {
+            let of_rule = OfRule {
+                new: figures.new,
+                open: figures.open,
+                resolved: figures.resolved,
+                waived: figures.waived,
+            };
+            (rule.as_str(), of_rule)
+        });
+        Self {
+            accounts_asked: point.accounts_asked,
+            accounts_read: point.accounts_read,
+            connectors: point.connectors,
+            critical: point.critical,
+            disabled: point.disabled,
+            high: point.high,
+            low: point.low,
+            medium: point.medium,
+            new: point.new,
+            open: point.open,
+            resolved: point.resolved,
+            rules: rules.collect(),
+            run_id: &point.run_id,
+            started_utc: &point.started_utc,
+            unverified: point.unverified,
+            whole: point.whole,
+        }
+    }
+}
+
+impl<'a> Head<'a> {
+    /// What holds for all accounts of a run.
+    pub fn of(summary: &'a Summary<'_>) -> Self {
+        let waivers = summary.waivers.iter();
+        Self {
+            run: Run::of(summary),
+            coverage: Coverage::of(summary),
+            totals: Totals::of(summary),
+            waivers: waivers
+                .map(|usage| WaiverShown::of(usage, summary))
+                .collect(),
+            policy_accounts_absent: &summary.policy_accounts_absent,
+            trend: summary.trend.iter().map(Point::of).collect(),
+        }
+    }
+
+    /// Its keys with their values, in the order in which they are written.
+    ///
+    /// # Errors
+    /// None that is known: nothing in it has a shape that JSON does not know.
+    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 6]> {
+        use serde_json::to_string;
+        Ok([
+            ("run", to_string(&self.run)?),
+            ("coverage", to_string(&self.coverage)?),
+            ("totals", to_string(&self.totals)?),
+            ("waivers", to_string(&self.waivers)?),
+            (
+                "policy_accounts_absent",
+                to_string(self.policy_accounts_absent)?,
+            ),
+            ("trend", to_string(&self.trend)?),
+        ])
+    }
+}
+
+/// The JSON Schema of the report. Keys may be added in later versions; none goes.
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let generator = settings.into_generator();
+    let mut schema = generator.into_root_schema_for::<Head<'_>>().to_value();
+    let list = |items: Value| json!({"type": "array", "items": items});
+    for (key, of_key) in [
+        ("schema", json!({"const": SCHEMA})),
+        ("accounts", list(rows(&ACCOUNTS))),
+        ("findings", list(rows(&FINDINGS))),
+        ("changes", list(rows(&CHANGES))),
+    ] {
+        schema["properties"][key] = of_key;
+        if let Some(required) = schema["required"].as_array_mut() {
+            required.push(key.into());
+        }
+    }
+    schema
+}
+
+/// The shape of a table's rows: counts are numbers or null, everything else is text.
+fn rows<K: Kind>(table: &Table<K>) -> Value {
+    let names = table.names();
+    let cell = |name: &&'static str| (*name, json!({"type": ["string", "integer", "null"]}));
+    let properties: BTreeMap<_, _> = names.iter().map(cell).collect();
+    json!({"type": "object", "properties": properties, "required": names})
+}
