@@ -687,7 +687,12 @@ impl Evidence {
             return Ok(AccountEvidence::unread(position, error));
         }
         read_again(&self.file, indexed.place, line).map_err(|error| io_error(&self.path, error))?;
-        parse_line(line, &self.header).map_err(|cause| damaged(&self.path, 0, cause))
+        parse_line(line, &self.header).map_err(|cause| {
+            let account = &self.header.accounts[position].id;
+            let changed =
+                format!("it changed while it was read: the line of account {account} {cause}");
+            io_error(&self.path, io::Error::other(changed))
+        })
     }
 
     /// The length of the line of the account at a position, in bytes; 0 where it has none.

@@ -24,7 +24,6 @@ use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
 use crate::outcome::Outcome;
 use crate::policy::PolicySource;
-use crate::rules::{Basis, rule};
 use crate::text::hex;
 
 /// The name and version of the format.
@@ -367,7 +366,7 @@ impl Seen {
         Ok(Self::Account(SeenAccount {
             id: outline.account_id.into_owned(),
             place,
-            read_by: outline.read.map(|read| read.run_id.into_owned()),
+            read_by: outline.read.map(|read| read.run_id),
             carries_connectors: outline.connectors.is_some(),
             has_shared_findings: outline.findings.any_shared,
         }))
@@ -396,22 +395,27 @@ impl Runs {
 /// What the last line begins with.
 const FIGURES: &[u8] = b"{\"trend\"";
 
-/// An account's line, as far as it has to be known before the account is read.
+/// An account's line, as far as it has to be known before the account is read. All of it is checked, and nothing kept
+/// that is large: what is bad must be known before anything is asked.
 #[derive(Deserialize)]
 struct Outline<'l> {
     #[serde(borrow)]
     account_id: Cow<'l, str>,
-    #[serde(borrow)]
-    read: Option<OutlineOfReading<'l>>,
+    #[serde(borrow, default, rename = "account_name")]
+    _account_name: Cow<'l, str>,
+    #[serde(default, rename = "sources")]
+    _sources: Vec<String>,
+    #[serde(default, rename = "removed")]
+    _removed: bool,
+    #[serde(rename = "outcome")]
+    _outcome: Outcome,
+    read: Option<LastRead>,
+    #[serde(rename = "unread_since")]
+    _unread_since: Option<DateTime<Utc>>,
     #[serde(default)]
     findings: OutlineOfFindings,
-    connectors: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct OutlineOfReading<'l> {
-    #[serde(borrow)]
-    run_id: Cow<'l, str>,
+    /// Any value is a connector.
+    connectors: Option<Vec<IgnoredAny>>,
 }
 
 /// Whether one of the findings depends on the connectors of several accounts.
@@ -422,11 +426,6 @@ struct OutlineOfFindings {
 
 impl<'de> Deserialize<'de> for OutlineOfFindings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct OfFinding<'l> {
-            #[serde(borrow)]
-            rule: Cow<'l, str>,
-        }
         struct List;
         impl<'de> Visitor<'de> for List {
             type Value = OutlineOfFindings;
@@ -436,10 +435,8 @@ impl<'de> Deserialize<'de> for OutlineOfFindings {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut any_shared = false;
-                while let Some(finding) = list.next_element::<OfFinding<'de>>()? {
-                    let depends =
-                        || rule(&finding.rule).is_some_and(|rule| rule.basis == Basis::Run);
-                    any_shared = any_shared || depends();
+                while let Some(finding) = list.next_element::<KnownFinding<'de>>()? {
+                    any_shared = any_shared || finding.is_shared();
                 }
                 Ok(OutlineOfFindings { any_shared })
             }

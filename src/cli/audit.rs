@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::evidence::EvidenceError;
 use crate::file_mode::FileMode;
 use crate::outcome::ErrorKind;
+use crate::report::files::give_up;
 use crate::runs::{ApiAsked, RunDirectory};
 use crate::simulator::{self, World};
 use crate::tokens::{DefaultToken, Tokens, TokensError};
@@ -146,6 +147,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         written = judged.write(&args.judgement, &args.report.files) => written,
         () = stop.requested() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
+            give_up(&directory.partial());
             std::process::exit(i32::from(interrupted(&args, &directory, false)));
         }
     };

@@ -13,6 +13,7 @@ use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader};
 use crate::lock::{Lock, try_lock};
+use crate::report::files::give_up;
 use crate::report::{FormatSpec, files_of_report};
 use crate::runs::{SUMS, is_unfinished, not_made_by_a_run};
 use crate::text::utc;
@@ -84,9 +85,10 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let (code, text) = tokio::select! {
         written = judged.write(&args.judgement, &args.files) => written?,
         () = stop.requested() => {
-            let directory = directory.display();
-            tell_line(&format!("interrupted: the report in {directory} is as it was"));
+            let place = directory.display();
+            tell_line(&format!("interrupted: the report in {place} is as it was"));
             // Only the thread that writes is left, and nothing of what it writes is in its place.
+            give_up(&directory);
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
     };
@@ -168,6 +170,9 @@ fn judged_as_before(
         .map(|[was, would_be]| format!("its report was {was}, and would be {would_be}"));
     refused(said.collect::<Vec<_>>().join("; "))
 }
+
+/// The name of the evidence while it is copied.
+const COPY: &str = ".evidence.jsonl.staging";
 
 /// A folder that is being written to, by this process alone.
 struct Claim<'a> {
@@ -263,7 +268,7 @@ impl<'a> Claim<'a> {
             if place.canonicalize()? == source.canonicalize()? {
                 return Ok(None);
             }
-            let aside = self.directory.join(".evidence.jsonl.staging");
+            let aside = self.directory.join(COPY);
             match std::fs::remove_file(&aside) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -277,6 +282,7 @@ impl<'a> Claim<'a> {
             Ok(Some(copy))
         };
         self.brought = bring().map_err(|error| {
+            let _ = std::fs::remove_file(self.directory.join(COPY));
             self.give_up();
             write_failure(self.directory, &error)
         })?;

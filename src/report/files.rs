@@ -51,16 +51,13 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Prepares to write files into a folder that is there.
+    /// Prepares to write files with these names into a folder that is there.
     ///
     /// # Errors
-    /// The folder cannot be written to.
-    pub fn new(place: &Path, mode: FileMode) -> io::Result<Self> {
+    /// The folder cannot be written to, or what stands aside in it is somebody else's.
+    pub fn new(place: &Path, mode: FileMode, names: &[&str]) -> io::Result<Self> {
         let aside = place.join(ASIDE);
-        if aside.exists() {
-            // Left by a run that was killed while it wrote: nothing in it is whole.
-            fs::remove_dir_all(&aside)?;
-        }
+        remove_leftovers(&aside, names)?;
         mode.create_dir(&aside)?;
         Ok(Self {
             place: place.to_owned(),
@@ -134,6 +131,35 @@ impl Staging {
             tracing::warn!(path = %self.aside.display(), "cannot remove what was written aside: {error}");
         }
     }
+}
+
+/// Removes what a run left that was killed while it wrote: nothing in it is whole. What no run made is not touched.
+fn remove_leftovers(aside: &Path, names: &[&str]) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?.file_type(),
+    };
+    let others = |what: &Path| {
+        let what = what.display();
+        io::Error::other(format!("{what} was made by no run: move it away"))
+    };
+    if !kind.is_dir() {
+        return Err(others(aside));
+    }
+    for entry in fs::read_dir(aside)? {
+        let entry = entry?;
+        let is_ours = |name: &str| names.contains(&name);
+        if !entry.file_type()?.is_file() || !entry.file_name().to_str().is_some_and(is_ours) {
+            return Err(others(&entry.path()));
+        }
+    }
+    fs::remove_dir_all(aside)
+}
+
+/// Removes what is being written aside in a folder, where the program ends before it is whole.
+pub fn give_up(place: &Path) {
+    // Whoever still writes there makes no file any more once the folder is gone; a next run removes what is left.
+    let _ = fs::remove_dir_all(place.join(ASIDE));
 }
 
 /// A file being written aside.
@@ -229,6 +255,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_killed_run_left_is_removed_and_what_no_run_made_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let aside = dir.path().join(ASIDE);
+        let staging = || Staging::new(dir.path(), FileMode::default(), &["a.csv"]);
+        staging().unwrap().file("a.csv").unwrap();
+        staging().unwrap();
+        assert!(!aside.join("a.csv").exists());
+        fs::write(aside.join("own.txt"), "the user's own").unwrap();
+        let said = staging().unwrap_err().to_string();
+        assert!(said.contains("own.txt was made by no run"), "{said}");
+        assert!(aside.join("own.txt").exists());
+        fs::remove_dir_all(&aside).unwrap();
+        fs::write(&aside, "the user's own").unwrap();
+        assert!(staging().is_err() && aside.exists());
+    }
+
+    #[test]
     fn files_appear_together_with_their_sums_and_stale_ones_go() {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [
@@ -246,7 +289,7 @@ mod tests {
         );
         fs::write(dir.path().join(SUMS), before).unwrap();
         fs::write(dir.path().join("notes.txt"), "the user's own").unwrap();
-        let staging = Staging::new(dir.path(), FileMode::default()).unwrap();
+        let staging = Staging::new(dir.path(), FileMode::default(), &[]).unwrap();
         let mut file = staging.file("a.csv").unwrap();
         file.write_all(b"abc").unwrap();
         assert!(!dir.path().join("a.csv").exists());

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -18,6 +18,7 @@ use crate::ledger::{self as ledger_file, LedgerHeader};
 use crate::memory::Known;
 use crate::policy::Policy;
 use crate::runs::SUMS;
+use crate::threads::on_all;
 
 mod columns;
 mod csv;
@@ -225,7 +226,10 @@ pub fn write<'a>(
         path: directory.to_owned(),
         source,
     };
-    let staging = Staging::new(directory, settings.mode).map_err(write_error)?;
+    let names: Vec<_> = report_files()
+        .chain([ledger_file::FILE_NAME, SUMS])
+        .collect();
+    let staging = Staging::new(directory, settings.mode, &names).map_err(write_error)?;
     let made = make(&staging, evidence, header, history, settings, &write_error);
     let written = made.and_then(|summary| {
         let published = staging.publish(report_files());
@@ -272,19 +276,18 @@ fn make<'a>(
     Ok(summary)
 }
 
-/// Ends every format, side by side: each has files to bring to the disk.
+/// Ends every format, side by side; where the system has no thread to give, one after the other.
 fn finish_all(formats: Vec<Box<dyn Format + '_>>, summary: &Summary<'_>) -> io::Result<()> {
-    thread::scope(|scope| {
-        let mut endings = Vec::new();
-        for format in formats {
-            let ending = move || format.finish(summary);
-            endings.push(thread::Builder::new().spawn_scoped(scope, ending)?);
+    let waiting = Mutex::new(formats);
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let finish = || {
+        let mut ended = Ok(());
+        while let Some(format) = next() {
+            ended = ended.and(format.finish(summary));
         }
-        endings.into_iter().try_for_each(|ending| {
-            let ended = ending.join();
-            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    })
+        ended
+    };
+    on_all(finish).into_iter().collect()
 }
 
 /// The names of all files that a report may consist of, whatever the formats.

@@ -690,27 +690,34 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
 }
 
 #[test]
-fn a_baseline_whose_answers_were_altered_or_taken_out_is_refused_whatever_its_checksums_say() {
+fn a_baseline_that_was_altered_is_refused_whatever_its_checksums_say() {
     type Damage = fn(&str) -> String;
-    let damages: [(Damage, &str); 2] = [
+    let damages: [(&str, Damage, &str); 3] = [
         (
+            "evidence.jsonl",
             |evidence| evidence.replace("a.example", "b.example"),
             "the answer kept for account",
         ),
         (
+            "evidence.jsonl",
             |evidence| evidence.lines().next().unwrap().to_owned() + "\n",
             "ledger.jsonl says that account",
         ),
+        (
+            "ledger.jsonl",
+            |ledger| ledger.replace("\"severity\":\"medium\"", "\"severity\":\"mild\""),
+            "ledger.jsonl line 2: is not a line of a ledger",
+        ),
     ];
-    for (damage, told) in damages {
+    for (file, damage, told) in damages {
         let history = Nights::of(&[(1, json!([disabled(1, "a.example")]))]);
         let first = history.night(0).run().expect(0);
-        let good = first.text("evidence.jsonl");
+        let good = first.text(file);
         let altered = damage(&good);
         let sum = |text: &str| cf_sso_audit::text::sha256_hex(text.as_bytes());
         let sums = first.text("SHA256SUMS");
         let sums = sums.replace(&sum(&good), &sum(&altered));
-        fs::write(first.run_dir().join("evidence.jsonl"), altered).unwrap();
+        fs::write(first.run_dir().join(file), altered).unwrap();
         fs::write(first.run_dir().join("SHA256SUMS"), sums).unwrap();
         let second = history.night(1).run().expect(0);
         second.says(&["WARN", "cannot compare with", told]);
