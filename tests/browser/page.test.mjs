@@ -410,6 +410,8 @@ describe("use", () => {
     await page.click("#more-filters");
     await page.check("[name=severity][value=high]");
     await page.fill("[name=q]", "a & b?");
+    // What is said at first may still be about the severity alone.
+    await page.waitForFunction(() => location.hash.includes("q="));
     await said(page, /match in/);
     const { hash } = new URL(page.url());
     assert.match(hash, /^#\?/);
