@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::csv::Dialect;
+use super::dialect::Dialect;
 use crate::assess::Assessed;
 use crate::compare::{Cause, Change, ChangeKind};
 use crate::finding::{Finding, Status};

@@ -1,6 +1,5 @@
 //! CSV: one file a table, in the dialect that the spreadsheet at hand takes.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
@@ -10,46 +9,12 @@ use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, Cell, ChangeRow, ConnectorRow, FINDINGS,
     FindingRow, Kind, Table,
 };
+use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool, owned};
 use super::{Format, FormatWorker, Settings, Summary};
 use crate::severity::Severity;
-use crate::spreadsheet::guarded;
-use crate::text::on_one_line;
-
-/// How CSV is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// UTF-8 with BOM, comma, CRLF; text that a spreadsheet would take for something else gets a leading `'`.
-    #[default]
-    Excel,
-    /// The same with semicolons, for locales whose decimal sign is the comma.
-    ExcelSemicolon,
-    /// No BOM, comma, LF, text as it came.
-    Plain,
-}
 
 impl Dialect {
-    fn delimiter(self) -> u8 {
-        if self == Self::ExcelSemicolon {
-            b';'
-        } else {
-            b','
-        }
-    }
-
-    fn is_for_spreadsheets(self) -> bool {
-        self != Self::Plain
-    }
-
-    /// Text from outside as a cell holds it.
-    pub fn guarded(self, text: &str) -> Cow<'_, str> {
-        if self.is_for_spreadsheets() {
-            guarded(text)
-        } else {
-            on_one_line(text)
-        }
-    }
-
     fn builder(self) -> csv::WriterBuilder {
         let terminator = if self.is_for_spreadsheets() {
             csv::Terminator::CRLF
@@ -264,6 +229,8 @@ impl FormatWorker for Worker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spreadsheet::guarded;
+    use crate::text::on_one_line;
     use proptest::prelude::*;
 
     fn written(dialect: Dialect, texts: &[String]) -> Vec<u8> {

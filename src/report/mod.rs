@@ -22,6 +22,7 @@ use crate::threads::on_all;
 
 mod columns;
 mod csv;
+mod dialect;
 pub mod files;
 pub mod html;
 mod json;
@@ -31,7 +32,7 @@ mod shape;
 mod summary;
 
 pub use columns::files_with_columns;
-pub use csv::Dialect;
+pub use dialect::Dialect;
 pub use shape::{SCHEMA, schema};
 pub use summary::{Coverage, Summary, Totals};
 
