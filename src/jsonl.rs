@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
-use crate::threads::on_all;
+use crate::threads::{lock, on_all, owned};
 
 /// The room that is kept for a line, in bytes; a longer one gets its own, and gives it back.
 const ORDINARY_LINE: usize = 256 * 1024;
@@ -145,18 +145,10 @@ pub fn look_at_all<T: Send>(
             }
         }
     });
-    let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match taken.bad {
+    match owned(taken).bad {
         Some(bad) => Err(bad),
-        None => Ok(source
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .reader),
+        None => Ok(owned(source).reader),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where lines come from.

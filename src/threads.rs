@@ -1,6 +1,7 @@
-//! The same work on several threads.
+//! The same work on several threads, and what they share.
 
 use std::num::NonZero;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// More threads than this would mostly wait for each other.
@@ -21,4 +22,14 @@ pub fn on_all<R: Send>(work: impl Fn() -> R + Sync) -> Vec<R> {
         }
         brought
     })
+}
+
+/// What a lock holds. A panic of who held it before goes on in its own thread, and is none of this one's.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a lock held, once nobody else has it.
+pub fn owned<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,9 +10,10 @@ use super::columns::{
     FindingRow, Kind, Table,
 };
 use super::dialect::Dialect;
-use super::files::{StagedFile, Staging, append, append_spool, owned};
+use super::files::{StagedFile, Staging, append, append_spool};
 use super::{Format, FormatWorker, Settings, Summary};
 use crate::severity::Severity;
+use crate::threads::owned;
 
 impl Dialect {
     fn builder(self) -> csv::WriterBuilder {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use sha2::{Digest, Sha256};
@@ -13,6 +13,7 @@ use tempfile::SpooledTempFile;
 use crate::file_mode::{FileMode, sync_dir};
 use crate::runs::{SUMS, not_made_by_a_run};
 use crate::text::hex;
+use crate::threads::lock;
 
 /// The folder in which files are written before they are moved into place.
 const ASIDE: &str = ".cf-sso-audit.staging";
@@ -32,12 +33,11 @@ struct DoneFile {
 
 impl Done {
     fn note(&self, name: String, sha256: String, file: Option<File>) {
-        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        done.insert(name, DoneFile { sha256, file });
+        lock(&self.0).insert(name, DoneFile { sha256, file });
     }
 
     fn take(&self) -> BTreeMap<String, DoneFile> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -91,8 +91,9 @@ impl Staging {
         self.done.note(name.to_owned(), sha256, None);
     }
 
-    /// Brings every file to the disk and moves it into its place, and last the list of their checksums. Of the `names` that a report may leave,
-    /// those that this one did not write are removed where an earlier one made them; nothing else is.
+    /// Brings every file to the disk and moves it into its place, and last the list of their checksums. Of the `names`
+    /// that a report may leave, those that this one did not write are removed where an earlier one made them; nothing
+    /// else is.
     ///
     /// # Errors
     /// The disk is full, say, or a file cannot be moved.
@@ -215,16 +216,10 @@ fn sync_all<'f>(files: impl Iterator<Item = &'f File>) -> io::Result<()> {
 /// Writing fails.
 pub fn append(to: &Mutex<impl Write>, waiting: &mut Vec<u8>) -> io::Result<()> {
     if !waiting.is_empty() {
-        let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
-        to.write_all(waiting)?;
+        lock(to).write_all(waiting)?;
         waiting.clear();
     }
     Ok(())
-}
-
-/// What a lock held, once nobody else has it.
-pub fn owned<T>(lock: Mutex<T>) -> T {
-    lock.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Appends what was spooled to a file.

@@ -9,10 +9,11 @@ use tempfile::SpooledTempFile;
 use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, Cell, ChangeRow, FINDINGS, FindingRow, Kind, Table,
 };
-use super::files::{StagedFile, Staging, append, append_rest, owned};
+use super::files::{StagedFile, Staging, append, append_rest};
 use super::shape::{Head, SCHEMA};
 use super::{Format, FormatWorker, Settings, Summary};
 use crate::severity::Severity;
+use crate::threads::owned;
 
 /// Writes the report.
 pub struct JsonReport {

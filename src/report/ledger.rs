@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use super::files::{StagedFile, Staging, owned};
+use super::files::{StagedFile, Staging};
 use super::{Format, FormatWorker, Settings, Summary};
 use crate::ledger::{FILE_NAME, Figures, write_account};
 use crate::memory::Known;
+use crate::threads::owned;
 
 /// Writes the ledger.
 pub struct Ledger {

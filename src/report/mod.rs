@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 
@@ -18,7 +18,7 @@ use crate::ledger::{self as ledger_file, LedgerHeader};
 use crate::memory::Known;
 use crate::policy::Policy;
 use crate::runs::SUMS;
-use crate::threads::on_all;
+use crate::threads::{lock, on_all};
 
 mod columns;
 mod csv;
@@ -38,7 +38,6 @@ pub use summary::{Coverage, Summary, Totals};
 
 use columns::{AccountRow, ChangeRow, ConnectorRow, Context, FindingRow};
 use files::Staging;
-use summary::Tally;
 
 /// A format at work: its files, begun.
 pub trait Format: Send + Sync {
@@ -270,7 +269,7 @@ fn make<'a>(
         history,
         context: settings.context(),
     };
-    let tally = pipeline::run(&source, &formats, Tally::default(), write_error)?;
+    let tally = pipeline::run(&source, &formats, write_error)?;
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());
     let summary = tally.finish(header, settings, evidence.sha256(), history);
     finish_all(formats, &summary).map_err(write_error)?;
@@ -280,7 +279,7 @@ fn make<'a>(
 /// Ends every format, side by side; where the system has no thread to give, one after the other.
 fn finish_all(formats: Vec<Box<dyn Format + '_>>, summary: &Summary<'_>) -> io::Result<()> {
     let waiting = Mutex::new(formats);
-    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let next = || lock(&waiting).pop();
     let finish = || {
         let mut ended = Ok(());
         while let Some(format) = next() {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::{io, thread};
 
 use super::columns::{AccountRow, ChangeRow, ConnectorNames, ConnectorRow, Context, FindingRow};
@@ -17,7 +17,7 @@ use crate::baseline::{History, Lines};
 use crate::compare::{Cause, Change, changes};
 use crate::evidence::Evidence;
 use crate::memory::{AccountMemory, AccountState, Known, carry_on};
-use crate::threads::on_all;
+use crate::threads::{lock, on_all, owned};
 
 /// The evidence of a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
 const CHUNK: usize = 128 * 1024;
@@ -50,13 +50,12 @@ pub struct Source<'a> {
 pub fn run(
     source: &Source<'_>,
     formats: &[Box<dyn Format + '_>],
-    tally: Tally,
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Tally, ReportError> {
     let not_asked = not_asked_for(source);
     let work = Work::new(source, not_asked.len());
     let turns = Turns::new(1 + formats.len());
-    let tally = Mutex::new(tally);
+    let tally = Mutex::new(Tally::default());
     let worker = || Worker {
         source,
         not_asked: &not_asked,
@@ -81,7 +80,7 @@ pub fn run(
     if is_stopped {
         return Err(write_error(io::Error::other("the report was given up")));
     }
-    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(owned(tally))
 }
 
 /// The accounts that earlier runs know and this one was not asked for.
@@ -102,13 +101,6 @@ enum End {
     Failed(Box<ReportError>),
     /// Another one failed.
     Stopped,
-}
-
-impl End {
-    fn and_tell(self, turns: &Turns) -> Self {
-        turns.stop();
-        self
-    }
 }
 
 // ---------------------------------------------------------------- handing out work
@@ -195,10 +187,6 @@ impl<'a> Work<'a> {
         lock(&self.state).under_way -= chunk.weight;
         self.lighter.notify_all();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // ---------------------------------------------------------------- turns
@@ -292,7 +280,10 @@ impl Worker<'_> {
             self.chunk = chunk.number;
             let done = self.chunk(&chunk, &mut room);
             self.work.done(&chunk);
-            done.map_err(|end| end.and_tell(self.turns))?;
+            if done.is_err() {
+                self.turns.stop();
+                return done;
+            }
         }
         Ok(())
     }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTORS, ChangeRow, Column, ConnectorRow, DISABLED, FEDRAMP,
     FINDINGS, FindingRow, Kind, OfConnector, Table, UNREAD, UNVERIFIED,
 };
-use super::files::{StagedFile, Staging, owned};
+use super::files::{StagedFile, Staging};
 use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
 use super::{Format, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
@@ -25,6 +25,7 @@ use crate::rules::controls::CONTROLS;
 use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
 use crate::text::{count, utc};
+use crate::threads::{lock, owned};
 
 mod helpers;
 pub mod template;
@@ -134,7 +135,7 @@ impl<T> Kept<T> {
         if waiting.total == 0 {
             return;
         }
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut items = lock(&self.items);
         items.total += waiting.total;
         waiting.total = 0;
         for (severity, item) in waiting.items.drain(..) {
