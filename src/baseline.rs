@@ -125,6 +125,13 @@ impl Baseline {
         self.positions.contains_key(account_id)
     }
 
+    /// How much is read to know of an account, in bytes.
+    fn length(&self, account_id: &str) -> usize {
+        let position = self.positions.get(account_id);
+        let evidence = position.map_or(0, |&position| self.evidence.length(position));
+        evidence + self.ledger.length(account_id)
+    }
+
     /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read whole. Texts
     /// are borrowed from `line`, which is filled anew.
     ///
@@ -323,6 +330,11 @@ impl History {
     /// The run whose memory is carried on.
     pub fn remembered(&self) -> Option<&Baseline> {
         self.runs.get(self.remembered?)
+    }
+
+    /// How much is read to know what these runs know of an account, in bytes.
+    pub fn length(&self, account_id: &str) -> usize {
+        self.runs.iter().map(|run| run.length(account_id)).sum()
     }
 
     /// What the two runs know of an account: the one that is compared with, and the one whose memory is carried on.

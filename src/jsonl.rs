@@ -11,6 +11,8 @@ use crate::threads::{lock, on_all, owned};
 
 /// The room that is kept for a line, in bytes; a longer one gets its own, and gives it back.
 const ORDINARY_LINE: usize = 256 * 1024;
+/// Lines longer than this, in bytes, are looked at one at a time.
+const HEAVY_LINE: usize = 2 * 1024 * 1024;
 
 /// Where a line stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,8 +139,15 @@ pub fn look_at_all<T: Send>(
     });
     on_all(|| {
         let mut batch = Batch::default();
-        while lock(&source).fill(longest, &mut batch) {
+        loop {
+            let mut reading = lock(&source);
+            if !reading.fill(longest, &mut batch) {
+                break;
+            }
+            // No other thread reads a next line meanwhile: as many heavy ones as there are processors would not fit.
+            let alone = (batch.lines.len() > HEAVY_LINE).then_some(reading);
             let seen = batch.looked_at(&look);
+            drop(alone);
             let goes_on = lock(&taken).add(batch.number, batch.first_line, seen);
             if !goes_on {
                 lock(&source).is_done = true;

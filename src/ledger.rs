@@ -293,6 +293,12 @@ impl Ledger {
         self.read_by.get(position as usize).map(String::as_str)
     }
 
+    /// The length of the line of an account, in bytes; 0 where it has none.
+    pub fn length(&self, account_id: &str) -> usize {
+        let indexed = self.accounts.get(account_id);
+        indexed.map_or(0, |indexed| indexed.place.length)
+    }
+
     /// Whether an account's line holds its connectors, since the run itself did not read it whole.
     pub fn carries_connectors(&self, account_id: &str) -> bool {
         let indexed = self.accounts.get(account_id);

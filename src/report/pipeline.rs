@@ -19,11 +19,11 @@ use crate::evidence::Evidence;
 use crate::memory::{AccountMemory, AccountState, Known, carry_on};
 use crate::threads::{lock, on_all, owned};
 
-/// The evidence of a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
+/// What is read for a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
 const CHUNK: usize = 128 * 1024;
-/// The evidence under way in all workers together, in bytes. An account with more of it is alone.
+/// What is read for all chunks under way together, in bytes. An account with more is alone.
 const MOST_UNDER_WAY: usize = 2 * 1024 * 1024;
-/// What an account counts for beside its evidence, in bytes.
+/// What an account counts for beside what is read of it, in bytes.
 const PER_ACCOUNT: usize = 1024;
 /// What a worker keeps, in bytes, before it waits for its turn and hands it on in the middle of a chunk.
 const MOST_WAITING: usize = 2 * 1024 * 1024;
@@ -53,12 +53,14 @@ pub fn run(
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Tally, ReportError> {
     let not_asked = not_asked_for(source);
-    let work = Work::new(source, not_asked.len());
+    let work = Work::new(source, &not_asked);
+    let here = thread::current().id();
     let turns = Turns::new(1 + formats.len());
     let tally = Mutex::new(Tally::default());
     let worker = || Worker {
         source,
         not_asked: &not_asked,
+        takes_heavy_ones: thread::current().id() == here,
         work: &work,
         turns: &turns,
         total: &tally,
@@ -107,9 +109,8 @@ enum End {
 
 /// The accounts that are still to be done: first those asked for, then the others.
 struct Work<'a> {
-    evidence: &'a Evidence,
-    asked: usize,
-    all: usize,
+    source: &'a Source<'a>,
+    not_asked: &'a [String],
     state: Mutex<Progress>,
     lighter: Condvar,
 }
@@ -119,6 +120,7 @@ struct Progress {
     next: usize,
     chunks: usize,
     under_way: usize,
+    is_stopped: bool,
 }
 
 struct Chunk {
@@ -128,26 +130,27 @@ struct Chunk {
 }
 
 impl<'a> Work<'a> {
-    fn new(source: &Source<'a>, not_asked: usize) -> Self {
-        let asked = source.assessor.header.accounts.len();
+    fn new(source: &'a Source<'a>, not_asked: &'a [String]) -> Self {
         Self {
-            evidence: source.evidence,
-            asked,
-            all: asked + not_asked,
+            source,
+            not_asked,
             state: Mutex::default(),
             lighter: Condvar::new(),
         }
     }
 
-    /// The next chunk, once there is room for it.
-    fn next(&self) -> Option<Chunk> {
+    /// The next chunk, once there is room for it. Heavy ones go to one worker: what an allocator keeps for a thread that
+    /// had one, no other thread gets.
+    fn next(&self, takes_heavy_ones: bool) -> Option<Chunk> {
         let mut state = lock(&self.state);
         loop {
             let (items, weight) = self.next_items(state.next);
-            if items.is_empty() {
+            if items.is_empty() || state.is_stopped {
                 return None;
             }
-            if state.under_way == 0 || state.under_way + weight <= MOST_UNDER_WAY {
+            let is_heavy = weight > MOST_UNDER_WAY;
+            let has_room = state.under_way == 0 || state.under_way + weight <= MOST_UNDER_WAY;
+            if has_room && (takes_heavy_ones || !is_heavy) {
                 let number = state.chunks;
                 state.chunks += 1;
                 state.next = items.end;
@@ -167,13 +170,8 @@ impl<'a> Work<'a> {
 
     fn next_items(&self, first: usize) -> (Range<usize>, usize) {
         let (mut end, mut weight) = (first, 0);
-        while end < self.all {
-            let evidence = if end < self.asked {
-                self.evidence.length(end)
-            } else {
-                0
-            };
-            let with_it = weight + evidence + PER_ACCOUNT;
+        while let Some(length) = self.length(end) {
+            let with_it = weight + length + PER_ACCOUNT;
             if weight > 0 && with_it > CHUNK {
                 break;
             }
@@ -183,8 +181,32 @@ impl<'a> Work<'a> {
         (first..end, weight)
     }
 
+    /// What is read of an item, in bytes; `None` after the last.
+    fn length(&self, item: usize) -> Option<usize> {
+        let Source {
+            evidence,
+            assessor,
+            history,
+            ..
+        } = self.source;
+        let asked = &assessor.header.accounts;
+        match asked.get(item) {
+            Some(account) => Some(evidence.length(item) + history.length(&account.id)),
+            None => {
+                let id = self.not_asked.get(item - asked.len())?;
+                Some(history.length(id))
+            }
+        }
+    }
+
     fn done(&self, chunk: &Chunk) {
         lock(&self.state).under_way -= chunk.weight;
+        self.lighter.notify_all();
+    }
+
+    /// Nothing is handed out any more: who would take the next chunk may be gone.
+    fn stop(&self) {
+        lock(&self.state).is_stopped = true;
         self.lighter.notify_all();
     }
 }
@@ -238,12 +260,13 @@ impl Turns {
 }
 
 /// Lets nobody wait for a worker that panicked.
-struct StopOnPanic<'t>(&'t Turns);
+struct StopOnPanic<'t>(&'t Work<'t>, &'t Turns);
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.stop();
+            self.1.stop();
         }
     }
 }
@@ -253,6 +276,7 @@ impl Drop for StopOnPanic<'_> {
 struct Worker<'w> {
     source: &'w Source<'w>,
     not_asked: &'w [String],
+    takes_heavy_ones: bool,
     work: &'w Work<'w>,
     turns: &'w Turns,
     total: &'w Mutex<Tally>,
@@ -274,13 +298,14 @@ enum Then {
 
 impl Worker<'_> {
     fn run(mut self) -> Result<(), End> {
-        let _guard = StopOnPanic(self.turns);
+        let _guard = StopOnPanic(self.work, self.turns);
         let mut room = Room::default();
-        while let Some(chunk) = self.work.next() {
+        while let Some(chunk) = self.work.next(self.takes_heavy_ones) {
             self.chunk = chunk.number;
             let done = self.chunk(&chunk, &mut room);
             self.work.done(&chunk);
             if done.is_err() {
+                self.work.stop();
                 self.turns.stop();
                 return done;
             }

@@ -1,6 +1,6 @@
 //! One account's trouble stays its own, whatever its server does; and no answer costs more memory than is meant for it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -256,7 +256,7 @@ fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
             &TWICE,
             "malformed",
             1,
-            "60000",
+            "20000",
         );
     }
     // Fewer than that, and still no list of connectors.
@@ -281,6 +281,36 @@ fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
     let long = json!({"success": false, "errors": [{"code": 4711, "message": "m".repeat(50_000)}]});
     let (row, memory, _) = beside_good_neighbours(answer(400, long.to_string()), &TWICE);
     assert!(row["error_message"].chars().count() < 500 && memory < MOST_MEMORY);
+}
+
+#[test]
+fn the_longest_list_fits_and_so_does_what_changed_in_it_by_the_next_night() {
+    let longest = 20_000;
+    // A third of the connectors has other findings on the second night.
+    let list = |night: usize| {
+        let one = |number: usize| {
+            let enabled = night == 1 && number.is_multiple_of(3);
+            let fields = json!({"enabled": enabled, "verification": {"status": "pending"}});
+            connector_with(number, &format!("d{number}.example"), fields)
+        };
+        (0..longest).map(one).collect::<Value>()
+    };
+    let nights = Nights::of(&[(1, list(0))]);
+    for night in 0..2 {
+        nights.set(1, list(night));
+        let started = nights.night(night as i64).spawn();
+        let (outcome, memory) = started.wait_and_measure();
+        let outcome = outcome.expect(0);
+        assert_eq!(outcome.csv("connectors.csv").len(), longest);
+        // Of each: that it is enabled, the finding that is resolved, and the one that is new.
+        let changes = if night == 0 {
+            0
+        } else {
+            3 * longest.div_ceil(3)
+        };
+        assert_eq!(outcome.csv("changes.csv").len(), changes);
+        assert!(memory > 0 && memory < 200 * MIB, "{memory} bytes");
+    }
 }
 
 /// How an account is read whose answer is this one, and with how much memory.
