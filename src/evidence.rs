@@ -269,12 +269,20 @@ impl Index {
     pub fn shared_domains(&self) -> SharedDomains {
         let holds =
             |claim: &&DomainClaim| self.accounts[claim.position as usize].lines == claim.line;
-        let mut claims: Vec<_> = self.claims.iter().filter(holds).copied().collect();
+        let claims = || self.claims.iter().filter(holds);
+        // Few are shared: of the others no more than the hash is copied.
+        let mut domains: Vec<_> = claims().map(|claim| claim.domain).collect();
+        domains.sort_unstable();
+        let same = domains.chunk_by(|a, b| a == b);
+        let several = same.filter(|same| same.len() > 1).map(|same| same[0]);
+        let shared: Vec<_> = several.collect();
+        drop(domains);
+        let is_shared = |claim: &&DomainClaim| shared.binary_search(&claim.domain).is_ok();
+        let mut claims: Vec<_> = claims().filter(is_shared).copied().collect();
         claims.sort_unstable();
-        let of_one_domain = claims.chunk_by(|a, b| a.domain == b.domain);
-        let shared = of_one_domain.filter(|claims| claims.len() > 1);
         SharedDomains(
-            shared
+            claims
+                .chunk_by(|a, b| a.domain == b.domain)
                 .map(|claims| {
                     let of_one_account = claims.chunk_by(|a, b| a.position == b.position);
                     let claimant = |claims: &[DomainClaim]| Claimant {
