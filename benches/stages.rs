@@ -211,7 +211,7 @@ fn render(bencher: Bencher, report: &str) {
     let source = folder();
     let evidence = Evidence::open(&written(source.path(), REPORTED)).unwrap();
     let (policy, history, formats) = (Policy::default(), History::default(), formats(report));
-    let ledger = history.ledger_header(evidence.header(), now(), None);
+    let ledger = history.ledger_header(evidence.header(), now(), None, Default::default());
     let settings = Settings {
         policy: &policy,
         now: now(),

@@ -209,6 +209,8 @@ pub struct AccountLine {
     pub line: usize,
     /// What the line says.
     pub account: AskedAccount,
+    /// The region whose account it is, where the line says so; see [`crate::region`].
+    pub region: String,
 }
 
 /// The most problems of a file that are listed; the others are counted.
@@ -259,7 +261,7 @@ impl fmt::Display for FileProblems {
 impl std::error::Error for FileProblems {}
 
 /// Reads an accounts file: one id a line with `#` comments and blank lines, or CSV whose header names
-/// `account_id` and optionally `account_name`, `owner` and `token_env`. `name` is the file's, for messages.
+/// `account_id` and optionally `account_name`, `owner`, `token_env` and `region`. `name` is the file's, for messages.
 ///
 /// In CSV each account is one line, so a quote that is not closed costs no other line its account. A line that begins
 /// with `#` is a comment where it can be nothing else: before the header, where the id comes first (no id begins with
@@ -396,10 +398,17 @@ enum Column {
     Name,
     Owner,
     TokenEnv,
+    Region,
 }
 
 impl Column {
-    const ALL: [Self; 4] = [Self::Id, Self::Name, Self::Owner, Self::TokenEnv];
+    const ALL: [Self; 5] = [
+        Self::Id,
+        Self::Name,
+        Self::Owner,
+        Self::TokenEnv,
+        Self::Region,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -407,6 +416,7 @@ impl Column {
             Self::Name => "account_name",
             Self::Owner => "owner",
             Self::TokenEnv => "token_env",
+            Self::Region => "region",
         }
     }
 
@@ -422,6 +432,7 @@ impl Column {
             "accountname" | "name" => Some(Self::Name),
             "owner" => Some(Self::Owner),
             "tokenenv" => Some(Self::TokenEnv),
+            "region" => Some(Self::Region),
             _ => None,
         }
     }
@@ -490,7 +501,7 @@ impl Header {
     }
 
     /// The account of a line, where it says anything; else what is wrong with the line.
-    fn account(&self, line: &str, place: &str) -> Result<Option<AskedAccount>, String> {
+    fn account(&self, line: &str, place: &str) -> Result<Option<(AskedAccount, String)>, String> {
         let cells = cells_of(line, self.delimiter).ok_or(UNCLOSED)?;
         if cells.iter().all(|cell| cell.trim().is_empty()) {
             return Ok(None);
@@ -542,12 +553,13 @@ impl Header {
                     .to_owned(),
             );
         }
-        Ok(Some(AskedAccount {
+        let account = AskedAccount {
             name: cell(Column::Name).to_owned(),
             owner: cell(Column::Owner).to_owned(),
             token_env: token_env.to_owned(),
             ..AskedAccount::new(cell(Column::Id), place)
-        }))
+        };
+        Ok(Some((account, cell(Column::Region).to_owned())))
     }
 }
 
@@ -585,7 +597,7 @@ fn no_header(line: &str, delimiters: &[(u8, &str)]) -> Option<String> {
     }
     Some(format!(
         "no column is headed account_id; the columns are {}. Name that of the account IDs account_id (the others may be account_name, \
-         owner and token_env)",
+         owner, token_env and region)",
         listed.join(", ")
     ))
 }
@@ -672,6 +684,7 @@ impl Reading {
         self.accounts.push(AccountLine {
             line: number,
             account,
+            region: String::new(),
         });
     }
 
@@ -681,9 +694,10 @@ impl Reading {
             return;
         }
         match header.account(line, &self.place(number)) {
-            Ok(Some(account)) => self.accounts.push(AccountLine {
+            Ok(Some((account, region))) => self.accounts.push(AccountLine {
                 line: number,
                 account,
+                region,
             }),
             Ok(None) => {}
             Err(cause) => self.problems.add(number, cause),
@@ -1013,7 +1027,7 @@ mod tests {
         let said = refused(b"# c\nID;\"Name; full\";\x1b[2J\n1;2;3\n");
         assert_eq!(
             said,
-            r#"f line 2: no column is headed account_id; the columns are "ID", "Name; full", "\u{1b}[2J". Name that of the account IDs account_id (the others may be account_name, owner and token_env)"#
+            r#"f line 2: no column is headed account_id; the columns are "ID", "Name; full", "\u{1b}[2J". Name that of the account IDs account_id (the others may be account_name, owner, token_env and region)"#
         );
         let many: Vec<_> = (0..1000).map(|n| format!("c{n}")).collect();
         let said = refused(many.join(","));
@@ -1152,7 +1166,7 @@ mod tests {
                 cells.rotate_left(first);
                 writer.write_record(cells).unwrap();
             };
-            write(Column::ALL.map(Column::as_str));
+            write(["account_id", "account_name", "owner", "token_env"]);
             for (id, name, owner, token_env) in &rows {
                 write([id, name, owner, token_env]);
             }

@@ -14,6 +14,7 @@ use crate::model::Connector;
 use crate::policy::PolicySource;
 use crate::runs::{ApiAsked, SumsError, check_sums, whole_runs};
 use crate::text::{for_terminal, stable_hash};
+use crate::thresholds::Thresholds;
 
 /// Why a run cannot be compared with.
 #[derive(Debug, thiserror::Error)]
@@ -411,6 +412,7 @@ impl History {
         header: &RunHeader,
         judged_at: DateTime<Utc>,
         policy: Option<PolicySource>,
+        thresholds: Thresholds,
     ) -> LedgerHeader {
         let run_id = |run: &Baseline| run.header().run_id.clone();
         LedgerHeader {
@@ -421,6 +423,7 @@ impl History {
             sequence: 1 + self.sequence,
             judged_at,
             policy,
+            thresholds,
             compared_with: self.compared().map(run_id),
             carries_on: self
                 .remembered()

@@ -1,6 +1,6 @@
 //! Accounts to evidence, many at once: one result for each account, whatever happens.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::api::{Answered, Api, ConnectorList, Lane};
 use crate::clock::Clock;
 use crate::evidence::{AccountEvidence, EvidenceError, EvidenceWriter};
 use crate::outcome::{ErrorKind, Outcome, ReadError};
-use crate::text::for_terminal;
+use crate::text::{count, for_terminal};
 
 /// How often whoever watches is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);
@@ -90,10 +90,12 @@ where
         .into_iter()
         .partition(|&position| accounts[position].is_valid());
     let mut queues = queues(valid, lanes);
+    let mut troubles = Troubles::default();
     for position in invalid {
         let account = &accounts[position];
         let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
         let collected = Collected::unread(position, error, clock);
+        troubles.add(account, &collected);
         keep(writer, observer, account, collected)?;
     }
 
@@ -116,11 +118,15 @@ where
             biased;
             () = &mut stop => {
                 tasks.abort_all();
+                troubles.tell();
                 return Ok(End::Interrupted);
             }
             joined = tasks.join_next_with_id() => {
                 let (id, outcome) = match joined {
-                    None => return Ok(End::Done),
+                    None => {
+                        troubles.tell();
+                        return Ok(End::Done);
+                    }
                     Some(Ok((id, collected))) => (id, Ok(collected)),
                     Some(Err(error)) => (error.id(), Err(error)),
                 };
@@ -130,6 +136,7 @@ where
                     let message = format!("the task that read this account ended unexpectedly ({error}); this is a bug of this program");
                     Collected::unread(position, ReadError::new(ErrorKind::Interrupted, message), clock)
                 });
+                troubles.add(&accounts[position], &collected);
                 keep(writer, observer, &accounts[position], collected)?;
             }
             _ = ticks.tick() => observer.tick(),
@@ -157,6 +164,59 @@ fn queues(positions: Vec<usize>, lanes: &[Arc<Lane>]) -> Vec<Queue> {
     queues
 }
 
+/// Why accounts were not read whole: told once for each cause, however many accounts it cost.
+#[derive(Default)]
+struct Troubles(BTreeMap<&'static str, Trouble>);
+
+struct Trouble {
+    accounts: usize,
+    /// The first account that it cost, and what that was met with.
+    account: String,
+    error: ReadError,
+    cf_ray: Option<String>,
+}
+
+impl Troubles {
+    fn add(&mut self, asked: &AskedAccount, collected: &Collected) {
+        let evidence = &collected.evidence;
+        let Some(error) = &evidence.error else {
+            return;
+        };
+        let trouble = self
+            .0
+            .entry(error.kind.as_str())
+            .or_insert_with(|| Trouble {
+                accounts: 0,
+                account: for_terminal(&asked.id).into_owned(),
+                error: error.clone(),
+                cf_ray: evidence.cf_ray.clone(),
+            });
+        trouble.accounts += 1;
+    }
+
+    fn tell(&self) {
+        for (kind, trouble) in &self.0 {
+            let Trouble {
+                accounts, error, ..
+            } = trouble;
+            let more = if *accounts == 1 {
+                ""
+            } else {
+                " (the first of them; -v tells each)"
+            };
+            tracing::warn!(
+                account = trouble.account,
+                kind,
+                code = error.code,
+                cf_ray = trouble.cf_ray,
+                "{} not read whole: {}{more}",
+                count(*accounts, "account"),
+                error.message
+            );
+        }
+    }
+}
+
 fn keep(
     writer: &mut EvidenceWriter,
     observer: &mut dyn Observer,
@@ -169,7 +229,7 @@ fn keep(
         _place,
     } = collected;
     if let Some(error) = &evidence.error {
-        tracing::warn!(
+        tracing::info!(
             account = &*for_terminal(&asked.id),
             name = &*for_terminal(&asked.name),
             kind = error.kind.as_str(),

@@ -22,7 +22,7 @@ use crate::bounds::{bounded, decodable};
 use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
 use crate::lock::{Lock, try_lock};
-use crate::model::Connector;
+use crate::model::{Connector, list_or_null};
 use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::text::{hex, sha256_hex, stable_hash};
 
@@ -155,7 +155,7 @@ struct Line<'a, B> {
 /// The part of a list's body that is judged.
 #[derive(Default, Deserialize)]
 struct ListBody {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list_or_null")]
     result: Option<Vec<Connector>>,
 }
 

@@ -25,6 +25,7 @@ use crate::model::Connector;
 use crate::outcome::Outcome;
 use crate::policy::PolicySource;
 use crate::text::hex;
+use crate::thresholds::Thresholds;
 
 /// The name and version of the format.
 pub const SCHEMA: &str = "cf-sso-audit/ledger/v2";
@@ -52,6 +53,9 @@ pub struct LedgerHeader {
     /// What it was judged by; absent where no policy was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySource>,
+    /// When it does not end with 0; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub thresholds: Thresholds,
     /// The run that it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<String>,

@@ -592,6 +592,20 @@ impl Serialize for ApiAccount {
     }
 }
 
+/// Reads a list that may be `null`, as the API has been seen to answer one without entries. Where it is not there at all,
+/// `#[serde(default)]` says `None`.
+///
+/// # Errors
+/// It is something else.
+pub fn list_or_null<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list = Option::<Vec<T>>::deserialize(deserializer)?;
+    Ok(Some(list.unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

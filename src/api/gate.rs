@@ -247,7 +247,7 @@ impl Lane {
                 ..
             } => {
                 let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
-                if refusals >= REFUSALS && self.accepted.load(Ordering::Relaxed) == 0 {
+                if refusals == REFUSALS && self.accepted.load(Ordering::Relaxed) == 0 {
                     let message = format!(
                         "the token of {} was refused {refusals} times and is not tried again: {}",
                         self.name, error.message

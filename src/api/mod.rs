@@ -6,13 +6,15 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo, ResponseValue};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::{Host, Url};
 
 use crate::accounts::{AskedAccount, LONGEST_NAME, MOST_ACCOUNTS};
 use crate::bounds::decodable;
-use crate::model::{ApiAccount, Connector, Field};
+use crate::model::{ApiAccount, Connector, Field, list_or_null};
 use crate::outcome::{ErrorKind, ReadError};
+use crate::region::Region;
 use crate::text::shortened;
 
 mod classify;
@@ -41,8 +43,6 @@ mod generated {
 
 use generated::types;
 
-/// The API's address where nothing else is said.
-pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 /// Accounts a page: the most that the API documents.
 const ACCOUNTS_PER_PAGE: i64 = 50;
 /// Accounts a page of an organization's list: the most that the API documents.
@@ -70,7 +70,7 @@ impl BaseUrl {
     /// # Errors
     /// What is wrong with it, with an example of a good one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let example = format!("an API's address looks like {DEFAULT_BASE_URL}");
+        let example = format!("an API's address looks like {}", Region::Public.base_url());
         let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {example}"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(format!(
@@ -255,7 +255,9 @@ impl Api {
             Some(list) => concluded(&client, || Ok(list)),
             None => conclude(&client, answer),
         };
-        answered.and_then(connectors_of)
+        let Answered { result, exchange } = answered;
+        let result = result.and_then(|list| connectors_of(list, &exchange.body));
+        Answered { result, exchange }
     }
 
     /// Reads one connector.
@@ -604,10 +606,15 @@ fn without_odd_records(body: &[u8]) -> Option<types::SsoConnectorListResponse> {
 /// The most entries of a list of connectors that name neither an id nor a domain: more of them are no list of connectors.
 const MOST_NAMELESS: usize = 1000;
 
-fn connectors_of(list: types::SsoConnectorListResponse) -> Result<ConnectorList, ReadError> {
-    let connectors = list
-        .result
-        .ok_or_else(|| no_result("a list of connectors"))?;
+fn connectors_of(
+    list: types::SsoConnectorListResponse,
+    body: &[u8],
+) -> Result<ConnectorList, ReadError> {
+    let connectors = match list.result {
+        Some(connectors) => connectors,
+        None if has_no_errors(list.errors.as_ref()) && has_null_for_a_list(body) => Vec::new(),
+        None => return Err(no_result("a list of connectors")),
+    };
     let is_nameless = |c: &&Connector| c.id.known().is_none() && c.email_domain.known().is_none();
     let nameless = connectors.iter().filter(is_nameless).count();
     if nameless > MOST_NAMELESS {
@@ -618,6 +625,21 @@ fn connectors_of(list: types::SsoConnectorListResponse) -> Result<ConnectorList,
         connectors,
         total_count: info_number(list.result_info.as_ref(), "total_count"),
     })
+}
+
+fn has_no_errors(errors: Option<&Value>) -> bool {
+    errors.is_none_or(|errors| errors.is_null() || errors.as_array().is_some_and(Vec::is_empty))
+}
+
+/// Whether `result` is there, and `null`: an empty list, as far as is known, while one without it is no answer.
+fn has_null_for_a_list(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "list_or_null")]
+        result: Option<Vec<IgnoredAny>>,
+    }
+    let body = serde_json::from_slice::<Body>(body);
+    body.is_ok_and(|body| body.result.is_some_and(|list| list.is_empty()))
 }
 
 fn undecodable(error: &Error<Value>) -> String {
@@ -745,7 +767,7 @@ mod tests {
     #[test]
     fn an_address_is_https_or_on_this_machine() {
         for good in [
-            DEFAULT_BASE_URL,
+            Region::Public.base_url(),
             "https://api.example/client/v4/",
             "http://127.0.0.1:8080/client/v4",
             "http://[::1]:1/",

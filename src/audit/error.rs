@@ -32,6 +32,19 @@ pub enum AuditError {
         "--accounts-file is given what looks like an API token, and not the path of a file; it is not shown"
     )]
     PathMayBeToken,
+    /// An accounts file names an account of another region.
+    #[error(
+        "{place} names an account of the region {}, and this audit asks {asked}",
+        for_terminal(named)
+    )]
+    OtherRegion {
+        /// File and line.
+        place: String,
+        /// The region that stands there.
+        named: String,
+        /// The region that is asked.
+        asked: &'static str,
+    },
     /// An accounts file cannot be read.
     #[error("cannot read the accounts file {name}: {source}")]
     UnreadableFile {

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::AuditError;
-use crate::accounts::{AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file};
+use crate::accounts::{
+    AccountLine, AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file,
+};
 use crate::token_form::{id_may_be_token, path_may_be_token};
 use crate::tokens::Tokens;
 
@@ -22,6 +24,8 @@ pub struct Selection {
     pub demo: bool,
     /// Organizations, by their ids, whose accounts are meant.
     pub organizations: Vec<String>,
+    /// The region that is asked; see [`crate::region`].
+    pub region: &'static str,
 }
 
 impl Selection {
@@ -53,12 +57,12 @@ impl Named {
             named.add(source, accounts);
         }
         for path in &selection.files {
-            named.add_file(path)?;
+            named.add_file(path, selection.region)?;
         }
         Ok(named)
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<(), AuditError> {
+    fn add_file(&mut self, path: &Path, region: &'static str) -> Result<(), AuditError> {
         if path_may_be_token(path) {
             return Err(AuditError::PathMayBeToken);
         }
@@ -73,6 +77,15 @@ impl Named {
             source,
         })?;
         let lines = parse_accounts_file(name, &bytes).map_err(AuditError::BadFile)?;
+        let is_elsewhere =
+            |named: &&AccountLine| !named.region.is_empty() && named.region != region;
+        if let Some(elsewhere) = lines.iter().find(is_elsewhere) {
+            return Err(AuditError::OtherRegion {
+                place: format!("{name} line {}", elsewhere.line),
+                named: elsewhere.region.clone(),
+                asked: region,
+            });
+        }
         for named in &lines {
             self.variables
                 .entry(named.account.token_env.clone())

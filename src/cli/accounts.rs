@@ -6,6 +6,7 @@ use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
 use crate::audit::AuditError;
 use crate::clock::Clock;
+use crate::region::Region;
 use crate::spreadsheet::guarded;
 
 /// List the accounts that the token can list, as a CSV that --accounts-file takes
@@ -45,15 +46,16 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     };
     let listed = listed.map_err(|error| AuditError::Unlisted { what, error })?;
     let mut csv = csv::Writer::from_writer(Vec::new());
-    let mut write = |record: [&str; 2]| {
+    let region = Region::word(api.base_url().as_str());
+    let mut write = |record: [&str; 3]| {
         csv.write_record(record)
             .map_err(|error| Failure::failed(error.to_string()))
     };
-    write(["account_id", "account_name"])?;
+    write(["account_id", "account_name", "region"])?;
     for account in &listed.accounts {
         // Guarded, because such a list is edited in spreadsheets; that also leaves no line break in a name, which would
         // still be CSV, and no longer a line for a person.
-        write([&guarded(&account.id), &guarded(&account.name)])?;
+        write([&guarded(&account.id), &guarded(&account.name), region])?;
     }
     let bytes = csv
         .into_inner()

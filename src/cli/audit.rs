@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::evidence::EvidenceError;
 use crate::file_mode::FileMode;
 use crate::outcome::ErrorKind;
+use crate::region::Region;
 use crate::report::files::give_up;
 use crate::runs::{ApiAsked, RunDirectory};
 use crate::simulator::{self, World};
@@ -69,7 +70,7 @@ struct AccountsArgs {
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
     /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
-    #[arg(long, conflicts_with_all = ["base_url", "token_file", "ids", "accounts_file", "organization", "resume"])]
+    #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "ids", "accounts_file", "organization", "resume"])]
     demo: bool,
     /// Go on with the newest unfinished run under --output: accounts already read are not asked again
     #[arg(long)]
@@ -90,13 +91,14 @@ struct ReportArgs {
 }
 
 impl AccountsArgs {
-    fn selection(&self) -> Selection {
+    fn selection(&self, base_url: &BaseUrl) -> Selection {
         Selection {
             ids: self.ids.clone(),
             files: self.accounts_file.clone(),
             all: self.all_accounts,
             demo: self.demo,
             organizations: self.organization.clone(),
+            region: Region::word(base_url.as_str()),
         }
     }
 }
@@ -141,10 +143,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         evidence,
         history,
         policy,
+        thresholds: args.judgement.thresholds(None),
         template,
     };
     let written = tokio::select! {
-        written = judged.write(&args.judgement, &args.report.files) => written,
+        written = judged.write(&args.report.files) => written,
         () = stop.requested() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
             give_up(&directory.partial());
@@ -182,7 +185,7 @@ async fn collect(
     stop: &Stop,
     quiet: bool,
 ) -> Result<Collected, Failure> {
-    let selection = args.accounts.selection();
+    let selection = args.accounts.selection(&base_url);
     let place = Place {
         output: &args.report.output,
         mode: FileMode(args.report.files.output_mode),
@@ -302,6 +305,9 @@ impl From<AuditError> for Failure {
             }
             AuditError::IdMayBeToken { .. } => {
                 "put the token into CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was recorded or others could see it"
+            }
+            AuditError::OtherRegion { .. } => {
+                "the accounts of two regions are two audits: give --region, or a file of the accounts of this region alone"
             }
             AuditError::PathMayBeToken => TOKEN_IN_THE_OPEN,
             AuditError::BadFile(_) => {

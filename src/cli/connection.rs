@@ -8,23 +8,31 @@ use clap::Args;
 
 use super::Failure;
 use super::descriptors::possible_concurrency;
-use super::values::{parse_concurrency, parse_delay, parse_duration, parse_rate, parse_retries};
-use crate::api::{
-    Api, BaseUrl, DEFAULT_BASE_URL, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError,
+use super::values::{
+    parse_concurrency, parse_delay, parse_duration, parse_rate, parse_region, parse_retries,
 };
+use crate::api::{Api, BaseUrl, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError};
 use crate::clock::Clock;
+use crate::region::Region;
 use crate::tokens::{DefaultToken, Tokens, TokensError};
 
-/// The environment variable that Cloudflare's own clients read.
-const BASE_URL_VARIABLE: &str = "CLOUDFLARE_BASE_URL";
+/// The environment variables that Cloudflare's own clients read: the first that is set holds.
+const BASE_URL_VARIABLES: [&str; 2] = ["CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_BASE_URL"];
+/// The environment variable by which Cloudflare's own tools choose a region.
+const REGION_VARIABLE: &str = "CLOUDFLARE_COMPLIANCE_REGION";
 
 /// How the API is reached.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// The API's address; else CLOUDFLARE_BASE_URL, else https://api.cloudflare.com/client/v4. http only to this machine
+    /// The API's address; else CLOUDFLARE_BASE_URL, else CLOUDFLARE_API_BASE_URL, else the region's. http only to this
+    /// machine
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
+    /// Whose API is asked: that of FedRAMP High has tokens and accounts of its own; else CLOUDFLARE_COMPLIANCE_REGION,
+    /// else public
+    #[arg(long, value_name = "REGION", value_parser = parse_region)]
+    pub region: Option<Region>,
     /// The file that holds the API token; else the environment variable CLOUDFLARE_API_TOKEN. Never on the command line
     #[arg(long, value_name = "PATH")]
     pub token_file: Option<PathBuf>,
@@ -52,24 +60,53 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// The API's address, checked before anything is sent.
     pub fn base_url(&self) -> Result<BaseUrl, Failure> {
-        // What is no text becomes none that is an address: it must not stand for the default one.
-        let from_environment = std::env::var_os(BASE_URL_VARIABLE)
-            .map(|text| text.to_string_lossy().into_owned())
-            .filter(|text| !text.trim().is_empty());
-        if let Some(text) = &from_environment
-            && self.base_url.is_none()
-            && text.contains('\u{fffd}')
-        {
-            return Err(Failure::usage(format!(
-                "{BASE_URL_VARIABLE} is not UTF-8 text, and so no address"
-            )));
-        }
-        let (name, text) = match (&self.base_url, &from_environment) {
-            (Some(text), _) => ("--base-url", text.as_str()),
-            (None, Some(text)) => (BASE_URL_VARIABLE, text.as_str()),
-            (None, None) => ("the default address", DEFAULT_BASE_URL),
+        let region = self.asked_region()?;
+        let Some((name, text)) = self.asked_address()? else {
+            let (_, region) = region.unwrap_or(("", Region::Public));
+            return BaseUrl::parse(region.base_url()).map_err(Failure::failed);
         };
-        BaseUrl::parse(text).map_err(|cause| Failure::usage(format!("{name} {cause}")))
+        let address =
+            BaseUrl::parse(&text).map_err(|cause| Failure::usage(format!("{name} {cause}")))?;
+        match region {
+            Some((asked_by, region)) if region.base_url() != address.as_str() => {
+                Err(Failure::usage(format!(
+                    "{asked_by} asks for the API at {}, and {name} for that at {}",
+                    region.base_url(),
+                    address.as_str()
+                ))
+                .hint("give one of them, and unset the variable that says otherwise"))
+            }
+            _ => Ok(address),
+        }
+    }
+
+    /// The region that is asked for, and by what.
+    fn asked_region(&self) -> Result<Option<(&'static str, Region)>, Failure> {
+        if let Some(region) = self.region {
+            return Ok(Some(("--region", region)));
+        }
+        let Some(name) = variable(REGION_VARIABLE) else {
+            return Ok(None);
+        };
+        let region = parse_region(name.trim());
+        let region =
+            region.map_err(|cause| Failure::usage(format!("{REGION_VARIABLE} {cause}")))?;
+        Ok(Some((REGION_VARIABLE, region)))
+    }
+
+    /// The address that is asked for, and by what.
+    fn asked_address(&self) -> Result<Option<(&'static str, String)>, Failure> {
+        if let Some(text) = &self.base_url {
+            return Ok(Some(("--base-url", text.clone())));
+        }
+        let set = |name: &&'static str| Some((*name, variable(name)?));
+        let found = BASE_URL_VARIABLES.iter().find_map(|name| set(&name));
+        match found {
+            Some((name, text)) if text.contains('\u{fffd}') => Err(Failure::usage(format!(
+                "{name} is not UTF-8 text, and so no address"
+            ))),
+            found => Ok(found),
+        }
     }
 
     /// Where the token comes from that holds where no account has one of its own.
@@ -116,6 +153,13 @@ impl ConnectionArgs {
     pub fn lane(&self, name: &str, token: Token) -> Arc<Lane> {
         Arc::new(Lane::new(name, token, self.rate))
     }
+}
+
+/// What a variable of the environment holds, where it holds anything. What is no text becomes none that means anything: it
+/// must not stand for the default.
+fn variable(name: &str) -> Option<String> {
+    let text = std::env::var_os(name)?.to_string_lossy().into_owned();
+    (!text.trim().is_empty()).then_some(text)
 }
 
 impl From<TokensError> for Failure {

@@ -19,6 +19,7 @@ use crate::report::html::template::PageTemplate;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::runs::{ApiAsked, SUMS, check_sums, is_unfinished};
 use crate::severity::Severity;
+use crate::thresholds::{AllowedUnread, Thresholds};
 
 /// The largest policy, in bytes.
 const LARGEST_POLICY: u64 = 4 * 1024 * 1024;
@@ -36,13 +37,17 @@ pub struct JudgementArgs {
     /// The run to compare with, or none; else the newest complete run of the same API under --output
     #[arg(long, value_name = "RUN_DIR|none")]
     baseline: Option<String>,
-    /// Exit with 10 where an open finding is at least this bad
-    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
-    fail_on: FailOn,
+    /// Exit with 10 where an open finding is at least this bad; never, where nothing is said
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOn>,
     /// Exit with 10 where an open finding is at least this bad and new: it was not there the last time its account was
-    /// read whole
-    #[arg(long, value_enum, default_value_t = FailOn::Never, value_name = "SEVERITY")]
-    fail_on_new: FailOn,
+    /// read whole; never, where nothing is said
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on_new: Option<FailOn>,
+    /// Do not exit with 3 for so many accounts that were not read whole, or for so many of a hundred; 0, where nothing is
+    /// said. The report says of them what it always says
+    #[arg(long, value_name = "N|N%")]
+    allow_unread: Option<AllowedUnread>,
 }
 
 /// The least severity that fails a run.
@@ -134,6 +139,23 @@ impl FilesArgs {
 }
 
 impl JudgementArgs {
+    /// When the run does not end with 0: what is asked for, else what was asked for when it was first judged.
+    pub fn thresholds(&self, record: Option<&LedgerHeader>) -> Thresholds {
+        let recorded = record.map(|record| record.thresholds).unwrap_or_default();
+        Thresholds {
+            fail_on: self.fail_on.map_or(recorded.fail_on, FailOn::severity),
+            fail_on_new: self
+                .fail_on_new
+                .map_or(recorded.fail_on_new, FailOn::severity),
+            allow_unread: self.allow_unread.unwrap_or(recorded.allow_unread),
+        }
+    }
+
+    /// Whether new findings decide how the program ends.
+    fn fails_on_new(&self) -> bool {
+        self.fail_on_new.and_then(FailOn::severity).is_some()
+    }
+
     /// See [`policy_of`].
     pub fn policy(&self, demo: bool) -> Result<Policy, Failure> {
         policy_of(self.policy.as_deref(), demo)
@@ -213,7 +235,7 @@ impl JudgementArgs {
         match self.baseline.as_deref() {
             Some(NONE) => Ok(()),
             Some(path) => asked_for(path).map(drop),
-            None if self.fail_on_new.severity().is_none() => Ok(()),
+            None if !self.fails_on_new() => Ok(()),
             None => self.refuse_unreadable(&newest_run(output, api, "").passed_over),
         }
     }
@@ -221,7 +243,7 @@ impl JudgementArgs {
     /// Where new findings decide how the program ends, it must be known what is new.
     fn refuse_unreadable(&self, passed_over: &[PassedOver]) -> Result<(), Failure> {
         match passed_over {
-            [first, ..] if self.fail_on_new.severity().is_some() => Err(Failure::failed(format!(
+            [first, ..] if self.fails_on_new() => Err(Failure::failed(format!(
                 "--fail-on-new cannot tell what is new: run {} cannot be read: {}",
                 first.run_id, first.cause
             ))
@@ -326,21 +348,15 @@ pub struct Judged {
     pub history: History,
     /// What is expected and waived.
     pub policy: Policy,
+    /// When the run does not end with 0.
+    pub thresholds: Thresholds,
     /// What the page is made of.
     pub template: PageTemplate,
 }
 
 impl Judged {
     /// Judges, and writes the report; the exit code and the summary for people.
-    pub async fn write(
-        self,
-        judgement: &JudgementArgs,
-        files: &FilesArgs,
-    ) -> Result<(u8, String), Failure> {
-        let (fail_on, fail_on_new) = (
-            judgement.fail_on.severity(),
-            judgement.fail_on_new.severity(),
-        );
+    pub async fn write(self, files: &FilesArgs) -> Result<(u8, String), Failure> {
         let (formats, dialect, mode) = (
             files.formats(),
             files.dialect(),
@@ -350,9 +366,12 @@ impl Judged {
         let now = judged_at(&header)?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
         let writing = tokio::task::spawn_blocking(move || {
-            let ledger = self
-                .history
-                .ledger_header(&header, now, self.policy.source.clone());
+            let ledger = self.history.ledger_header(
+                &header,
+                now,
+                self.policy.source.clone(),
+                self.thresholds,
+            );
             let settings = Settings {
                 ledger: &ledger,
                 policy: &self.policy,
@@ -372,12 +391,9 @@ impl Judged {
             )?;
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(seconds, "judged and written");
-            let reached = |severity: Option<Severity>, new| {
-                severity.is_some_and(|severity| summary.reaches(severity, new))
-            };
-            let code = if !summary.coverage.is_whole() {
+            let code = if !summary.is_read_enough() {
                 exit::INCOMPLETE
-            } else if reached(fail_on, false) || reached(fail_on_new, true) {
+            } else if summary.reaches_fail_on() || summary.reaches_fail_on_new() {
                 exit::FINDINGS
             } else {
                 exit::DONE

@@ -17,6 +17,7 @@ use crate::report::files::give_up;
 use crate::report::{FormatSpec, files_of_report};
 use crate::runs::{SUMS, is_unfinished, not_made_by_a_run};
 use crate::text::utc;
+use crate::thresholds::{Thresholds, severity_or_never};
 
 /// Judge and report again from a run's evidence: no network, no token
 ///
@@ -60,6 +61,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let header = evidence.header();
     let policy = args.judgement.policy(header.demo)?;
     let record = record_of(&run_dir)?;
+    let thresholds = args.judgement.thresholds(record.as_ref());
     let runs = run_dir.parent().unwrap_or(Path::new("."));
     let history = match &record {
         Some(record) => args.judgement.recorded_history(record, runs)?,
@@ -67,7 +69,8 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     };
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
     if directory.canonicalize().is_ok_and(|place| place == run_dir) {
-        let now = history.ledger_header(header, judged_at(header)?, policy.source.clone());
+        let now = judged_at(header)?;
+        let now = history.ledger_header(header, now, policy.source.clone(), thresholds);
         judged_as_before(&run_dir, record.as_ref(), &now)?;
     }
     let mode = FileMode(args.files.output_mode);
@@ -80,10 +83,11 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         evidence: Box::new(evidence),
         history,
         policy,
+        thresholds,
         template,
     };
     let (code, text) = tokio::select! {
-        written = judged.write(&args.judgement, &args.files) => written?,
+        written = judged.write(&args.files) => written?,
         () = stop.requested() => {
             let place = directory.display();
             tell_line(&format!("interrupted: the report in {place} is as it was"));
@@ -157,6 +161,9 @@ fn judged_as_before(
         let carries = |header: &LedgerHeader| run("carrying on the history of", header.parent());
         differences.push([record, now].map(carries));
     }
+    if record.thresholds != now.thresholds {
+        differences.push([record, now].map(|header| thresholds_in_words(&header.thresholds)));
+    }
     if record.judged_at != now.judged_at {
         differences.push(
             [record, now].map(|header| format!("judged as of {} UTC", utc(header.judged_at))),
@@ -169,6 +176,15 @@ fn judged_as_before(
         .into_iter()
         .map(|[was, would_be]| format!("its report was {was}, and would be {would_be}"));
     refused(said.collect::<Vec<_>>().join("; "))
+}
+
+fn thresholds_in_words(thresholds: &Thresholds) -> String {
+    format!(
+        "made with --fail-on {}, --fail-on-new {} and --allow-unread {}",
+        severity_or_never(thresholds.fail_on),
+        severity_or_never(thresholds.fail_on_new),
+        thresholds.allow_unread
+    )
 }
 
 /// The name of the evidence while it is copied.

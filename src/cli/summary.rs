@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use super::screen::stdout_takes_colours;
 use crate::compare::ChangeKind;
+use crate::region::Region;
 use crate::report::Summary;
 use crate::severity::Severity;
+use crate::text::count;
+use crate::thresholds::AllowedUnread;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
@@ -30,6 +33,9 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         "1;33"
     };
     let _ = writeln!(out, "{}", paint(code, &coverage));
+    if let Some(causes) = summary.coverage.causes_in_words() {
+        let _ = writeln!(out, "  Not read whole: {causes}.");
+    }
     for gap in &summary.coverage.gaps {
         let _ = writeln!(out, "  {gap}");
     }
@@ -39,6 +45,7 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         totals.fedramp_on, totals.fedramp_off, totals.fedramp_unknown
     );
     for (name, figure) in [
+        ("Region", region(summary)),
         ("Connectors", totals.connectors.to_string()),
         ("Unverified domains", totals.unverified.to_string()),
         ("Disabled connectors", totals.disabled.to_string()),
@@ -96,6 +103,48 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     if let Some(sentence) = totals.not_judged.sentence() {
         let _ = writeln!(out, "{sentence}");
     }
+    for sentence in thresholds(summary) {
+        let _ = writeln!(out, "{sentence}");
+    }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
     out
+}
+
+fn region(summary: &Summary<'_>) -> String {
+    let header = summary.header;
+    match Region::at(&header.base_url) {
+        Some(region) => region.as_str().to_owned(),
+        None if header.demo => "none: a simulated API".to_owned(),
+        None => format!("{}: {}", Region::OTHER, header.base_url),
+    }
+}
+
+/// Of each threshold that was asked for, whether it was reached: the exit code tells of one thing only.
+fn thresholds(summary: &Summary<'_>) -> Vec<String> {
+    let thresholds = &summary.thresholds;
+    let fail_on = |flag: &str, severity: Option<Severity>, reached: bool| {
+        let reached = if reached { "reached" } else { "not reached" };
+        severity.map(|severity| format!("{flag} {severity}: {reached}."))
+    };
+    let mut sentences = Vec::new();
+    let allowed = thresholds.allow_unread;
+    let not_whole = summary.coverage.not_whole();
+    if allowed != AllowedUnread::default() {
+        let verdict = if !summary.coverage.gaps.is_empty() {
+            "a list of accounts that is not whole is never allowed"
+        } else if summary.is_read_enough() {
+            "allowed"
+        } else {
+            "more than allowed"
+        };
+        sentences.push(format!(
+            "--allow-unread {allowed}: {} not read whole; {verdict}.",
+            count(not_whole as usize, "account")
+        ));
+    }
+    let reached = summary.reaches_fail_on();
+    sentences.extend(fail_on("--fail-on", thresholds.fail_on, reached));
+    let reached = summary.reaches_fail_on_new();
+    sentences.extend(fail_on("--fail-on-new", thresholds.fail_on_new, reached));
+    sentences
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::api::Rate;
+use crate::region::Region;
 
 /// Reads `30s`, `500ms`, `5m` or `1h 30m`.
 ///
@@ -51,6 +52,19 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
     let window = parse_duration(window.trim())
         .map_err(|error| format!("{:?} is no window: {error}; {EXAMPLE}", window.trim()))?;
     Ok(Rate { requests, window })
+}
+
+/// Reads `public` or `fedramp-high`.
+///
+/// # Errors
+/// What is wrong, with those that there are.
+pub fn parse_region(text: &str) -> Result<Region, String> {
+    Region::named(text).ok_or_else(|| {
+        format!(
+            "{text:?} is no region of Cloudflare's API; there are {}",
+            Region::ALL.map(Region::as_str).join(" and ")
+        )
+    })
 }
 
 /// Reads `127.0.0.1:8080`.

@@ -15,9 +15,11 @@ use super::columns::{ACCOUNTS, CHANGES, FINDINGS, Kind, Table};
 use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
 use crate::accounts::Source;
 use crate::ledger::TrendPoint;
+use crate::region::Region;
 use crate::rules::RULES;
 use crate::severity::Severity;
 use crate::text::utc;
+use crate::thresholds::severity_or_never;
 
 /// The name and version of the report's shape.
 pub const SCHEMA: &str = "cf-sso-audit/report/v1";
@@ -33,6 +35,8 @@ pub struct Head<'a> {
     pub run: Run<'a>,
     /// How far the accounts were read.
     pub coverage: Coverage<'a>,
+    /// When the run does not end with 0, and whether that was reached.
+    pub thresholds: Reached,
     /// The figures.
     pub totals: Totals<'a>,
     /// The policy's waivers, with what became of them.
@@ -58,6 +62,8 @@ pub struct Run<'a> {
     judged_at_utc: String,
     limits: Limits<'a>,
     policy: Option<PolicyShown<'a>>,
+    /// `public`, `fedramp-high`, or `other` for an address that is none of Cloudflare's own.
+    region: &'static str,
     sources: Vec<String>,
     #[schemars(extend("pattern" = TIME))]
     started_utc: String,
@@ -111,6 +117,7 @@ impl<'a> Run<'a> {
                 path: &source.path,
                 sha256: &source.sha256,
             }),
+            region: Region::word(&header.base_url),
             sources: header.sources.iter().map(Source::words).collect(),
             started_utc: utc(header.started),
             version: &header.version,
@@ -122,6 +129,8 @@ impl<'a> Run<'a> {
 #[derive(Serialize, JsonSchema)]
 pub struct Coverage<'a> {
     asked: u64,
+    /// Accounts that were not read whole, by `error_kind`.
+    causes: &'a BTreeMap<&'static str, u64>,
     gaps: &'a [String],
     incomplete: u64,
     not_asked: u64,
@@ -136,6 +145,7 @@ impl<'a> Coverage<'a> {
         let coverage = &summary.coverage;
         Self {
             asked: coverage.asked,
+            causes: &coverage.causes,
             gaps: &coverage.gaps,
             incomplete: coverage.incomplete,
             not_asked: coverage.not_asked,
@@ -143,6 +153,47 @@ impl<'a> Coverage<'a> {
             sentence: coverage.sentence(),
             unread: coverage.unread,
             whole: coverage.is_whole(),
+        }
+    }
+}
+
+/// When the run does not end with 0, and whether that was reached: whatever the exit code, which tells of one thing only.
+#[derive(Serialize, JsonSchema)]
+pub struct Reached {
+    /// Up to how many accounts not read whole are allowed, and whether more of them, or of the list of accounts, were not read.
+    allow_unread: Unread,
+    fail_on: FailOn,
+    fail_on_new: FailOn,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Unread {
+    allowed: String,
+    reached: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct FailOn {
+    reached: bool,
+    /// A severity, or `never`.
+    severity: &'static str,
+}
+
+impl Reached {
+    /// Whether each was reached.
+    pub fn of(summary: &Summary<'_>) -> Self {
+        let thresholds = &summary.thresholds;
+        let fail_on = |severity, reached| FailOn {
+            reached,
+            severity: severity_or_never(severity),
+        };
+        Self {
+            allow_unread: Unread {
+                allowed: thresholds.allow_unread.to_string(),
+                reached: !summary.is_read_enough(),
+            },
+            fail_on: fail_on(thresholds.fail_on, summary.reaches_fail_on()),
+            fail_on_new: fail_on(thresholds.fail_on_new, summary.reaches_fail_on_new()),
         }
     }
 }
@@ -355,6 +406,7 @@ impl<'a> Head<'a> {
         Self {
             run: Run::of(summary),
             coverage: Coverage::of(summary),
+            thresholds: Reached::of(summary),
             totals: Totals::of(summary),
             waivers: waivers
                 .map(|usage| WaiverShown::of(usage, summary))
@@ -368,11 +420,12 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// None that is known: nothing in it has a shape that JSON does not know.
-    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 6]> {
+    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 7]> {
         use serde_json::to_string;
         Ok([
             ("run", to_string(&self.run)?),
             ("coverage", to_string(&self.coverage)?),
+            ("thresholds", to_string(&self.thresholds)?),
             ("totals", to_string(&self.totals)?),
             ("waivers", to_string(&self.waivers)?),
             (

@@ -19,6 +19,7 @@ use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
 use crate::rules::{RULES, Rule};
 use crate::severity::Severity;
 use crate::text::{count, utc};
+use crate::thresholds::Thresholds;
 
 /// How far the accounts were read.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,6 +36,8 @@ pub struct Coverage {
     pub not_asked: u64,
     /// Why accounts may be missing from the list itself.
     pub gaps: Vec<String>,
+    /// How many accounts were not read whole, by the kind of the error.
+    pub causes: BTreeMap<&'static str, u64>,
 }
 
 impl Coverage {
@@ -44,6 +47,24 @@ impl Coverage {
         self.incomplete += other.incomplete;
         self.unread += other.unread;
         self.not_asked += other.not_asked;
+        add_each(&mut self.causes, other.causes);
+    }
+
+    /// Accounts that were not read whole.
+    pub fn not_whole(&self) -> u64 {
+        self.incomplete + self.unread
+    }
+
+    /// Why accounts were not read whole, the most frequent cause first: `101 accounts: auth; 1 account: timeout`. `None` where all
+    /// were.
+    pub fn causes_in_words(&self) -> Option<String> {
+        let mut causes: Vec<_> = self.causes.iter().collect();
+        causes.sort_by_key(|&(_, number)| std::cmp::Reverse(*number));
+        let words = causes
+            .into_iter()
+            .map(|(kind, number)| format!("{}: {kind}", count(*number as usize, "account")));
+        let words: Vec<_> = words.collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// Whether everything that should have been read was.
@@ -421,23 +442,36 @@ pub struct Summary<'a> {
     pub trend: Vec<TrendPoint>,
     /// Of the evidence.
     pub evidence_sha256: String,
+    /// When the run does not end with 0.
+    pub thresholds: Thresholds,
 }
 
 impl Summary<'_> {
-    /// Whether an open finding is at least this bad; only new ones where `only_new` says so.
-    pub fn reaches(&self, severity: Severity, only_new: bool) -> bool {
-        let mut reached = self
-            .totals
-            .by_severity
-            .iter()
-            .filter(|&(&found, _)| found <= severity);
-        reached.any(|(_, count)| {
-            if only_new {
-                count.new_open > 0
-            } else {
-                count.open > 0
-            }
-        })
+    /// Whether an open finding is as bad as `--fail-on` says.
+    pub fn reaches_fail_on(&self) -> bool {
+        self.thresholds
+            .fail_on
+            .is_some_and(|severity| self.has(severity, |count| count.open))
+    }
+
+    /// Whether an open finding that is new is as bad as `--fail-on-new` says.
+    pub fn reaches_fail_on_new(&self) -> bool {
+        self.thresholds
+            .fail_on_new
+            .is_some_and(|severity| self.has(severity, |count| count.new_open))
+    }
+
+    fn has(&self, least: Severity, number: impl Fn(&FindingCount) -> u64) -> bool {
+        let by_severity = self.totals.by_severity.iter();
+        let mut bad_enough = by_severity.filter(|&(&severity, _)| severity <= least);
+        bad_enough.any(|(_, count)| number(count) > 0)
+    }
+
+    /// Whether as much was read as has to be. What a list of accounts lacks cannot be counted, and is never allowed.
+    pub fn is_read_enough(&self) -> bool {
+        let Coverage { asked, gaps, .. } = &self.coverage;
+        let allowed = self.thresholds.allow_unread;
+        gaps.is_empty() && allowed.allows(self.coverage.not_whole(), *asked)
     }
 
     /// What cannot be trusted of the comparison, in sentences.
@@ -503,6 +537,9 @@ impl Tally {
             Outcome::Incomplete => &mut self.coverage.incomplete,
             Outcome::Unread => &mut self.coverage.unread,
         } += 1;
+        if let Some(error) = &evidence.error {
+            *self.coverage.causes.entry(error.kind.as_str()).or_default() += 1;
+        }
         self.finished = self.finished.max(evidence.read_at);
         self.totals.add(assessed, policy);
         self.waivers
@@ -629,6 +666,7 @@ impl Tally {
             policy_accounts_absent: absent,
             trend,
             evidence_sha256,
+            thresholds: settings.ledger.thresholds,
         }
     }
 }

@@ -53,7 +53,7 @@ fn the_list_is_taken_by_audit() {
         !list.stdout.contains('\u{1b}'),
         "a name does nothing to a terminal"
     );
-    assert!(list.stdout.starts_with("account_id,account_name\n"));
+    assert!(list.stdout.starts_with("account_id,account_name,region\n"));
     assert_eq!(list.stdout.lines().count(), 7, "one line an account");
     assert!(server.requests().iter().all(|r| r.method == "GET"));
 
@@ -151,7 +151,7 @@ fn an_id_that_a_spreadsheet_would_take_for_a_number_comes_back_whole() {
     let list = accounts(&server).run().expect(0).stdout;
     assert_eq!(
         list,
-        format!("account_id,account_name\n'{digits},'2026-11-21\n")
+        format!("account_id,account_name,region\n'{digits},'2026-11-21,other\n")
     );
     let audited = audit(&server)
         .args(["--accounts-file", "-", "--csv-dialect", "plain"])

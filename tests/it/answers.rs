@@ -448,7 +448,7 @@ fn error_cases() -> Vec<Case> {
         odd(
             "malformed",
             200,
-            r#"{"success":true,"errors":[],"messages":[],"result":null}"#,
+            r#"{"success":true,"errors":[{"code":1000,"message":"odd"}],"result":null}"#,
             "",
             "no `result`",
         ),
@@ -571,4 +571,34 @@ fn the_log_can_be_json() {
     assert_eq!(lines[0]["account"], id(1));
     assert_eq!(lines[0]["code"], "9109");
     assert_eq!(lines[0]["cf_ray"], "8a1b2c3d4e5f6403-SYD");
+}
+
+#[test]
+fn null_in_place_of_a_list_is_an_account_without_connectors() {
+    let answers = [
+        r#"{"success":true,"errors":[],"messages":[],"result":null}"#,
+        r#"{"success":true,"errors":null,"messages":[],"result":null,"result_info":{"total_count":0}}"#,
+        r#"{"success":true,"errors":[],"messages":[],"result":null,"result_info":{"total_count":3}}"#,
+    ];
+    let server = Server::start(move |request| {
+        let number = (1..).find(|&number| id(number) == request.account());
+        answer(200, answers[number.unwrap() - 1])
+    });
+    let outcome = audit(&server).args(ids(3)).run().expect(3);
+    let outcomes = outcome.column("accounts.csv", "outcome");
+    assert_eq!(outcomes, ["read", "read", "incomplete"]);
+    let rules = outcome.column("findings.csv", "rule");
+    assert_eq!(rules, ["unread-account", "no-connector", "no-connector"]);
+    // What is read of the evidence is the same.
+    let again = outcome.reports().join("again");
+    program("render")
+        .arg(outcome.run_dir())
+        .arg("--output")
+        .arg(&again)
+        .run()
+        .expect(3);
+    assert_eq!(
+        std::fs::read_to_string(again.join("findings.csv")).unwrap(),
+        outcome.text("findings.csv")
+    );
 }

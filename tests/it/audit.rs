@@ -297,6 +297,89 @@ fn fail_on_is_told_by_the_exit_code_and_an_unread_account_outranks_it() {
 }
 
 #[test]
+fn so_many_accounts_may_go_unread_as_are_allowed() {
+    let open = json!([disabled(1, "a.example")]);
+    let server = Server::of(vec![(id(1), open), (id(2), json!([]))]);
+    // Two of the four are not there.
+    for (allowed, fail_on, code) in [
+        ("0", "never", 3),
+        ("1", "never", 3),
+        ("2", "never", 0),
+        ("2", "medium", 10),
+        ("49.9%", "never", 3),
+        ("50%", "never", 0),
+        ("1", "medium", 3),
+    ] {
+        let outcome = audit(&server)
+            .args(["--allow-unread", allowed, "--fail-on", fail_on])
+            .args(["--fail-on-new", "high"])
+            .args(ids(4))
+            .run()
+            .expect(code);
+        // Whatever the code, it is said what was reached.
+        let thresholds = &outcome.json()["thresholds"];
+        let is_reached = fail_on != "never";
+        assert_eq!(
+            thresholds,
+            &json!({
+                "allow_unread": {"allowed": allowed, "reached": code == 3},
+                "fail_on": {"severity": fail_on, "reached": is_reached},
+                "fail_on_new": {"severity": "high", "reached": false},
+            })
+        );
+        let said = |text: &str| outcome.stdout.contains(text);
+        assert_eq!(said("--fail-on medium: reached."), is_reached);
+        assert!(said("--fail-on-new high: not reached."));
+        assert_eq!(
+            said(&format!(
+                "--allow-unread {allowed}: 2 accounts not read whole"
+            )),
+            allowed != "0"
+        );
+        // The report says of them what it always says.
+        assert!(said("2 unread, so this report is incomplete."));
+        assert!(said("  Not read whole: 2 accounts: not-found.\n"));
+        assert_eq!(
+            outcome.json()["coverage"]["causes"],
+            json!({"not-found": 2})
+        );
+        // Rendering takes them from the run.
+        let again = program("render").arg(outcome.run_dir()).run().expect(code);
+        assert_eq!(again.stdout, outcome.stdout);
+        let other = program("render")
+            .arg(outcome.run_dir())
+            .args(["--fail-on", "critical"])
+            .run()
+            .expect(2);
+        other.says(&["made with --fail-on", "--output"]);
+    }
+}
+
+#[test]
+fn what_costs_many_accounts_is_told_once_and_each_where_it_is_asked_for() {
+    let server = Server::start(|request| match request.account() {
+        account if account == id(1) => success(json!([])),
+        account if account == id(2) => failure(404, 7003, "no such account"),
+        _ => forbidden(),
+    });
+    let lines = |flags: &[&str], what: &str| {
+        let outcome = audit(&server).args(flags).args(ids(9)).run().expect(3);
+        let lines = outcome.stderr.lines().filter(|line| line.contains(what));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let warned = lines(&[], "WARN");
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    let many = "7 accounts not read whole: Unauthorized";
+    assert!(warned[0].contains(many), "{warned:?}");
+    assert!(warned[0].contains("the first of them; -v tells each"));
+    let one = "1 account not read whole: no such account account=\"";
+    assert!(warned[1].contains(one), "{warned:?}");
+    let each = lines(&["-v"], "account unread:");
+    assert_eq!(each.len(), 8);
+    assert!((2..10).all(|number| each.iter().any(|line| line.contains(&id(number)))));
+}
+
+#[test]
 fn only_the_formats_asked_for_are_written() {
     let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
     let outcome = audit(&server)

@@ -523,7 +523,7 @@ impl Press for InProcess {
                 Policy::parse("policy.toml", text.as_bytes()).unwrap()
             });
         let history = self.history(&header, tonight.baseline_none);
-        let ledger = history.ledger_header(&header, now, policy.source.clone());
+        let ledger = history.ledger_header(&header, now, policy.source.clone(), Default::default());
         let settings = Settings {
             ledger: &ledger,
             policy: &policy,

@@ -25,10 +25,13 @@ fn the_summary_tells_coverage_the_three_reports_the_findings_and_where_to_look()
     let outcome = audit(&server).args([id(1), id(2), id(3)]).run().expect(3);
     let run = outcome.run_dir();
     let run = run.display();
+    let base_url = server.base_url();
     let expected = format!(
         "\
 2 of 3 accounts read; 1 unread, so this report is incomplete.
+  Not read whole: 1 account: not-found.
 
+  Region               other: {base_url}
   Connectors           4
   Unverified domains   1
   Disabled connectors  1

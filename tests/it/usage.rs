@@ -7,7 +7,13 @@ use crate::support::*;
 #[test]
 fn bad_values_are_refused_with_an_example_of_a_good_one() {
     let server = Server::start(|_| success(json!([])));
-    let cases: [(&str, &[&str], &str); 10] = [
+    let cases: [(&str, &[&str], &str); 12] = [
+        ("--region", &["eu", "Public", ""], "public and fedramp-high"),
+        (
+            "--allow-unread",
+            &["x", "-1", "101%", "1.5", ""],
+            "as in 5%",
+        ),
         (
             "--rate",
             &[
@@ -228,4 +234,70 @@ fn requests_are_logged_at_debug() {
     );
     let outcome = audit(&server).arg(id(1)).run().expect(0);
     assert!(!outcome.stderr.contains("DEBUG"), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_region_is_chosen_by_flag_or_variable_and_contradicts_no_address() {
+    // A folder of runs that cannot be made ends the program before anything is asked.
+    let audit = || {
+        program("audit")
+            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+            .args([&id(1), "--output", "/dev/null/reports"])
+    };
+    let high = "https://api.fed.cloudflare.com/client/v4";
+    let public = "https://api.cloudflare.com/client/v4";
+    let region = "CLOUDFLARE_COMPLIANCE_REGION";
+    for agreed in [
+        audit().args(["--region", "fedramp-high"]),
+        audit().args(["--region", "fedramp-high", "--base-url", high]),
+        audit()
+            .env(region, "fedramp_high")
+            .env("CLOUDFLARE_BASE_URL", high),
+        audit()
+            .env(region, "public")
+            .env("CLOUDFLARE_API_BASE_URL", public),
+        audit().env(region, "nonsense").args(["--region", "public"]),
+        // The first of the two that is set.
+        audit()
+            .env("CLOUDFLARE_BASE_URL", public)
+            .env("CLOUDFLARE_API_BASE_URL", "nonsense"),
+    ] {
+        agreed.run().expect(1).says(&["/dev/null/reports"]);
+    }
+    for (contradiction, said) in [
+        (
+            audit().args(["--region", "fedramp-high", "--base-url", public]),
+            "--region asks for the API at https://api.fed.cloudflare.com/client/v4, and --base-url for that at",
+        ),
+        (
+            audit()
+                .args(["--region", "public"])
+                .env("CLOUDFLARE_API_BASE_URL", high),
+            "CLOUDFLARE_API_BASE_URL for that at",
+        ),
+        (
+            audit()
+                .env(region, "fedramp_high")
+                .args(["--base-url", "http://127.0.0.1:1"]),
+            "CLOUDFLARE_COMPLIANCE_REGION asks for",
+        ),
+        (audit().env(region, "nonsense"), "is no region"),
+    ] {
+        contradiction.run().expect(2).says(&[said]);
+    }
+}
+
+#[test]
+fn an_accounts_file_of_another_region_is_refused() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let of = |region: &str| {
+        let text = format!("account_id,region\n{},{region}\n", id(1));
+        audit(&server).accounts_file("accounts.csv", text).run()
+    };
+    of("").expect(0);
+    let outcome = of("other").expect(0);
+    assert_eq!(outcome.json()["run"]["region"], "other");
+    let said = "accounts.csv line 2 names an account of the region fedramp-high, and this audit asks other";
+    of("fedramp-high").expect(2).says(&[said, "--region"]);
+    assert_eq!(server.requests().len(), 2);
 }

@@ -21,6 +21,7 @@ use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::ChangeKind;
 use crate::policy::Policy;
+use crate::region::Region;
 use crate::rules::controls::CONTROLS;
 use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
@@ -403,6 +404,7 @@ fn run(summary: &Summary<'_>) -> Value {
         "finished_utc": utc(summary.finished),
         "judged_at_utc": utc(summary.now),
         "base_url": header.base_url,
+        "region": Region::at(&header.base_url).map(Region::title),
         "demo": header.demo,
         "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
         "accounts_asked": summary.coverage.asked,
@@ -490,6 +492,7 @@ fn coverage(summary: &Summary<'_>) -> Value {
         "unread": coverage.unread,
         "whole": coverage.is_whole(),
         "sentence": coverage.sentence(),
+        "causes": coverage.causes_in_words(),
         "gaps": coverage.gaps,
     })
 }
