@@ -256,6 +256,7 @@ async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
         rate: None,
         latency: std::time::Duration::ZERO,
         account_owned_token: false,
+        troubles: simulator::Troubles::default(),
     };
     simulator::start(World::demo(clock.now()), options)
         .await

@@ -99,9 +99,8 @@ impl ConnectionArgs {
         if let Some(text) = &self.base_url {
             return Ok(Some(("--base-url", text.clone())));
         }
-        let set = |name: &&'static str| Some((*name, variable(name)?));
-        let found = BASE_URL_VARIABLES.iter().find_map(|name| set(&name));
-        match found {
+        let set = |name: &'static str| Some((name, variable(name)?));
+        match BASE_URL_VARIABLES.into_iter().find_map(set) {
             Some((name, text)) if text.contains('\u{fffd}') => Err(Failure::usage(format!(
                 "{name} is not UTF-8 text, and so no address"
             ))),

@@ -9,7 +9,7 @@ use super::values::{parse_delay, parse_listen, parse_rate};
 use super::{Failure, exit, print};
 use crate::api::Rate;
 use crate::clock::Clock;
-use crate::simulator::{self, World};
+use crate::simulator::{self, TroubleShare, Troubles, World};
 
 /// Serve the API on this machine, with made-up accounts, until Ctrl-C
 #[derive(Debug, Args)]
@@ -33,6 +33,10 @@ pub struct SimulateArgs {
     /// How long each answer takes
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
     latency: Duration,
+    /// Trouble on purpose, and for which share of the accounts: server, timeout, forbidden, incomplete, rate-limited or
+    /// malformed, such as server=5%. May be given several times
+    #[arg(long, value_name = "KIND=SHARE", value_parser = str::parse::<TroubleShare>)]
+    fail: Vec<TroubleShare>,
 }
 
 const EXAMPLES: &str = "\
@@ -41,7 +45,9 @@ Examples:
       cf-sso-audit simulate
       cf-sso-audit audit --all-accounts
   2,000 accounts of 20 connectors behind a rate limit:
-      cf-sso-audit simulate --accounts 2000 --connectors 20 --rate 1200/300s --latency 50ms";
+      cf-sso-audit simulate --accounts 2000 --connectors 20 --rate 1200/300s --latency 50ms
+  A bad night: a tenth of the accounts answers with errors, and as many may not be read:
+      cf-sso-audit simulate --accounts 200 --fail server=10% --fail forbidden=10%";
 
 /// The token that the simulated API takes: of the right form, and no secret.
 pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
@@ -71,6 +77,8 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         rate,
         latency: args.latency,
         account_owned_token: false,
+        troubles: Troubles::new(args.fail)
+            .map_err(|cause| Failure::usage(format!("--fail: {cause}")))?,
     };
     let running = simulator::start(world, options).await.map_err(|error| {
         Failure::failed(format!("cannot serve on {}: {error}", args.listen))

@@ -86,6 +86,20 @@ impl Answer {
         }
     }
 
+    /// A list that says that it has one more entry than it has.
+    pub(super) fn with_one_less(self) -> Self {
+        let Ok(mut envelope) = serde_json::from_slice::<Value>(&self.body) else {
+            return self;
+        };
+        let entries = envelope["result"].as_array().map_or(0, Vec::len);
+        envelope["result_info"] =
+            json!({"count": entries, "page": 1, "per_page": entries, "total_count": entries + 1});
+        Self {
+            body: envelope.to_string().into_bytes(),
+            ..self
+        }
+    }
+
     /// A failure with one error.
     pub(super) fn refusal(status: StatusCode, code: u32, message: &str) -> Self {
         Self::failure(status, json!({"code": code, "message": message}))

@@ -9,6 +9,7 @@
 //! generate  a world of any size from a seed      demo   the world of `audit --demo`
 //! routes    one request, one answer              answer the envelopes and the refusals
 //! server    sockets, tokens, pacing, headers     rate   the limit on requests
+//! trouble   accounts that cannot be read, on purpose
 //! ```
 
 mod answer;
@@ -21,9 +22,11 @@ mod seed;
 mod server;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod world;
 
 pub use clock::Clock;
 pub use rate::Rate;
 pub use server::{Options, Running, start};
+pub use trouble::{TroubleShare, Troubles};
 pub use world::{Totals, World};

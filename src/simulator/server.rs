@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::rate::{Limiter, Rate, Verdict};
 use super::routes::{self, BASE_PATH, Caller, Request, Stranger};
 use super::seed::{Id, mix};
+use super::trouble::Troubles;
 use super::world::{Totals, World};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -51,6 +52,8 @@ pub struct Options {
     pub latency: Duration,
     /// The tokens belong to an account and not to a user: they cannot list accounts, and verify at another address.
     pub account_owned_token: bool,
+    /// Accounts that cannot be read.
+    pub troubles: Troubles,
 }
 
 /// A world that is being served. Dropping it ends the serving too, but waits for nothing.
@@ -103,6 +106,7 @@ pub async fn start(world: World, options: Options) -> io::Result<Running> {
         world: RwLock::new(world),
         keys,
         latency: options.latency,
+        troubles: options.troubles,
         requests: AtomicU64::new(0),
         throttled: AtomicU64::new(0),
         writes: AtomicU64::new(0),
@@ -167,6 +171,7 @@ struct State {
     clock: Clock,
     keys: Vec<Key>,
     latency: Duration,
+    troubles: Troubles,
     requests: AtomicU64,
     throttled: AtomicU64,
     writes: AtomicU64,
@@ -265,7 +270,15 @@ impl State {
                         headers: &head.headers,
                         body: &body,
                     };
-                    routes::respond(&self.world, key.map(|key| key.caller), &request)
+                    let answer = routes::respond(&self.world, key.map(|key| key.caller), &request);
+                    match self.troubles.of_path(request.path) {
+                        Some(trouble)
+                            if answer.status == StatusCode::OK && head.method == Method::GET =>
+                        {
+                            trouble.spoil(answer).await
+                        }
+                        _ => answer,
+                    }
                 }
                 Err(refusal) => refusal,
             },

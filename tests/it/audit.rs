@@ -117,6 +117,43 @@ impl Drop for Simulated {
 }
 
 #[test]
+fn trouble_can_be_asked_for_and_looks_as_it_does_in_the_wild() {
+    for (kind, told) in [
+        ("server", "server"),
+        ("timeout", "timeout"),
+        ("forbidden", "forbidden"),
+        ("incomplete", "incomplete-list"),
+        ("malformed", "malformed"),
+    ] {
+        let simulated = Simulated::start(&["--accounts", "6", "--fail", &format!("{kind}=100%")]);
+        let outcome = program("audit")
+            .args(["--all-accounts", "--retries", "0", "--timeout", "300ms"])
+            .env("CLOUDFLARE_BASE_URL", &simulated.base_url)
+            .env("CLOUDFLARE_API_TOKEN", &simulated.token)
+            .run()
+            .expect(3);
+        assert_eq!(outcome.column("accounts.csv", "error_kind"), [told; 6]);
+    }
+    for (wrong, said) in [
+        ("server", "has no share"),
+        (
+            "flood=1%",
+            "is no kind of trouble; there are server, timeout",
+        ),
+        ("server=2", "is no share"),
+    ] {
+        let outcome = program("simulate").args(["--fail", wrong]).run().expect(2);
+        outcome.says(&[said]);
+    }
+    let sum = ["--fail", "server=60%", "--fail", "timeout=60%"];
+    program("simulate")
+        .args(sum)
+        .run()
+        .expect(2)
+        .says(&["more than all"]);
+}
+
+#[test]
 fn simulate_and_audit_agree_on_every_number() {
     let simulated = Simulated::start(&["--accounts", "57", "--connectors", "4", "--seed", "9"]);
     let mut accounts = Vec::new();

@@ -43,6 +43,7 @@ impl Simulated {
             rate: None,
             latency: Duration::ZERO,
             account_owned_token: false,
+            troubles: simulator::Troubles::default(),
         };
         let running = runtime.block_on(simulator::start(world, options)).unwrap();
         Self {

@@ -240,9 +240,11 @@ fn requests_are_logged_at_debug() {
 fn the_region_is_chosen_by_flag_or_variable_and_contradicts_no_address() {
     // A folder of runs that cannot be made ends the program before anything is asked.
     let audit = || {
-        program("audit")
-            .env("CLOUDFLARE_API_TOKEN", TOKEN)
-            .args([&id(1), "--output", "/dev/null/reports"])
+        program("audit").env("CLOUDFLARE_API_TOKEN", TOKEN).args([
+            &id(1),
+            "--output",
+            "/dev/null/reports",
+        ])
     };
     let high = "https://api.fed.cloudflare.com/client/v4";
     let public = "https://api.cloudflare.com/client/v4";

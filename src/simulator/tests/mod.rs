@@ -6,6 +6,7 @@ mod serving;
 mod worlds;
 mod writing;
 
+use super::Troubles;
 use super::{Clock, Options, Running, World, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderMap;
@@ -32,6 +33,7 @@ fn options() -> Options {
         rate: None,
         latency: Duration::ZERO,
         account_owned_token: false,
+        troubles: Troubles::default(),
     }
 }
 
