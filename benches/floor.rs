@@ -94,8 +94,9 @@ async fn fetched(urls: &[String]) -> Vec<Bytes> {
     bodies
 }
 
-fn parsed(body: &[u8]) -> List {
-    serde_json::from_slice(body).unwrap()
+fn parsed(body: &[u8]) -> Vec<Connector> {
+    let list: List = serde_json::from_slice(body).unwrap();
+    list.result
 }
 
 /// On all processors.

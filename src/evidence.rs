@@ -757,9 +757,7 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, String> {
-    let line: Line<'_, &RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
-    refuse_stranger(line.account, &line.account_id, header)?;
-    evidence_of(line)
+    evidence_of(asked_for(line, header)?)
 }
 
 /// As [`parse_line`], and checks that the body is the one that was answered.
@@ -770,11 +768,17 @@ pub fn check_line(line: &[u8], header: &RunHeader) -> Result<AccountEvidence, St
     evidence_of(unaltered(line, header)?)
 }
 
-/// A line of an account whose body is the one that was answered. The body is parsed by itself, so that it may be nested
-/// as deeply as the answer was.
-fn unaltered<'l>(line: &'l [u8], header: &RunHeader) -> Result<Line<'l, &'l RawValue>, String> {
+/// A line of an account that the run was asked for. The body is parsed by itself, so that it may be nested as deeply as
+/// the answer was.
+fn asked_for<'l>(line: &'l [u8], header: &RunHeader) -> Result<Line<'l, &'l RawValue>, String> {
     let line: Line<'l, &'l RawValue> = serde_json::from_slice(line).map_err(not_evidence)?;
     refuse_stranger(line.account, &line.account_id, header)?;
+    Ok(line)
+}
+
+/// A line of an account whose body is the one that was answered.
+fn unaltered<'l>(line: &'l [u8], header: &RunHeader) -> Result<Line<'l, &'l RawValue>, String> {
+    let line = asked_for(line, header)?;
     let expected = line.kept_sha256.as_ref().or(line.body_sha256.as_ref());
     if let (Some(body), Some(expected)) = (line.body, expected)
         && sha256_hex(body.get().as_bytes()) != *expected

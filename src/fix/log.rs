@@ -2,7 +2,7 @@
 //! whatever ends the program, the next knows which changes may have been made.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::step::{Action, Step};
 use crate::evidence;
 use crate::file_mode::{FileMode, sync_dir};
+use crate::lock::{Lock, try_lock};
 
 /// The file's name.
 pub const LOG_NAME: &str = "fix-log.jsonl";
@@ -132,7 +133,9 @@ impl FixLog {
         let path = run_dir.join(LOG_NAME);
         let unwritable = |error| unwritable(&path, error);
         let file = open_file(run_dir, &path).map_err(unwritable)?;
-        lock(&path, &file)?;
+        if try_lock(&path, &file).map_err(unwritable)? == Lock::HeldByAnother {
+            return Err(LogError::Held { path });
+        }
         let sent = read(&file).map_err(unwritable)?;
         Ok(Self { path, file, sent })
     }
@@ -211,20 +214,6 @@ fn mode_of(path: &Path) -> io::Result<FileMode> {
 #[cfg(not(unix))]
 fn mode_of(_: &Path) -> io::Result<FileMode> {
     Ok(FileMode::default())
-}
-
-fn lock(path: &Path, file: &File) -> Result<(), LogError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(LogError::Held {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            tracing::warn!(path = %path.display(), "this file system has no locks: do not run `fix --apply` twice at once");
-            Ok(())
-        }
-        Err(TryLockError::Error(error)) => Err(unwritable(path, error)),
-    }
 }
 
 /// What earlier lines say was sent. A last line that was cut off is ended, so that the next is not glued to it.

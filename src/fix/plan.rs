@@ -302,14 +302,8 @@ mod tests {
         disable: true,
     };
 
-    fn grounds(allowed: Allowed) -> Grounds {
-        Grounds {
-            allowed,
-            every_account_was_read: true,
-        }
-    }
-
-    fn plan_of(case: Case, allowed: Allowed) -> Plan {
+    /// What is made of a case once it is judged.
+    fn judged<T>(case: Case, make: impl FnOnce(Assessed<'_>) -> T) -> T {
         let header = crate::evidence::testing::header(case.accounts.clone());
         let assessor = Assessor {
             header: &header,
@@ -319,13 +313,22 @@ mod tests {
             elsewhere: &KnownElsewhere::default(),
             compares: false,
         };
+        make(assessor.assess(case.evidence, Earlier::default()))
+    }
+
+    fn planned(assessed: &Assessed<'_>, allowed: Allowed) -> Plan {
         let mut plan = Plan::default();
-        plan.add(
-            &assessor.assess(case.evidence, Earlier::default()),
-            grounds(allowed),
-        );
+        let grounds = Grounds {
+            allowed,
+            every_account_was_read: true,
+        };
+        plan.add(assessed, grounds);
         plan.finish();
         plan
+    }
+
+    fn plan_of(case: Case, allowed: Allowed) -> Plan {
+        judged(case, |assessed| planned(&assessed, allowed))
     }
 
     fn plan(connectors: Value, allowed: Allowed) -> Plan {
@@ -553,38 +556,28 @@ mod tests {
     fn a_plan_of_many_connectors_takes_no_more_than_its_share_of_time() {
         const MANY: usize = 50_000;
         let case = Case::read(json!([connector(false, "failed")]));
-        let header = crate::evidence::testing::header(case.accounts.clone());
-        let assessor = Assessor {
-            header: &header,
-            policy: &case.policy,
-            shared_domains: &case.shared,
-            now: NOW.parse().unwrap(),
-            elsewhere: &KnownElsewhere::default(),
-            compares: false,
-        };
-        let mut assessed = assessor.assess(case.evidence, Earlier::default());
-        let (one, findings) = (
-            assessed.evidence.connectors.remove(0),
-            assessed.findings.split_off(0),
-        );
-        for number in 0..MANY {
-            let mut connector = one.clone();
-            connector.id = crate::model::Field::Known(format!("{number:032}"));
-            assessed.evidence.connectors.push(connector);
-            assessed
-                .findings
-                .extend(findings.iter().cloned().map(|finding| Finding {
-                    connector: Some(number),
-                    ..finding
-                }));
-        }
-        let began = std::time::Instant::now();
-        let mut plan = Plan::default();
-        plan.add(&assessed, grounds(ALL));
-        plan.finish();
+        let (plan, took) = judged(case, |mut assessed| {
+            let (one, findings) = (
+                assessed.evidence.connectors.remove(0),
+                assessed.findings.split_off(0),
+            );
+            for number in 0..MANY {
+                let mut connector = one.clone();
+                connector.id = crate::model::Field::Known(format!("{number:032}"));
+                assessed.evidence.connectors.push(connector);
+                assessed
+                    .findings
+                    .extend(findings.iter().cloned().map(|finding| Finding {
+                        connector: Some(number),
+                        ..finding
+                    }));
+            }
+            let began = std::time::Instant::now();
+            (planned(&assessed, ALL), began.elapsed())
+        });
         assert_eq!(plan.steps.len(), MANY);
         // Looking through all findings for each of them takes minutes.
-        assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+        assert!(took.as_secs() < 15, "{took:?}");
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl<'r> AccountRow<'r> {
     }
 
     /// Of an account of which nothing was read, no number is known.
-    fn known_count(&self, number: usize) -> Cell<'_> {
+    fn count_if_read(&self, number: usize) -> Cell<'_> {
         if self.assessed.evidence.outcome == Outcome::Unread {
             Cell::NoNumber
         } else {
@@ -268,23 +268,6 @@ impl<'r> AccountRow<'r> {
         Cell::count(self.findings[severity as usize])
     }
 
-    fn outcome(&self) -> Cell<'_> {
-        Cell::Word(self.assessed.evidence.outcome.as_str())
-    }
-
-    fn error_kind(&self) -> Cell<'_> {
-        let error = self.assessed.evidence.error.as_ref();
-        Cell::Word(error.map_or("", |error| error.kind.as_str()))
-    }
-
-    fn http_status(&self) -> Cell<'_> {
-        Cell::known_count(self.assessed.evidence.http_status.map(Into::into))
-    }
-
-    fn attempts(&self) -> Cell<'_> {
-        Cell::Number(self.assessed.evidence.attempts.into())
-    }
-
     /// The worst of its open findings.
     pub fn worst_open(&self) -> Option<Severity> {
         let open = |severity: &Severity| self.findings[*severity as usize] > 0;
@@ -292,38 +275,63 @@ impl<'r> AccountRow<'r> {
     }
 }
 
+/// The columns that several of its tables have.
+impl OfAccount {
+    const ACCOUNT_ID: Column<Self> = column("account_id", |row| Cell::Text(&row.id));
+    const ACCOUNT_NAME: Column<Self> = column("account_name", |row| Cell::Text(&row.name));
+    const OWNER: Column<Self> = column("owner", |row| Cell::Text(&row.owner));
+    const OUTCOME: Column<Self> = column("outcome", |row| {
+        Cell::Word(row.assessed.evidence.outcome.as_str())
+    });
+    const ERROR_KIND: Column<Self> = column("error_kind", |row| {
+        let error = row.assessed.evidence.error.as_ref();
+        Cell::Word(error.map_or("", |error| error.kind.as_str()))
+    });
+    const ERROR_CODE: Column<Self> = column("error_code", |row| Cell::Text(&row.error_code));
+    const ERROR_MESSAGE: Column<Self> =
+        column("error_message", |row| Cell::Text(&row.error_message));
+    const HTTP_STATUS: Column<Self> = column("http_status", |row| {
+        Cell::known_count(row.assessed.evidence.http_status.map(Into::into))
+    });
+    const CF_RAY: Column<Self> = column("cf_ray", |row| Cell::Text(&row.cf_ray));
+    const ATTEMPTS: Column<Self> = column("attempts", |row| {
+        Cell::Number(row.assessed.evidence.attempts.into())
+    });
+    const READ_AT: Column<Self> = column("read_at_utc", |row| Cell::Word(&row.read_at));
+}
+
 /// Every account asked for. The counts of findings are of those that are open.
 pub const ACCOUNTS: Table<OfAccount> = Table {
     file: "accounts.csv",
     columns: &[
-        column("account_id", |row| Cell::Text(&row.id)),
-        column("account_name", |row| Cell::Text(&row.name)),
-        column("owner", |row| Cell::Text(&row.owner)),
-        column("outcome", |row| row.outcome()),
+        OfAccount::ACCOUNT_ID,
+        OfAccount::ACCOUNT_NAME,
+        OfAccount::OWNER,
+        OfAccount::OUTCOME,
         column("connectors", |row| {
-            row.known_count(row.assessed.evidence.connectors.len())
+            row.count_if_read(row.assessed.evidence.connectors.len())
         }),
         column("unverified", |row| {
-            row.known_count(row.connectors.unverified)
+            row.count_if_read(row.connectors.unverified)
         }),
-        column("disabled", |row| row.known_count(row.connectors.disabled)),
+        column("disabled", |row| row.count_if_read(row.connectors.disabled)),
         column("fedramp_on", |row| {
-            row.known_count(row.connectors.fedramp_on)
+            row.count_if_read(row.connectors.fedramp_on)
         }),
         column("fedramp_off", |row| {
-            row.known_count(row.connectors.fedramp_off)
+            row.count_if_read(row.connectors.fedramp_off)
         }),
         column("findings_critical", |row| row.open(Severity::Critical)),
         column("findings_high", |row| row.open(Severity::High)),
         column("findings_medium", |row| row.open(Severity::Medium)),
         column("findings_low", |row| row.open(Severity::Low)),
-        column("error_kind", |row| row.error_kind()),
-        column("error_code", |row| Cell::Text(&row.error_code)),
-        column("error_message", |row| Cell::Text(&row.error_message)),
-        column("http_status", |row| row.http_status()),
-        column("cf_ray", |row| Cell::Text(&row.cf_ray)),
-        column("attempts", |row| row.attempts()),
-        column("read_at_utc", |row| Cell::Word(&row.read_at)),
+        OfAccount::ERROR_KIND,
+        OfAccount::ERROR_CODE,
+        OfAccount::ERROR_MESSAGE,
+        OfAccount::HTTP_STATUS,
+        OfAccount::CF_RAY,
+        OfAccount::ATTEMPTS,
+        OfAccount::READ_AT,
     ],
     admits: |_| true,
     severity: |row| row.worst_open(),
@@ -333,19 +341,19 @@ pub const ACCOUNTS: Table<OfAccount> = Table {
 pub const UNREAD: Table<OfAccount> = Table {
     file: ACCOUNTS.file,
     columns: &[
-        column("account_id", |row| Cell::Text(&row.id)),
-        column("account_name", |row| Cell::Text(&row.name)),
-        column("owner", |row| Cell::Text(&row.owner)),
-        column("outcome", |row| row.outcome()),
+        OfAccount::ACCOUNT_ID,
+        OfAccount::ACCOUNT_NAME,
+        OfAccount::OWNER,
+        OfAccount::OUTCOME,
         column("last_read_utc", |row| Cell::Word(&row.last_read)),
         column("unread_since_utc", |row| Cell::Word(&row.unread_since)),
-        column("error_kind", |row| row.error_kind()),
-        column("error_code", |row| Cell::Text(&row.error_code)),
-        column("error_message", |row| Cell::Text(&row.error_message)),
-        column("http_status", |row| row.http_status()),
-        column("cf_ray", |row| Cell::Text(&row.cf_ray)),
-        column("attempts", |row| row.attempts()),
-        column("read_at_utc", |row| Cell::Word(&row.read_at)),
+        OfAccount::ERROR_KIND,
+        OfAccount::ERROR_CODE,
+        OfAccount::ERROR_MESSAGE,
+        OfAccount::HTTP_STATUS,
+        OfAccount::CF_RAY,
+        OfAccount::ATTEMPTS,
+        OfAccount::READ_AT,
     ],
     admits: |row| row.assessed.evidence.outcome != Outcome::Read,
     severity: |_| None,
@@ -486,16 +494,31 @@ pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'stat
     }
 }
 
+/// The columns that several of its tables have.
+impl OfConnector {
+    const ACCOUNT_ID: Column<Self> = column("account_id", |row| Cell::Text(&row.account.id));
+    const ACCOUNT_NAME: Column<Self> = column("account_name", |row| Cell::Text(&row.account.name));
+    const CONNECTOR_ID: Column<Self> = column("connector_id", |row| Cell::Text(&row.names.id));
+    const EMAIL_DOMAIN: Column<Self> = column("email_domain", |row| Cell::Text(&row.names.domain));
+    const ENABLED: Column<Self> = column("enabled", |row| row.enabled.cell());
+    const VERIFICATION_STATUS: Column<Self> =
+        column("verification_status", |row| row.status.cell());
+    const USE_FEDRAMP_LANGUAGE: Column<Self> =
+        column("use_fedramp_language", |row| row.fedramp.cell());
+    const CREATED_ON: Column<Self> = column("created_on_utc", |row| row.created_on.cell());
+    const UPDATED_ON: Column<Self> = column("updated_on_utc", |row| row.updated_on.cell());
+}
+
 /// Connectors whose status is not `verified`.
 pub const UNVERIFIED: Table<OfConnector> = Table {
     file: "unverified_domains.csv",
     columns: &[
-        column("account_id", |row| Cell::Text(&row.account.id)),
-        column("account_name", |row| Cell::Text(&row.account.name)),
-        column("connector_id", |row| Cell::Text(&row.names.id)),
-        column("email_domain", |row| Cell::Text(&row.names.domain)),
-        column("verification_status", |row| row.status.cell()),
-        column("enabled", |row| row.enabled.cell()),
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::VERIFICATION_STATUS,
+        OfConnector::ENABLED,
         column("txt_name", |row| Cell::Text(&row.names.domain)),
         column("txt_value", |row| Cell::Text(&row.code)),
         column("dns_txt", |_| Cell::Word("")),
@@ -504,8 +527,8 @@ pub const UNVERIFIED: Table<OfConnector> = Table {
             Cell::severity(row.about_verification.worst)
         }),
         column("waived", |row| Cell::flag(row.about_verification.waived)),
-        column("created_on_utc", |row| row.created_on.cell()),
-        column("updated_on_utc", |row| row.updated_on.cell()),
+        OfConnector::CREATED_ON,
+        OfConnector::UPDATED_ON,
     ],
     admits: |row| !row.connector.is_verified(),
     severity: |row| row.about_verification.open(),
@@ -515,16 +538,16 @@ pub const UNVERIFIED: Table<OfConnector> = Table {
 pub const DISABLED: Table<OfConnector> = Table {
     file: "disabled_connectors.csv",
     columns: &[
-        column("account_id", |row| Cell::Text(&row.account.id)),
-        column("account_name", |row| Cell::Text(&row.account.name)),
-        column("connector_id", |row| Cell::Text(&row.names.id)),
-        column("email_domain", |row| Cell::Text(&row.names.domain)),
-        column("enabled", |row| row.enabled.cell()),
-        column("verification_status", |row| row.status.cell()),
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::ENABLED,
+        OfConnector::VERIFICATION_STATUS,
         column("severity", |row| Cell::severity(row.about_enablement.worst)),
         column("waived", |row| Cell::flag(row.about_enablement.waived)),
-        column("created_on_utc", |row| row.created_on.cell()),
-        column("updated_on_utc", |row| row.updated_on.cell()),
+        OfConnector::CREATED_ON,
+        OfConnector::UPDATED_ON,
     ],
     admits: |row| !row.connector.is_enabled(),
     severity: |row| row.about_enablement.open(),
@@ -534,17 +557,17 @@ pub const DISABLED: Table<OfConnector> = Table {
 pub const FEDRAMP: Table<OfConnector> = Table {
     file: "fedramp_settings.csv",
     columns: &[
-        column("account_id", |row| Cell::Text(&row.account.id)),
-        column("account_name", |row| Cell::Text(&row.account.name)),
-        column("connector_id", |row| Cell::Text(&row.names.id)),
-        column("email_domain", |row| Cell::Text(&row.names.domain)),
-        column("use_fedramp_language", |row| row.fedramp.cell()),
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::USE_FEDRAMP_LANGUAGE,
         column("expected", |row| Cell::Word(row.account.expected.as_str())),
         column("compliant", |row| {
             Cell::Word(compliance(row.account.expected, row.connector))
         }),
-        column("enabled", |row| row.enabled.cell()),
-        column("verification_status", |row| row.status.cell()),
+        OfConnector::ENABLED,
+        OfConnector::VERIFICATION_STATUS,
     ],
     admits: |_| true,
     severity: |row| row.about_fedramp.open(),
@@ -554,16 +577,16 @@ pub const FEDRAMP: Table<OfConnector> = Table {
 pub const CONNECTORS: Table<OfConnector> = Table {
     file: "connectors.csv",
     columns: &[
-        column("account_id", |row| Cell::Text(&row.account.id)),
-        column("account_name", |row| Cell::Text(&row.account.name)),
-        column("connector_id", |row| Cell::Text(&row.names.id)),
-        column("email_domain", |row| Cell::Text(&row.names.domain)),
-        column("enabled", |row| row.enabled.cell()),
-        column("verification_status", |row| row.status.cell()),
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::ENABLED,
+        OfConnector::VERIFICATION_STATUS,
         column("verification_code", |row| Cell::Text(&row.code)),
-        column("use_fedramp_language", |row| row.fedramp.cell()),
-        column("created_on_utc", |row| row.created_on.cell()),
-        column("updated_on_utc", |row| row.updated_on.cell()),
+        OfConnector::USE_FEDRAMP_LANGUAGE,
+        OfConnector::CREATED_ON,
+        OfConnector::UPDATED_ON,
         column("rules", |row| Cell::Word(&row.rules)),
         column("worst_severity", |row| Cell::severity(row.worst)),
     ],

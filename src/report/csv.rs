@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use tempfile::SpooledTempFile;
 
 use super::columns::{
-    ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, Cell, ChangeRow, ConnectorRow, FINDINGS,
-    FindingRow, Kind, Table,
+    ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, CONNECTORS, Cell, ChangeRow, ConnectorRow,
+    DISABLED, FEDRAMP, FINDINGS, FindingRow, Kind, Table, UNVERIFIED,
 };
 use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool};
-use super::{Format, FormatWorker, Settings, Summary};
+use super::{Format, FormatSpec, FormatWorker, Settings, Summary};
 use crate::severity::Severity;
 use crate::threads::owned;
 
@@ -51,8 +51,27 @@ impl Dialect {
     }
 }
 
+/// See the module.
+pub const FORMAT: FormatSpec = FormatSpec {
+    name: "csv",
+    files: &[
+        (UNVERIFIED.file, "connectors whose domain is not verified"),
+        (DISABLED.file, "connectors that are not enabled"),
+        (FEDRAMP.file, "the FedRAMP text of every connector"),
+        (FINDINGS.file, "what the rules found, worst first"),
+        (
+            ACCOUNTS.file,
+            "every account asked for, and how far it was read",
+        ),
+        (CONNECTORS.file, "every connector"),
+        (CHANGES.file, "what changed since the baseline"),
+    ],
+    by_default: true,
+    open: CsvFiles::open,
+};
+
 /// All tables as CSV.
-pub struct CsvFiles {
+struct CsvFiles {
     dialect: Dialect,
     connectors: [Mutex<StagedFile>; CONNECTOR_TABLES.len()],
     accounts: Mutex<StagedFile>,
@@ -67,10 +86,7 @@ impl CsvFiles {
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn open<'a>(
-        staging: &Staging,
-        settings: &'a Settings<'a>,
-    ) -> io::Result<Box<dyn Format + 'a>> {
+    fn open<'a>(staging: &Staging, settings: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
         let dialect = settings.dialect;
         let [a, b, c, d] = CONNECTOR_TABLES;
         let connectors = [

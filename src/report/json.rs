@@ -11,12 +11,25 @@ use super::columns::{
 };
 use super::files::{StagedFile, Staging, append, append_rest};
 use super::shape::{Head, SCHEMA};
-use super::{Format, FormatWorker, Settings, Summary};
+use super::{Format, FormatSpec, FormatWorker, Settings, Summary};
 use crate::severity::Severity;
 use crate::threads::owned;
 
+const FILE: &str = "report.json";
+
+/// See the module.
+pub const FORMAT: FormatSpec = FormatSpec {
+    name: "json",
+    files: &[(
+        FILE,
+        "run, coverage, totals, accounts, findings and changes, for programs",
+    )],
+    by_default: true,
+    open: JsonReport::open,
+};
+
 /// Writes the report.
-pub struct JsonReport {
+struct JsonReport {
     file: StagedFile,
     accounts: Mutex<SpooledTempFile>,
     /// One list a severity, worst first.
@@ -29,10 +42,10 @@ impl JsonReport {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open<'a>(staging: &Staging, _: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
+    fn open<'a>(staging: &Staging, _: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
         let list = || Mutex::new(staging.spool());
         Ok(Box::new(Self {
-            file: staging.file("report.json")?,
+            file: staging.file(FILE)?,
             accounts: list(),
             findings: std::array::from_fn(|_| list()),
             changes: list(),

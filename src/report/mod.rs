@@ -2,7 +2,7 @@
 //!
 //! Accounts are judged in chunks by several workers, and each row is offered to every format. What stays in memory are
 //! the chunks under way, counters, the domains that several accounts claim, and the rows that the page has room for. A
-//! format is a file here and a line in [`FORMATS`].
+//! new format is a file here and a line in [`FORMATS`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -122,46 +122,7 @@ impl std::fmt::Debug for FormatSpec {
 }
 
 /// Every format that can be asked for.
-pub const FORMATS: &[FormatSpec] = &[
-    FormatSpec {
-        name: "csv",
-        files: &[
-            (
-                "unverified_domains.csv",
-                "connectors whose domain is not verified",
-            ),
-            ("disabled_connectors.csv", "connectors that are not enabled"),
-            (
-                "fedramp_settings.csv",
-                "the FedRAMP text of every connector",
-            ),
-            ("findings.csv", "what the rules found, worst first"),
-            (
-                "accounts.csv",
-                "every account asked for, and how far it was read",
-            ),
-            ("connectors.csv", "every connector"),
-            ("changes.csv", "what changed since the baseline"),
-        ],
-        by_default: true,
-        open: csv::CsvFiles::open,
-    },
-    FormatSpec {
-        name: "html",
-        files: &[("report.html", "this page")],
-        by_default: true,
-        open: |staging, settings| html::Page::open(staging, settings),
-    },
-    FormatSpec {
-        name: "json",
-        files: &[(
-            "report.json",
-            "run, coverage, totals, accounts, findings and changes, for programs",
-        )],
-        by_default: true,
-        open: json::JsonReport::open,
-    },
-];
+pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT];
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {

@@ -1,4 +1,4 @@
-//! One request, one answer: the eleven operations. Nothing here knows of sockets.
+//! One request, one answer: the operations of openapi/. Nothing here knows of sockets.
 //!
 //! Cloudflare publishes no list of its error codes. Those of [`refused`] and 10400 are made up; the others were seen.
 

@@ -16,7 +16,7 @@ use super::columns::{
 };
 use super::files::{StagedFile, Staging};
 use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
-use super::{Format, FormatWorker, Settings, files_written};
+use super::{Format, FormatSpec, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::ChangeKind;
@@ -36,8 +36,18 @@ pub const ROW_LIMIT: usize = 500;
 /// Accounts that the matrix of accounts and rules has room for.
 const MATRIX_LIMIT: usize = 200;
 
+const FILE: &str = "report.html";
+
+/// See the module.
+pub const FORMAT: FormatSpec = FormatSpec {
+    name: "html",
+    files: &[(FILE, "this page")],
+    by_default: true,
+    open: |staging, settings| Page::open(staging, settings),
+};
+
 /// Writes the page.
-pub struct Page<'a> {
+struct Page<'a> {
     file: StagedFile,
     settings: &'a Settings<'a>,
     /// One for each table, in the order of [`PageTable::ALL`].
@@ -98,9 +108,9 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(staging: &Staging, settings: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
+    fn open(staging: &Staging, settings: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
         Ok(Box::new(Self {
-            file: staging.file("report.html")?,
+            file: staging.file(FILE)?,
             settings,
             tables: PageTable::ALL
                 .iter()
