@@ -33,5 +33,6 @@ pub mod simulator;
 pub mod spreadsheet;
 pub mod text;
 pub mod threads;
+pub mod token_command;
 pub mod token_form;
 pub mod tokens;
