@@ -162,9 +162,8 @@ fn invalid_ids(args: &DoctorArgs, named: &Named, examination: &mut Examination) 
             examination.add(Verdict::Fail, &check, "is not an account ID", remedy);
         }
     }
-    let of_files = |account: &&AskedAccount| {
-        !account.is_valid() && !args.accounts.iter().any(|id| *id == account.id)
-    };
+    let of_files =
+        |account: &&AskedAccount| !account.is_valid() && !args.accounts.contains(&account.id);
     let invalid: Vec<_> = named.accounts().iter().filter(of_files).collect();
     let remedy = ErrorKind::InvalidId.remedy();
     for account in invalid.iter().take(MOST_INVALID) {
