@@ -35,5 +35,6 @@ pub mod spreadsheet;
 pub mod text;
 pub mod threads;
 pub mod thresholds;
+pub mod token_command;
 pub mod token_form;
 pub mod tokens;

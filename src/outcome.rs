@@ -142,6 +142,15 @@ impl ErrorKind {
 /// The permission that changing connectors needs: the API and the dashboard name it differently.
 pub const WRITE_PERMISSION: &str = "SSO Connector Write (labelled Edit in the dashboard)";
 
+/// The permission that reading connectors needs, as API and dashboard name it.
+pub const READ_PERMISSION: &str = "SSO Connector Read";
+/// The ids of the permission groups, which making a token by the API takes.
+pub const READ_GROUP: &str = "1d80f6f165ea47f2b55d4a393fd697de";
+/// See [`READ_GROUP`].
+pub const WRITE_GROUP: &str = "901ca5e292584c6aa1b4cdb39248bb07";
+/// Where a user makes a token.
+pub const TOKEN_PAGE: &str = "https://dash.cloudflare.com/profile/api-tokens";
+
 /// Why an account was not read whole, with what the API said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadError {

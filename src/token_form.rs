@@ -13,7 +13,12 @@ const SHORTEST_UNPREFIXED: usize = 37;
 /// and UUIDs do not, also where they are long or joined by `-` and `_`.
 pub fn looks_like_token(text: &str) -> bool {
     text.split(|c| !is_token_character(c))
-        .any(|word| PREFIXES.iter().any(|prefix| word.starts_with(prefix)) || is_random(word))
+        .any(|word| begins_as_token(word) || is_random(word))
+}
+
+/// Whether a text begins as Cloudflare's tokens do that have a prefix.
+pub fn begins_as_token(text: &str) -> bool {
+    PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Whether a character may stand in an API token.

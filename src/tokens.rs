@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::api::{Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
 use crate::text::count;
+use crate::token_command::{COMMAND_NAME, TokenCommand, TokenCommandError};
 use crate::token_form::path_may_be_token;
 
 /// The most tokens that cannot be had that are listed; the others are counted.
@@ -22,6 +23,9 @@ pub enum TokensError {
         "--token-file is given what looks like an API token, and not the path of a file; it is not shown"
     )]
     PathMayBeToken,
+    /// The command that should print one brought none.
+    #[error(transparent)]
+    Command(#[from] TokenCommandError),
     /// Several cannot be had, or one that some accounts name.
     #[error("{}", .0.join("\n"))]
     Named(Vec<String>),
@@ -34,6 +38,8 @@ pub enum DefaultToken {
     Given(&'static str, Token),
     /// A file that holds it alone.
     File(PathBuf),
+    /// A program that prints it.
+    Command(TokenCommand),
     /// The environment variable that Cloudflare's own clients read.
     Variable,
 }
@@ -43,7 +49,7 @@ impl DefaultToken {
     ///
     /// # Errors
     /// It is not there, or is none.
-    pub fn read(&self) -> Result<(String, Token), TokensError> {
+    pub async fn read(&self) -> Result<(String, Token), TokensError> {
         match self {
             Self::Given(name, token) => Ok(((*name).to_owned(), token.clone())),
             Self::File(path) if path_may_be_token(path) => Err(TokensError::PathMayBeToken),
@@ -52,6 +58,7 @@ impl DefaultToken {
                 let token = Token::from_file(path)?;
                 Ok((path.display().to_string(), token))
             }
+            Self::Command(command) => Ok((COMMAND_NAME.to_owned(), command.token().await?)),
             Self::Variable => {
                 let token = Token::from_variable(TOKEN_VARIABLE)?;
                 Ok((TOKEN_VARIABLE.to_owned(), token))
@@ -80,16 +87,17 @@ impl Tokens {
     }
 
     /// The lane of the token that a variable holds, or of the default token where none is named. Two variables that
-    /// hold the same token share its lane, as they share its limit.
+    /// hold the same token share its lane, as they share its limit. A lane is kept, so a command that prints the token is
+    /// run once.
     ///
     /// # Errors
     /// The token cannot be had.
-    pub fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, TokensError> {
+    pub async fn lane(&mut self, variable: &str) -> Result<Arc<Lane>, TokensError> {
         if let Some(lane) = self.lanes.get(variable) {
             return Ok(Arc::clone(lane));
         }
         let (name, token) = match variable {
-            "" => self.default.read()?,
+            "" => self.default.read().await?,
             variable => (variable.to_owned(), Token::from_variable(variable)?),
         };
         let same = self
@@ -107,7 +115,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Some token cannot be had.
-    pub fn read_all<'v>(
+    pub async fn read_all<'v>(
         &mut self,
         variables: impl Iterator<Item = &'v str>,
         places: &HashMap<String, String>,
@@ -123,7 +131,7 @@ impl Tokens {
         }
         let mut failures = Vec::new();
         for variable in order {
-            if let Err(error) = self.lane(variable) {
+            if let Err(error) = self.lane(variable).await {
                 failures.push((variable, error));
             }
         }

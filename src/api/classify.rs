@@ -214,6 +214,9 @@ fn is_throttling(error: &Message) -> bool {
     matches!(error.code.as_deref(), Some("971" | "10100" | "10429"))
 }
 
+/// What 9109 says, in small letters, where an operation wants another kind of credential, or where the token is bad.
+const OTHER_CREDENTIAL: &str = "user-level authentication not found";
+
 /// The kind of a failure, and whether the token itself was refused.
 fn kind_of(status: StatusCode, errors: &[Message]) -> (ErrorKind, bool) {
     let by_error = |error: &Message| -> Option<(ErrorKind, bool)> {
@@ -223,6 +226,8 @@ fn kind_of(status: StatusCode, errors: &[Message]) -> (ErrorKind, bool) {
             // A bad token and one without the permission get the same words; only a 401 is the token's own.
             Some("10000") => Some((ErrorKind::Auth, status == StatusCode::UNAUTHORIZED)),
             Some("9109") if says("unauthorized to access") => Some((ErrorKind::Forbidden, false)),
+            // It may be the operation's: it wants a user's token, say, and got an account's. One answer cannot tell.
+            Some("9109") if says(OTHER_CREDENTIAL) => Some((ErrorKind::Auth, false)),
             Some("9109") => Some((ErrorKind::Auth, true)),
             Some("1000") if says("token") => Some((ErrorKind::Auth, true)),
             Some("6003" | "6111" | "9106") => Some((ErrorKind::Auth, true)),
@@ -233,6 +238,7 @@ fn kind_of(status: StatusCode, errors: &[Message]) -> (ErrorKind, bool) {
             {
                 Some((ErrorKind::Auth, true))
             }
+            _ if says(OTHER_CREDENTIAL) => Some((ErrorKind::Auth, false)),
             _ if says("authentication error") => {
                 Some((ErrorKind::Auth, status == StatusCode::UNAUTHORIZED))
             }
@@ -276,6 +282,11 @@ fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) 
         };
         message = format!(
             "{message}: the token is not valid, or lacks the permission \"{permission}\"{place}"
+        );
+    }
+    if message.to_ascii_lowercase().contains(OTHER_CREDENTIAL) {
+        message = format!(
+            "{message}: this operation wants another kind of credential than this token, or the token is not valid"
         );
     }
     ReadError::coded(kind, first.code.as_deref(), &message)
@@ -359,6 +370,13 @@ mod tests {
                 "Cannot use the access token from location: 192.0.2.1",
                 Auth,
                 true,
+            ),
+            (
+                403,
+                "9109",
+                "Valid user-level authentication not found",
+                Auth,
+                false,
             ),
             (401, "1000", "Invalid API Token", Auth, true),
             (400, "1000", "Invalid API Token", Auth, true),

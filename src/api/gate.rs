@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::classify::{Access, Meaning, meaning};
 use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
-use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after};
+use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after, should_retry};
 use super::token::{Token, TokenKind};
 use crate::bounds::bounded;
 use crate::clock::Clock;
@@ -159,6 +159,11 @@ impl Lane {
         &self.name
     }
 
+    /// Who the token belongs to, by its prefix.
+    pub fn kind(&self) -> TokenKind {
+        self.token.kind()
+    }
+
     /// What tells the token from others without giving it away.
     pub fn fingerprint(&self) -> String {
         self.token.fingerprint()
@@ -188,7 +193,7 @@ impl Lane {
     /// and one without the permission get alike, and never accepted. True once at most. Only a user's token can be
     /// asked about without knowing its account.
     pub fn is_doubtful(&self) -> bool {
-        self.token.kind() == TokenKind::User
+        self.kind() == TokenKind::User
             && self.accepted.load(Ordering::Relaxed) == 0
             && self.doubts.load(Ordering::Relaxed) >= REFUSALS
             && !self.verified.swap(true, Ordering::Relaxed)
@@ -530,7 +535,6 @@ impl Session {
         tries: &mut Tries,
     ) -> Attempt {
         let location = header_text(&answer.headers, LOCATION.as_str());
-        let is_read = access != Access::Write;
         let meaning = meaning(access, answer.status, location.as_deref(), &answer.body);
         self.note(|exchange| {
             exchange.http_status = Some(answer.status.as_u16());
@@ -540,7 +544,11 @@ impl Session {
             exchange.body = answer.body.clone();
             exchange.headers = answer.headers.clone();
         });
-        self.lane.learn(&meaning);
+        let again = self.is_sent_again(&answer, &meaning, access, tries);
+        // What is asked once more by the server's own wish says nothing of the token yet.
+        if !again {
+            self.lane.learn(&meaning);
+        }
         let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
         let longest = match &meaning {
             Meaning::Throttled(_) => LONGEST_PAUSE,
@@ -581,9 +589,9 @@ impl Session {
                 }))
             }
             Meaning::Throttled(error) => self.throttled(answer, error, turn, asked_to_wait, tries),
-            Meaning::Failure { error, passing, .. } => {
+            Meaning::Failure { error, .. } => {
                 turn.accepted();
-                if passing && is_read && tries.retries < self.gate.options.retries {
+                if again {
                     let wait = asked_to_wait
                         .unwrap_or_else(|| backoff(self.gate.options.retry_delay, tries.retries));
                     return Attempt::Again {
@@ -595,6 +603,24 @@ impl Session {
                 Attempt::Done(Ok(self.fail(answer, error)))
             }
         }
+    }
+
+    /// Whether a request that failed is sent once more. The server's own word on it, `x-should-retry`, comes before ours;
+    /// but a change is never sent twice once it was answered: whoever set the header may not know whether it was carried
+    /// out. To an answer that is over the rate limit it says nothing: that is a pause, whatever the header says.
+    fn is_sent_again(
+        &self,
+        answer: &Answer,
+        meaning: &Meaning,
+        access: Access,
+        tries: &Tries,
+    ) -> bool {
+        let Meaning::Failure { passing, .. } = meaning else {
+            return false;
+        };
+        should_retry(&answer.headers).unwrap_or(*passing)
+            && access != Access::Write
+            && tries.retries < self.gate.options.retries
     }
 
     /// Pauses the token, or this request alone where others of the token were answered meanwhile.

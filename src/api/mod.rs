@@ -19,6 +19,7 @@ use crate::text::shortened;
 
 mod classify;
 mod gate;
+mod limits;
 mod pace;
 mod proxy;
 mod retry;
@@ -26,6 +27,7 @@ mod token;
 
 pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
+pub use limits::{RateLimit, rate_limits};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
 pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};

@@ -29,6 +29,12 @@ pub fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// What `x-should-retry` says, which Cloudflare's own clients obey; `None` where it is absent or says neither.
+pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    let text = headers.get("x-should-retry")?.to_str().ok()?;
+    text.trim().to_ascii_lowercase().parse().ok()
+}
+
 /// Exponential back-off with full jitter: anything up to `first` before the second attempt, up to twice
 /// that before the third, and so on up to [`LONGEST_DELAY`]. `retry` counts from 0.
 pub fn backoff(first: Duration, retry: u32) -> Duration {
@@ -56,6 +62,19 @@ mod tests {
         for odd in ["", "-1", "1.5", "soon", "99999999999999999999999"] {
             assert_eq!(at(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn should_retry_says_yes_no_or_nothing() {
+        let said = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-should-retry", text.parse().unwrap());
+            should_retry(&headers)
+        };
+        assert_eq!(said("true"), Some(true));
+        assert_eq!(said(" False "), Some(false));
+        assert_eq!((said("1"), said("")), (None, None));
+        assert_eq!(should_retry(&HeaderMap::new()), None);
     }
 
     #[test]

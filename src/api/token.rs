@@ -34,6 +34,8 @@ pub enum TokenKind {
     Account,
     /// `cfk_`: a global key, which the SSO operations refuse.
     GlobalKey,
+    /// `cfoat_`: an OAuth access token, as `wrangler auth token` prints one.
+    OAuth,
     /// Tokens from before the prefixes.
     Unprefixed,
 }
@@ -132,6 +134,7 @@ impl Token {
             Some("cfut") => TokenKind::User,
             Some("cfat") => TokenKind::Account,
             Some("cfk") => TokenKind::GlobalKey,
+            Some("cfoat") => TokenKind::OAuth,
             _ => TokenKind::Unprefixed,
         }
     }
@@ -237,6 +240,8 @@ mod tests {
         assert_eq!(format!("{token:?}"), "Token(***)");
         assert_eq!(token.kind(), TokenKind::User);
         assert!(token.header().unwrap().is_sensitive());
+        let of_wrangler = Token::parse("T", "cfoat_secret").unwrap();
+        assert_eq!(of_wrangler.kind(), TokenKind::OAuth);
     }
 
     #[test]

@@ -55,9 +55,9 @@ impl<'a> Asked<'a> {
     ///
     /// # Errors
     /// A token cannot be had.
-    pub fn read_tokens(&self, tokens: &mut Tokens) -> Result<(), AuditError> {
+    pub async fn read_tokens(&self, tokens: &mut Tokens) -> Result<(), AuditError> {
         let named = &self.named;
-        read_tokens(tokens, self.selection, named.accounts(), &named.variables)
+        read_tokens(tokens, self.selection, named.accounts(), &named.variables).await
     }
 
     /// Lists what the API is asked to list, and begins the run's directory.
@@ -114,7 +114,7 @@ impl<'a> Asked<'a> {
     async fn list(&mut self, api: &Api, tokens: &mut Tokens) -> Result<Vec<String>, AuditError> {
         let mut gaps = Vec::new();
         if self.selection.all || self.selection.demo {
-            let lane = tokens.lane("")?;
+            let lane = tokens.lane("").await?;
             let listed = api.list_accounts(&lane).await;
             let listed = listed.map_err(|error| unlisted("the token's accounts", error))?;
             let source = if self.selection.demo {
@@ -125,7 +125,7 @@ impl<'a> Asked<'a> {
             self.add_listed(source, listed, &mut gaps);
         }
         for organization in &self.selection.organizations {
-            let lane = tokens.lane("")?;
+            let lane = tokens.lane("").await?;
             let source = Source::organization(organization);
             let listed = api.list_organization(&lane, organization).await;
             let listed = listed.map_err(|error| unlisted(&source.name, error))?;

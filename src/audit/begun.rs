@@ -69,7 +69,7 @@ impl Begun {
     ///
     /// # Errors
     /// A token cannot be had.
-    pub fn ready(self, api: &Api, tokens: &mut Tokens) -> Result<Ready, AuditError> {
+    pub async fn ready(self, api: &Api, tokens: &mut Tokens) -> Result<Ready, AuditError> {
         let accounts = &self.writer.header().accounts;
         // An account that will not be asked needs no token.
         let default = accounts
@@ -83,7 +83,7 @@ impl Begun {
                 true => &account.token_env,
                 false => &default,
             };
-            lanes.push(tokens.lane(variable)?);
+            lanes.push(tokens.lane(variable).await?);
         }
         for lane in tokens.lanes() {
             api.gate().keep_secret(&lane);

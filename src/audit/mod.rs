@@ -14,6 +14,6 @@ mod resume;
 pub use asked::Asked;
 pub use begun::{Begun, Collected, Ready, Watcher};
 pub use error::AuditError;
-pub use named::Selection;
+pub use named::{Named, Selection, refuse_tokens};
 pub use place::Place;
 pub use resume::Resumed;

@@ -37,7 +37,7 @@ impl Selection {
 
 /// The accounts that were named so far, and by what.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub struct Named {
     pub(super) list: AccountList,
     pub(super) sources: Vec<Source>,
     /// Where the files first name each variable that holds a token, for messages: `accounts.csv line 3`.
@@ -46,7 +46,10 @@ pub(super) struct Named {
 
 impl Named {
     /// Reads what names accounts, before any request.
-    pub(super) fn read(selection: &Selection) -> Result<Self, AuditError> {
+    ///
+    /// # Errors
+    /// What names them cannot be read, or holds a token.
+    pub fn read(selection: &Selection) -> Result<Self, AuditError> {
         refuse_tokens(&selection.ids, "account ID")?;
         refuse_tokens(&selection.organizations, "organization ID")?;
         let mut named = Self::default();
@@ -111,8 +114,15 @@ impl Named {
         }
     }
 
-    pub(super) fn accounts(&self) -> &[AskedAccount] {
+    /// Each once, in the order in which they were first named.
+    pub fn accounts(&self) -> &[AskedAccount] {
         self.list.accounts()
+    }
+
+    /// Where the files first name a variable that holds a token; `None` for none of them, and for no variable.
+    pub fn place_of(&self, variable: &str) -> Option<&str> {
+        let place = self.variables.get(variable).map(String::as_str);
+        place.filter(|_| !variable.is_empty())
     }
 
     pub(super) fn some_account_is_valid(&self) -> Result<(), AuditError> {
@@ -134,22 +144,25 @@ impl Named {
 }
 
 /// Reads every token that will be needed, so that a missing one is told before any request.
-pub(super) fn read_tokens(
+pub(super) async fn read_tokens(
     tokens: &mut Tokens,
     selection: &Selection,
     accounts: &[AskedAccount],
     variables: &HashMap<String, String>,
 ) -> Result<(), AuditError> {
     if selection.asks_for_lists() {
-        tokens.lane("")?;
+        tokens.lane("").await?;
     }
     let asked = accounts.iter().filter(|account| account.is_valid());
     let needed = asked.map(|account| account.token_env.as_str());
-    Ok(tokens.read_all(needed, variables)?)
+    Ok(tokens.read_all(needed, variables).await?)
 }
 
 /// Refuses what looks like a token where an id belongs, before any message or file repeats it.
-fn refuse_tokens(ids: &[String], what: &'static str) -> Result<(), AuditError> {
+///
+/// # Errors
+/// One looks like a token.
+pub fn refuse_tokens(ids: &[String], what: &'static str) -> Result<(), AuditError> {
     match ids.iter().position(|id| id_may_be_token(id)) {
         None => Ok(()),
         Some(at) => Err(AuditError::IdMayBeToken {

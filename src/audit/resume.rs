@@ -82,9 +82,9 @@ impl<'a> Resumed<'a> {
     ///
     /// # Errors
     /// A token cannot be had.
-    pub fn read_tokens(&self, tokens: &mut Tokens) -> Result<(), AuditError> {
+    pub async fn read_tokens(&self, tokens: &mut Tokens) -> Result<(), AuditError> {
         let accounts = &self.writer.header().accounts;
-        read_tokens(tokens, self.selection, accounts, &self.variables)
+        read_tokens(tokens, self.selection, accounts, &self.variables).await
     }
 
     /// The run, to be gone on with.

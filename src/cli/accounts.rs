@@ -31,7 +31,7 @@ pub struct AccountsArgs {
 pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let base_url = args.connection.base_url()?;
-    let (name, token) = args.connection.default_token().read()?;
+    let (name, token) = args.connection.default_token().read().await?;
     let lane = args.connection.lane(&name, token);
     let api = args.connection.api(base_url, clock)?;
     let (what, listed) = match &args.organization {

@@ -70,7 +70,7 @@ struct AccountsArgs {
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
     /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
-    #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "ids", "accounts_file", "organization", "resume"])]
+    #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume"])]
     demo: bool,
     /// Go on with the newest unfinished run under --output: accounts already read are not asked again
     #[arg(long)]
@@ -192,17 +192,17 @@ async fn collect(
     };
     let (ready, api) = if args.accounts.resume {
         let resumed = Resumed::open(&selection, place.output, &base_url)?;
-        resumed.read_tokens(tokens)?;
+        unless_stopped(stop, resumed.read_tokens(tokens)).await?;
         let api = args.connection.api(base_url, clock)?;
-        let ready = resumed.begun().ready(&api, tokens)?;
+        let ready = resumed.begun().ready(&api, tokens).await?;
         ready.recall_requests(&api, tokens)?;
         (ready, api)
     } else {
         let asked = Asked::read(&selection, place.output, api_asked(args, &base_url))?;
-        asked.read_tokens(tokens)?;
+        unless_stopped(stop, asked.read_tokens(tokens)).await?;
         let api = args.connection.api(base_url, clock)?;
         let begun = asked.begin(place, &api, tokens, stop.requested()).await?;
-        (begun.ready(&api, tokens)?, api)
+        (begun.ready(&api, tokens).await?, api)
     };
     let mut progress = Progress::new(
         args.report.progress,
@@ -215,6 +215,18 @@ async fn collect(
     Ok(ready
         .collect(place, &api, &mut progress, stop.requested())
         .await?)
+}
+
+/// Waits for what may take its time, such as a command that prints a token; not once it was asked to stop.
+async fn unless_stopped(
+    stop: &Stop,
+    work: impl Future<Output = Result<(), AuditError>>,
+) -> Result<(), AuditError> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => Err(AuditError::Stopped),
+        done = work => done,
+    }
 }
 
 fn api_asked<'a>(args: &AuditArgs, base_url: &'a BaseUrl) -> ApiAsked<'a> {
@@ -304,12 +316,10 @@ impl From<AuditError> for Failure {
             AuditError::NoValidAccount(_) => {
                 "an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"
             }
-            AuditError::IdMayBeToken { .. } => {
-                "put the token into CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was recorded or others could see it"
-            }
             AuditError::OtherRegion { .. } => {
                 "the accounts of two regions are two audits: give --region, or a file of the accounts of this region alone"
             }
+            AuditError::IdMayBeToken { .. } => TOKEN_IN_THE_OPEN,
             AuditError::PathMayBeToken => TOKEN_IN_THE_OPEN,
             AuditError::BadFile(_) => {
                 "an accounts file has one account ID per line, or is CSV with a column account_id"

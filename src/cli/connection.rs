@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
 use super::descriptors::possible_concurrency;
 use super::values::{
     parse_concurrency, parse_delay, parse_duration, parse_rate, parse_region, parse_retries,
 };
+use super::{Failure, exit};
 use crate::api::{Api, BaseUrl, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError};
 use crate::clock::Clock;
 use crate::region::Region;
+use crate::token_command::{COMMAND_LIMIT, TokenCommand, TokenCommandError};
 use crate::tokens::{DefaultToken, Tokens, TokensError};
 
 /// The environment variables that Cloudflare's own clients read: the first that is set holds.
@@ -36,6 +37,10 @@ pub struct ConnectionArgs {
     /// The file that holds the API token; else the environment variable CLOUDFLARE_API_TOKEN. Never on the command line
     #[arg(long, value_name = "PATH")]
     pub token_file: Option<PathBuf>,
+    /// A program that prints the API token, with its arguments; else as --token-file. Split as a shell would, run once
+    /// without one, with 60 seconds to end
+    #[arg(long, value_name = "CMD", conflicts_with = "token_file")]
+    pub token_command: Option<String>,
     /// A further root certificate in PEM, for a proxy that looks inside
     #[arg(long, value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
@@ -110,9 +115,10 @@ impl ConnectionArgs {
 
     /// Where the token comes from that holds where no account has one of its own.
     pub fn default_token(&self) -> DefaultToken {
-        match &self.token_file {
-            Some(path) => DefaultToken::File(path.clone()),
-            None => DefaultToken::Variable,
+        match (&self.token_file, &self.token_command) {
+            (Some(path), _) => DefaultToken::File(path.clone()),
+            (None, Some(line)) => DefaultToken::Command(TokenCommand::new(line)),
+            (None, None) => DefaultToken::Variable,
         }
     }
 
@@ -163,10 +169,11 @@ fn variable(name: &str) -> Option<String> {
 
 impl From<TokensError> for Failure {
     fn from(error: TokensError) -> Self {
+        let message = error.to_string();
         let hint = match &error {
             TokensError::Token(TokenError::Missing(_) | TokenError::Empty(_)) => {
                 "make a token with the permission \"SSO Connector Read\" at https://dash.cloudflare.com/profile/api-tokens, and set the \
-                 variable or give --token-file; `audit --demo` needs none"
+                 variable, or give --token-file or --token-command; `audit --demo` needs none"
             }
             TokensError::Token(TokenError::Character { .. }) => {
                 "copy the token again, alone: no quotes, no \"Bearer\""
@@ -175,14 +182,52 @@ impl From<TokensError> for Failure {
                 "give the path of a file that holds the token alone"
             }
             TokensError::PathMayBeToken => TOKEN_IN_THE_OPEN,
+            TokensError::Command(error) => {
+                return Self::new(exit_of(error), message).hint(command_hint(error));
+            }
             TokensError::Named(_) => {
                 "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
                  it holds the name of a variable, never a token"
             }
         };
-        Self::usage(error.to_string()).hint(hint)
+        Self::usage(message).hint(hint)
+    }
+}
+
+/// A command line that cannot be run is wrong; one that was run could not do its job.
+fn exit_of(error: &TokenCommandError) -> u8 {
+    match error {
+        TokenCommandError::MayBeToken
+        | TokenCommandError::Unsplittable
+        | TokenCommandError::Empty
+        | TokenCommandError::NotRun(_) => exit::USAGE,
+        TokenCommandError::Interrupted => exit::INTERRUPTED,
+        TokenCommandError::Failed { .. }
+        | TokenCommandError::TooSlow(_)
+        | TokenCommandError::NoToken { .. }
+        | TokenCommandError::OddLength(..) => exit::FAILED,
+    }
+}
+
+fn command_hint(error: &TokenCommandError) -> String {
+    match error {
+        TokenCommandError::MayBeToken => TOKEN_IN_THE_OPEN.to_owned(),
+        TokenCommandError::Unsplittable | TokenCommandError::Empty => {
+            "give a program with its arguments, such as --token-command 'op read op://vault/cloudflare/token'".to_owned()
+        }
+        TokenCommandError::NotRun(_) => {
+            "it is run without a shell: the first word is a program in PATH, or its path; for pipes and variables give sh -c '...'".to_owned()
+        }
+        TokenCommandError::Interrupted => "run it again".to_owned(),
+        TokenCommandError::Failed { .. } | TokenCommandError::TooSlow(_) => format!(
+            "run the command by hand: it must print the token within {} s and ask nothing, because its standard input is closed; sign in to the password store first",
+            COMMAND_LIMIT.as_secs()
+        ),
+        TokenCommandError::NoToken { .. } | TokenCommandError::OddLength(..) => {
+            "run the command by hand: it must print the token alone, on one line of standard output".to_owned()
+        }
     }
 }
 
 /// What to do where a token may have been given in place of a file's path.
-pub const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a file; roll it if the command line was recorded or others could see it";
+pub const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was recorded or others could see it";

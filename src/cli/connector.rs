@@ -9,6 +9,8 @@ use super::connection::ConnectionArgs;
 use super::{Failure, exit, json_text, print, tell};
 use crate::accounts::account_id;
 use crate::api::{ConnectorChange, NewConnector};
+use crate::audit::refuse_tokens;
+use crate::text::shortened;
 
 mod desk;
 mod view;
@@ -41,6 +43,23 @@ enum Operation {
     Update(UpdateArgs),
     Delete(DeleteArgs),
     BeginVerification(BeginVerificationArgs),
+}
+
+impl Operation {
+    /// The account, and the connector where one is named.
+    fn names(&mut self) -> (&mut String, Option<&String>) {
+        match self {
+            Self::List(ListArgs { target, .. }) | Self::Create(CreateArgs { target, .. }) => {
+                (&mut target.account, None)
+            }
+            Self::Get(GetArgs { target, .. })
+            | Self::Update(UpdateArgs { target, .. })
+            | Self::Delete(DeleteArgs { target, .. })
+            | Self::BeginVerification(BeginVerificationArgs { target, .. }) => {
+                (&mut target.account, Some(&target.connector))
+            }
+        }
+    }
 }
 
 /// List an account's connectors
@@ -123,14 +142,14 @@ struct BeginVerificationArgs {
 #[derive(Debug, Args)]
 struct Account {
     /// The account, by its id
-    #[arg(value_name = "ACCOUNT_ID", value_parser = parse_account)]
+    #[arg(value_name = "ACCOUNT_ID")]
     account: String,
 }
 
 #[derive(Debug, Args)]
 struct Target {
     /// The account, by its id
-    #[arg(value_name = "ACCOUNT_ID", value_parser = parse_account)]
+    #[arg(value_name = "ACCOUNT_ID")]
     account: String,
     /// The connector, by its id or its e-mail domain
     #[arg(value_name = "CONNECTOR")]
@@ -149,15 +168,24 @@ struct Common {
     dry_run: bool,
 }
 
-fn parse_account(text: &str) -> Result<String, String> {
+/// The account's id. It is read here and not by clap, which repeats what it refuses: it may be a token.
+fn checked_account(text: &str) -> Result<String, Failure> {
+    refuse_tokens(&[text.to_owned()], "account ID")?;
     account_id(text).ok_or_else(|| {
-        "an account id has 32 hex digits, such as 023e105f4ecef8ad9ca31a8372d0c353".to_owned()
+        Failure::usage(format!("{:?} is not an account ID", shortened(text, 100)))
+            .hint("an account ID has 32 hex digits, such as 023e105f4ecef8ad9ca31a8372d0c353")
     })
 }
 
 /// Runs the command.
 pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
-    match args.operation {
+    let mut operation = args.operation;
+    let (account, connector) = operation.names();
+    *account = checked_account(account)?;
+    if let Some(connector) = connector {
+        refuse_tokens(std::slice::from_ref(connector), "connector")?;
+    }
+    match operation {
         Operation::List(args) => list(args).await,
         Operation::Get(args) => get(args).await,
         Operation::Create(args) => create(args).await,
@@ -168,7 +196,7 @@ pub async fn run(args: ConnectorArgs) -> Result<u8, Failure> {
 }
 
 async fn list(args: ListArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Reads)?;
+    let desk = Desk::open(args.common, Effect::Reads).await?;
     let account = &args.target.account;
     let answered = desk.api.list_connectors(&desk.lane, account).await;
     let Some(list) = desk.answer(answered, None)? else {
@@ -186,7 +214,7 @@ async fn list(args: ListArgs) -> Result<u8, Failure> {
 }
 
 async fn get(args: GetArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Reads)?;
+    let desk = Desk::open(args.common, Effect::Reads).await?;
     let named = desk.named(&args.target).await?;
     let account = &args.target.account;
     let answered = desk.api.get_connector(&desk.lane, account, &named.id).await;
@@ -194,7 +222,7 @@ async fn get(args: GetArgs) -> Result<u8, Failure> {
 }
 
 async fn create(args: CreateArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Changes)?;
+    let desk = Desk::open(args.common, Effect::Changes).await?;
     let new = NewConnector {
         email_domain: args.email_domain,
         begin_verification: !args.no_begin_verification,
@@ -206,7 +234,7 @@ async fn create(args: CreateArgs) -> Result<u8, Failure> {
 }
 
 async fn update(args: UpdateArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Changes)?;
+    let desk = Desk::open(args.common, Effect::Changes).await?;
     if args.enabled == Some(true) && !desk.rehearsal {
         confirm(
             args.yes,
@@ -233,7 +261,7 @@ async fn update(args: UpdateArgs) -> Result<u8, Failure> {
 }
 
 async fn delete(args: DeleteArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Changes)?;
+    let desk = Desk::open(args.common, Effect::Changes).await?;
     let Target { account, connector } = &args.target;
     if !desk.rehearsal {
         confirm(
@@ -253,7 +281,7 @@ async fn delete(args: DeleteArgs) -> Result<u8, Failure> {
 }
 
 async fn begin_verification(args: BeginVerificationArgs) -> Result<u8, Failure> {
-    let desk = Desk::open(args.common, Effect::Changes)?;
+    let desk = Desk::open(args.common, Effect::Changes).await?;
     let named = desk.named(&args.target).await?;
     let answered = desk
         .api

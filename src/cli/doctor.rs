@@ -1,33 +1,47 @@
 //! `cf-sso-audit doctor`: is everything in place for an audit?
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use clap::Args;
-use serde::Serialize;
 
 use super::connection::ConnectionArgs;
-use super::screen::stdout_takes_colours;
+use super::judgement::policy_of;
 use super::{Failure, exit, print};
-use crate::accounts::account_id;
-use crate::api::{Answered, Api, Exchange, Lane, TokenKind, TokenState};
+use crate::accounts::{AskedAccount, account_id};
+use crate::api::{Answered, Api, Lane, TokenKind, TokenState};
+use crate::audit::{Named, Selection};
 use crate::clock::Clock;
 use crate::collect::missing;
-use crate::outcome::{ErrorKind, ReadError};
+use crate::outcome::{
+    ErrorKind, READ_GROUP, READ_PERMISSION, TOKEN_PAGE, WRITE_GROUP, WRITE_PERMISSION,
+};
 use crate::runs;
-use crate::text::{count, for_terminal};
+use crate::text::count;
+use crate::tokens::Tokens;
 
-/// Check that everything is in place for an audit: token, network, clock, permissions, output folder
+mod answers;
+mod examination;
+
+use examination::{Examination, Verdict, told, written};
+
+/// Check that everything is in place for an audit: token, network, clock, permissions, files, output folder
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  Is the token good, and may it read this account?
-      cf-sso-audit doctor 023e105f4ecef8ad9ca31a8372d0c353")]
+#[command(after_long_help = help())]
 pub struct DoctorArgs {
     /// Accounts whose connectors the token should be able to read
     #[arg(value_name = "ACCOUNT_ID")]
     accounts: Vec<String>,
+    /// A file of accounts as `audit` takes it: the file, every token that it names, and one account for each token
+    #[arg(long, value_name = "PATH")]
+    accounts_file: Vec<PathBuf>,
+    /// An organization whose accounts should be listed
+    #[arg(long, value_name = "ID")]
+    organization: Vec<String>,
+    /// A policy as `audit` takes it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// The folder that is to hold the runs
@@ -38,71 +52,21 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Pass,
-    Warn,
-    Fail,
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  Is the token good, and may it read this account?
+      cf-sso-audit doctor 023e105f4ecef8ad9ca31a8372d0c353
+  Is all in place for the nightly audit?
+      cf-sso-audit doctor --accounts-file accounts.csv --policy policy.toml
+
+A user's token is made at {TOKEN_PAGE}, an account's own in the account under
+Manage Account, API Tokens. The permission groups, with their ids for the API:
+  to read    {READ_PERMISSION}  {READ_GROUP}
+  to change  {WRITE_PERMISSION}  {WRITE_GROUP}"
+    )
 }
-
-/// One line of the examination.
-#[derive(Debug, Serialize)]
-struct Line {
-    check: String,
-    result: Verdict,
-    finding: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    remedy: String,
-}
-
-#[derive(Default)]
-struct Examination(Vec<Line>);
-
-impl Examination {
-    fn add(&mut self, result: Verdict, check: &str, finding: impl Into<String>, remedy: &str) {
-        self.0.push(Line {
-            check: check.to_owned(),
-            result,
-            finding: finding.into(),
-            remedy: remedy.to_owned(),
-        });
-    }
-
-    fn pass(&mut self, check: &str, finding: impl Into<String>) {
-        self.add(Verdict::Pass, check, finding, "");
-    }
-
-    fn fail(&mut self, check: &str, failure: &Failure) {
-        let remedy = failure.hint.as_deref().unwrap_or_default();
-        self.add(Verdict::Fail, check, failure.message.as_str(), remedy);
-    }
-
-    fn fail_by(&mut self, check: &str, error: &ReadError) {
-        let code = error
-            .code
-            .as_ref()
-            .map(|code| format!(" {code}"))
-            .unwrap_or_default();
-        self.add(
-            Verdict::Fail,
-            check,
-            format!("{}{code}: {}", error.kind.as_str(), error.message),
-            match error.kind {
-                // The general remedy is to ask this command.
-                ErrorKind::Auth => {
-                    "make a new token with the permission SSO Connector Read on the account, not bound to another address"
-                }
-                kind => kind.remedy(),
-            },
-        );
-    }
-}
-
-/// A clock that is off by more is told of, in seconds.
-const CLOCK_WARN: i64 = 30;
-/// A clock that is off by more makes certificates and ages wrong, in seconds.
-const CLOCK_FAIL: i64 = 300;
 
 /// Runs the command.
 pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
@@ -122,110 +86,278 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 }
 
 async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(), Failure> {
-    output(&args.output, examination);
     let base_url = args.connection.base_url()?;
-    let (name, token) = match args.connection.default_token().read() {
-        Ok(found) => found,
-        Err(error) => {
-            examination.fail("token", &error.into());
-            return Ok(());
-        }
+    // What stands on the command line is wrong usage; what stands in files is examined.
+    let ids = named(args, &[])?;
+    output(&args.output, examination);
+    if let Some(path) = &args.policy {
+        policy(path, examination);
+    }
+    let named = if args.accounts_file.is_empty() {
+        ids
+    } else {
+        accounts_files(args, examination).unwrap_or(ids)
     };
-    let kind = token.kind();
-    match kind {
-        TokenKind::User => {
-            examination.pass("token", format!("{name} holds a user's token (cfut_)"))
-        }
-        TokenKind::Account => examination.pass(
-            "token",
-            format!("{name} holds an account's own token (cfat_), which cannot list accounts"),
-        ),
-        TokenKind::Unprefixed => examination.pass(
-            "token",
-            format!("{name} holds a token without a prefix, as older ones are"),
-        ),
-        TokenKind::GlobalKey => {
-            examination.add(
-                Verdict::Fail,
-                "token",
-                format!("{name} holds a global API key (cfk_), which the SSO operations refuse"),
-                "make an API token with the permission SSO Connector Read",
-            );
-            // It opens everything: it is not sent where it is of no use.
-            return Ok(());
-        }
-    }
-    let api = args.connection.api(base_url, Clock::default())?;
-    let lane = args.connection.lane(&name, token);
-    let by_way_of = match api.proxy() {
-        Some(proxy) => format!(" by way of the proxy {proxy}"),
-        None => String::new(),
+    invalid_ids(args, &named, examination);
+    let wanted = wanted(args, named.accounts());
+    let mut visit = Visit {
+        api: args.connection.api(base_url, Clock::default())?,
+        tokens: args.connection.tokens(),
+        seen: Vec::new(),
+        examination,
     };
-
-    let accounts: Vec<_> = args
-        .accounts
-        .iter()
-        .filter_map(|text| account_id(text))
-        .collect();
-    for text in args
-        .accounts
-        .iter()
-        .filter(|text| account_id(text).is_none())
-    {
-        examination.add(
-            Verdict::Fail,
-            &format!("account {text}"),
-            "is not an account ID",
-            ErrorKind::InvalidId.remedy(),
-        );
-    }
-    let verified = verify(&api, &lane, kind, accounts.first()).await;
-    let reached = verified.exchange.http_status.is_some();
-    let address = api.base_url().as_str();
-    match &verified.result {
-        Err(error) if !reached => {
-            examination.fail_by(&format!("reach {address}"), error);
+    for token in &wanted {
+        if !visit.token(args, token, &named).await {
             return Ok(());
         }
-        _ => examination.pass("reach", format!("{address} answers{by_way_of}")),
     }
-    clock(&verified.exchange, examination);
-    rate_limit(&verified.exchange, examination);
-    match &verified.result {
-        Err(error) if kind == TokenKind::Account && accounts.is_empty() => examination.add(
-            Verdict::Warn,
-            "token valid",
-            format!(
-                "an account's own token can be verified only with its account: {}",
-                error.message
-            ),
-            "name the account: cf-sso-audit doctor ACCOUNT_ID",
-        ),
-        Err(error) => examination.fail_by("token valid", error),
-        Ok(state) => token_state(state, examination),
-    }
-    for id in &accounts {
-        let check = format!("read {id}");
-        let list = api.list_connectors(&lane, id).await.result;
-        match list.map(|list| (missing(&list), list)) {
-            Ok((None, list)) => examination.pass(
-                &check,
-                format!("{} can be read", count(list.connectors.len(), "connector")),
-            ),
-            Ok((Some(error), _)) | Err(error) => examination.fail_by(&check, &error),
-        }
+    for id in &args.organization {
+        visit.organization(id).await;
     }
     Ok(())
 }
 
+/// The accounts that are named on the command line and in files.
+fn named(args: &DoctorArgs, files: &[PathBuf]) -> Result<Named, Failure> {
+    let selection = Selection {
+        ids: args.accounts.clone(),
+        files: files.to_vec(),
+        organizations: args.organization.clone(),
+        ..Selection::default()
+    };
+    Ok(Named::read(&selection)?)
+}
+
+/// The accounts of the files too; `None` where a file is not one.
+fn accounts_files(args: &DoctorArgs, examination: &mut Examination) -> Option<Named> {
+    const CHECK: &str = "accounts file";
+    match named(args, &args.accounts_file) {
+        Ok(named) => {
+            let accounts = named.accounts();
+            let valid = accounts.iter().filter(|account| account.is_valid());
+            let tokens: HashSet<_> = valid.clone().map(|account| &account.token_env).collect();
+            let (valid, tokens) = (valid.count(), tokens.len());
+            let finding = format!(
+                "{} with a valid ID, {}",
+                count(valid, "account"),
+                count(tokens, "token")
+            );
+            examination.pass(CHECK, finding);
+            Some(named)
+        }
+        Err(failure) => {
+            examination.fail(CHECK, &failure);
+            None
+        }
+    }
+}
+
+/// So many bad ids are listed; the rest is counted.
+const MOST_INVALID: usize = 20;
+
+fn invalid_ids(args: &DoctorArgs, named: &Named, examination: &mut Examination) {
+    for text in &args.accounts {
+        if account_id(text).is_none() {
+            let (check, remedy) = (format!("account {text}"), ErrorKind::InvalidId.remedy());
+            examination.add(Verdict::Fail, &check, "is not an account ID", remedy);
+        }
+    }
+    let of_files =
+        |account: &&AskedAccount| !account.is_valid() && !args.accounts.contains(&account.id);
+    let invalid: Vec<_> = named.accounts().iter().filter(of_files).collect();
+    let remedy = ErrorKind::InvalidId.remedy();
+    for account in invalid.iter().take(MOST_INVALID) {
+        examination.add(Verdict::Fail, "accounts file", &*account.problem, remedy);
+    }
+    if let Some(more @ 1..) = invalid.len().checked_sub(MOST_INVALID) {
+        let finding = format!("and {}", count(more, "more bad ID"));
+        examination.add(Verdict::Fail, "accounts file", finding, remedy);
+    }
+}
+
+/// A token that the audit would need.
+struct Wanted {
+    /// The variable that holds it; empty for the default token.
+    variable: String,
+    /// How many accounts need it.
+    needed: usize,
+    /// Those that are tried: each that stands on the command line, else one.
+    accounts: Vec<String>,
+}
+
+fn wanted(args: &DoctorArgs, accounts: &[AskedAccount]) -> Vec<Wanted> {
+    let explicit: HashSet<_> = args
+        .accounts
+        .iter()
+        .filter_map(|text| account_id(text))
+        .collect();
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
+    let mut position_of = |variable, wanted: &mut Vec<Wanted>| {
+        *positions.entry(variable).or_insert_with(|| {
+            wanted.push(Wanted {
+                variable: variable.to_owned(),
+                needed: 0,
+                accounts: Vec::new(),
+            });
+            wanted.len() - 1
+        })
+    };
+    let is_valid = |account: &&AskedAccount| account.is_valid();
+    if !args.organization.is_empty() || !accounts.iter().any(AskedAccount::is_valid) {
+        position_of("", &mut wanted);
+    }
+    for account in accounts.iter().filter(is_valid) {
+        let position = position_of(&account.token_env, &mut wanted);
+        let token = &mut wanted[position];
+        token.needed += 1;
+        if token.accounts.is_empty() || explicit.contains(&account.id) {
+            token.accounts.push(account.id.clone());
+        }
+    }
+    wanted
+}
+
+/// What asks the API.
+struct Visit<'a> {
+    api: Api,
+    tokens: Tokens,
+    /// The lanes that were verified.
+    seen: Vec<Arc<Lane>>,
+    examination: &'a mut Examination,
+}
+
+impl Visit<'_> {
+    /// Examines a token and tries its accounts; whether it is worth going on.
+    async fn token(&mut self, args: &DoctorArgs, wanted: &Wanted, named: &Named) -> bool {
+        let check = match wanted.variable.as_str() {
+            "" => "token".to_owned(),
+            variable => format!("token {variable}"),
+        };
+        let lane = match self.tokens.lane(&wanted.variable).await {
+            Ok(lane) => lane,
+            Err(error) => {
+                let mut failure = Failure::from(error);
+                if let Some(place) = named.place_of(&wanted.variable) {
+                    let needed = count(wanted.needed, "account");
+                    failure.message += &format!("; needed for {needed} (first: {place})");
+                }
+                self.examination.fail(&check, &failure);
+                return true;
+            }
+        };
+        if lane.kind() == TokenKind::GlobalKey {
+            // It opens everything: it is not sent where it is of no use.
+            answers::kind(&check, lane.name(), lane.kind(), self.examination);
+            return true;
+        }
+        if self.seen.iter().any(|seen| Arc::ptr_eq(seen, &lane)) {
+            let finding = format!("the same token as that of {}", lane.name());
+            self.examination.pass(&check, finding);
+        } else {
+            self.api.gate().keep_secret(&lane);
+            answers::kind(&check, lane.name(), lane.kind(), self.examination);
+            if !self.verify(args, &check, &lane, wanted).await {
+                return false;
+            }
+            self.seen.push(Arc::clone(&lane));
+        }
+        for id in &wanted.accounts {
+            self.read(&lane, id).await;
+        }
+        true
+    }
+
+    /// Says what the API says of a token, and with the first answer whether it is reached, its clock and its limits;
+    /// whether there was an answer.
+    async fn verify(
+        &mut self,
+        args: &DoctorArgs,
+        check: &str,
+        lane: &Arc<Lane>,
+        wanted: &Wanted,
+    ) -> bool {
+        let account = wanted.accounts.first();
+        let verified = verify(&self.api, lane, account).await;
+        if self.seen.is_empty() {
+            let address = self.api.base_url().as_str();
+            if let (Err(error), None) = (&verified.result, verified.exchange.http_status) {
+                self.examination.fail_by(&format!("reach {address}"), error);
+                return false;
+            }
+            let proxy = self.api.proxy();
+            let way = proxy.map_or(String::new(), |proxy| {
+                format!(" by way of the proxy {proxy}")
+            });
+            self.examination
+                .pass("reach", format!("{address} answers{way}"));
+            answers::clock(&verified.exchange, self.examination);
+            answers::rate_limit(&verified.exchange, args.connection.rate, self.examination);
+        }
+        let (check, kind) = (format!("{check} valid"), lane.kind());
+        match &verified.result {
+            Ok(state) => answers::token_state(&check, kind, state, self.examination),
+            Err(error) => {
+                answers::unverified(&check, kind, account.is_some(), error, self.examination);
+            }
+        }
+        true
+    }
+
+    /// Tries to read an account.
+    async fn read(&mut self, lane: &Arc<Lane>, id: &str) {
+        let check = format!("read {id}");
+        let list = self.api.list_connectors(lane, id).await.result;
+        match list.map(|list| (missing(&list), list)) {
+            Ok((None, list)) => self.examination.pass(
+                &check,
+                format!("{} can be read", count(list.connectors.len(), "connector")),
+            ),
+            Ok((Some(error), _)) | Err(error) => self.examination.fail_by(&check, &error),
+        }
+    }
+
+    /// Tries to list an organization.
+    async fn organization(&mut self, id: &str) {
+        let check = format!("organization {id}");
+        // Why there is no default token is said already.
+        let Ok(lane) = self.tokens.lane("").await else {
+            return;
+        };
+        if lane.kind() == TokenKind::GlobalKey {
+            return;
+        }
+        match self.api.list_organization(&lane, id).await {
+            Ok(listed) if listed.gaps.is_empty() => self.examination.pass(
+                &check,
+                format!("{} can be listed", count(listed.accounts.len(), "account")),
+            ),
+            Ok(listed) => self.examination.add(
+                Verdict::Warn,
+                &check,
+                listed.gaps.join("; "),
+                "name the accounts that are missing, or give --accounts-file",
+            ),
+            Err(error) => {
+                let refused = matches!(error.kind, ErrorKind::Auth | ErrorKind::Forbidden);
+                if refused {
+                    self.examination
+                        .add(Verdict::Fail, &check, told(&error), ORGANIZATION_REMEDY);
+                } else {
+                    self.examination.fail_by(&check, &error);
+                }
+            }
+        }
+    }
+}
+
+/// What to do where an organization may not be listed.
+const ORGANIZATION_REMEDY: &str = "Cloudflare documents this list only for an e-mail address with a global API key, and says that API tokens are not yet fully \
+     available for it: name the accounts with --accounts-file instead";
+
 /// Asks where this kind of token can be verified; tokens without a prefix may be of either.
-async fn verify(
-    api: &Api,
-    lane: &Arc<Lane>,
-    kind: TokenKind,
-    account: Option<&String>,
-) -> Answered<TokenState> {
-    match (kind, account) {
+async fn verify(api: &Api, lane: &Arc<Lane>, account: Option<&String>) -> Answered<TokenState> {
+    match (lane.kind(), account) {
         (TokenKind::Account, Some(account)) => api.verify_account_token(lane, account).await,
         (TokenKind::Unprefixed, Some(account)) => {
             let as_user = api.verify_user_token(lane).await;
@@ -239,85 +371,12 @@ async fn verify(
     }
 }
 
-fn token_state(state: &TokenState, examination: &mut Examination) {
-    let until = state
-        .expires_on
-        .as_ref()
-        .map(|at| format!(" until {at}"))
-        .unwrap_or_default();
-    let soon = state
-        .expires_on
-        .as_ref()
-        .and_then(|at| DateTime::parse_from_rfc3339(at).ok());
-    let days_left = soon.map(|at| (at.with_timezone(&Utc) - Utc::now()).num_days());
-    match state.status.as_str() {
-        "active" if days_left.is_some_and(|days| days < 14) => {
-            examination.add(
-                Verdict::Warn,
-                "token valid",
-                format!("active{until}"),
-                "make a new token before this one expires",
-            );
-        }
-        "active" => examination.pass("token valid", format!("active{until}")),
-        other => examination.add(
-            Verdict::Fail,
-            "token valid",
-            format!("its status is {other:?}"),
-            "make a new token, or enable this one again",
-        ),
-    }
-}
-
-fn clock(exchange: &Exchange, examination: &mut Examination) {
-    let date = exchange
-        .headers
-        .get(http::header::DATE)
-        .and_then(|value| value.to_str().ok());
-    let Some(server) = date
-        .and_then(|text| httpdate::parse_http_date(text).ok())
-        .map(DateTime::<Utc>::from)
-    else {
-        examination.add(
-            Verdict::Warn,
-            "clock",
-            "the answer names no date to compare with",
-            "",
-        );
-        return;
-    };
-    let off = (Utc::now() - server).num_seconds();
-    let (ahead, seconds) = (if off > 0 { "ahead" } else { "behind" }, off.abs());
-    let remedy = "set this machine's clock, with NTP for example";
-    let finding = format!("{seconds} s {ahead} of the API's");
-    match seconds {
-        0..=CLOCK_WARN => examination.pass("clock", "agrees with the API's"),
-        ..=CLOCK_FAIL => examination.add(Verdict::Warn, "clock", finding, remedy),
-        _ => examination.add(Verdict::Fail, "clock", finding, remedy),
-    }
-}
-
-fn rate_limit(exchange: &Exchange, examination: &mut Examination) {
-    let header = |name: &str| {
-        exchange
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(|value| format!("{name}: {value}"))
-    };
-    let seen: Vec<_> = ["ratelimit-policy", "ratelimit"]
-        .into_iter()
-        .filter_map(header)
-        .collect();
-    if seen.is_empty() {
-        examination.add(
-            Verdict::Warn,
-            "rate limit",
-            "the answer names none",
-            "the audit paces itself by --rate",
-        );
-    } else {
-        examination.pass("rate limit", seen.join(", "));
+/// Whether the policy can be used, or all that is wrong with it.
+fn policy(path: &Path, examination: &mut Examination) {
+    const CHECK: &str = "policy";
+    match policy_of(Some(path), false) {
+        Ok(_) => examination.pass(CHECK, format!("{} can be used", path.display())),
+        Err(failure) => examination.fail(CHECK, &failure),
     }
 }
 
@@ -335,33 +394,4 @@ fn output(output: &Path, examination: &mut Examination) {
         ),
         Err(error) => examination.fail(CHECK, &error.into()),
     }
-}
-
-fn written(lines: &[Line]) -> String {
-    let colours = stdout_takes_colours();
-    let mut text = String::new();
-    for Line {
-        check,
-        result,
-        finding,
-        remedy,
-    } in lines
-    {
-        let (word, code) = match result {
-            Verdict::Pass => ("pass", "32"),
-            Verdict::Warn => ("warn", "33"),
-            Verdict::Fail => ("fail", "31"),
-        };
-        let word = if colours {
-            format!("\u{1b}[{code}m{word}\u{1b}[0m")
-        } else {
-            word.to_owned()
-        };
-        let said = format!("{check}: {finding}");
-        text.push_str(&format!("{word}  {}\n", for_terminal(&said)));
-        if !remedy.is_empty() && *result != Verdict::Pass {
-            text.push_str(&format!("      {}\n", for_terminal(remedy)));
-        }
-    }
-    text
 }

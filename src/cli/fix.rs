@@ -248,19 +248,22 @@ fn csv_text(plan: &Plan) -> Result<String, Failure> {
 }
 
 /// The lane of each step's account, in the order of the steps.
-fn lanes(args: &FixArgs, evidence: &Evidence, plan: &Plan) -> Result<Vec<Arc<Lane>>, Failure> {
+async fn lanes(
+    args: &FixArgs,
+    evidence: &Evidence,
+    plan: &Plan,
+) -> Result<Vec<Arc<Lane>>, Failure> {
     let accounts = evidence.header().accounts.iter();
     let variables: HashMap<_, _> = accounts
         .map(|account| (account.id.as_str(), account.token_env.as_str()))
         .collect();
     let mut tokens = args.connection.tokens();
-    plan.steps
-        .iter()
-        .map(|step| {
-            let variable = variables.get(step.account_id.as_str());
-            Ok(tokens.lane(variable.copied().unwrap_or_default())?)
-        })
-        .collect()
+    let mut lanes = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        let variable = variables.get(step.account_id.as_str());
+        lanes.push(tokens.lane(variable.copied().unwrap_or_default()).await?);
+    }
+    Ok(lanes)
 }
 
 async fn apply(
@@ -280,7 +283,13 @@ async fn apply(
         ))
         .hint("give the same --base-url as the audit's"));
     }
-    let lanes = lanes(args, evidence, plan)?;
+    let lanes = tokio::select! {
+        biased;
+        () = stop.requested() => {
+            return Err(Failure::new(exit::INTERRUPTED, "interrupted before anything was changed"));
+        }
+        lanes = lanes(args, evidence, plan) => lanes?,
+    };
     let api = args.connection.api(base_url, clock)?;
     let mut hand = Hand::new(api, FixLog::open(&args.run_dir)?, clock);
     let say_step = |step: &Step, outcome: &StepOutcome| say(args, &progress_line(outcome, step));

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::text::is_invisible;
+use crate::token_form::id_may_be_token;
 
 mod accounts;
 mod audit;
@@ -133,7 +134,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Shows help, or what is wrong with the command line: as the log is to be written, as far as that can be known.
+/// Shows help, or what is wrong with the command line: as the log is to be written, as far as that can be known. An
+/// argument that may be a token is not repeated.
 fn misused(error: &clap::Error) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let asks_for_json = arguments
@@ -142,13 +144,30 @@ fn misused(error: &clap::Error) -> ExitCode {
         || arguments
             .windows(2)
             .any(|pair| pair[0] == "--log-format" && pair[1] == "json");
-    if !asks_for_json || !error.use_stderr() {
+    if !error.use_stderr() {
         error.exit();
     }
-    logging::start(true, 0, true);
     let text = error.render().to_string();
-    let message = text.trim_start_matches("error: ").trim_end();
-    Failure::usage(message).print();
+    let shows_token = text.split_whitespace().any(|word| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        id_may_be_token(word)
+    });
+    if !asks_for_json && !shows_token {
+        error.exit();
+    }
+    if asks_for_json {
+        logging::start(true, 0, true);
+    }
+    if shows_token {
+        Failure::usage(
+            "an argument that is not understood looks like an API token, and is not shown",
+        )
+        .hint(connection::TOKEN_IN_THE_OPEN)
+        .print();
+    } else {
+        let message = text.trim_start_matches("error: ").trim_end();
+        Failure::usage(message).print();
+    }
     ExitCode::from(exit::USAGE)
 }
 

@@ -83,7 +83,7 @@ fn where_all_is_well_every_line_passes() {
     outcome.prints(&[
         "CLOUDFLARE_API_TOKEN holds a user's token",
         "1 connector can be read",
-        "ratelimit: \"default\";r=1199;t=300",
+        "rate limit: default: 1200 requests in 300 s (1199 left for 300 s)",
     ]);
     let asked: Vec<_> = server
         .requests()
@@ -430,4 +430,272 @@ fn what_the_api_says_does_nothing_to_a_terminal() {
             .contains("1000: Invalid\u{fffd}[2J\u{fffd} API Token")
     );
     assert!(!outcome.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn every_limit_is_shown_and_the_rate_compared_with_each() {
+    let server = Server::start(|_| {
+        success(json!({"status": "active"}))
+            .with("date", date(0))
+            .with(
+                "ratelimit-policy",
+                "\"burst\";q=100;w=60, \"default\";q=1200;w=300",
+            )
+            .with("ratelimit", "\"default\";r=50;t=30")
+            .with("ratelimit", "\"burst\";r=7;t=3")
+    });
+    let shown = "burst: 100 requests in 60 s (7 left for 3 s); default: 1200 requests in 300 s (50 left for 30 s)";
+    let outcome = doctor(&server).arg("--json").run().expect(0);
+    let over = line(&outcome, "rate limit");
+    assert_eq!(over["result"], "warn");
+    let said = format!("{shown}; --rate 1000/300s can go over \"burst\"");
+    assert_eq!(over["finding"], said);
+    assert!(over["remedy"].as_str().unwrap().contains("--rate 100/60s"));
+    let outcome = doctor(&server).args(["--rate", "100/60s", "--json"]);
+    let within = line(&outcome.run().expect(0), "rate limit");
+    assert_eq!(
+        (&within["result"], &within["finding"]),
+        (&json!("pass"), &json!(shown))
+    );
+}
+
+#[test]
+fn an_oauth_token_is_known_and_when_it_expires() {
+    let soon = in_days(0);
+    for (reply, said) in [
+        (
+            state("active", Some(soon.clone())),
+            format!("active until {soon}"),
+        ),
+        (state("active", None), "active; it expires soon".to_owned()),
+        (
+            failure(401, 1000, "Invalid API Token").with("date", date(0)),
+            "does not say when this OAuth token expires (auth 1000: Invalid API Token)".to_owned(),
+        ),
+    ] {
+        let server = well(reply);
+        let outcome = doctor(&server)
+            .env("CLOUDFLARE_API_TOKEN", "cfoat_0123456789abcdef")
+            .args(["--json", &id(1)])
+            .run()
+            .expect(0);
+        let kind = line(&outcome, "token");
+        for said in [
+            "cfoat_",
+            "wrangler auth token",
+            "expires soon",
+            "FedRAMP High",
+        ] {
+            assert!(kind["finding"].as_str().unwrap().contains(said), "{kind}");
+        }
+        let valid = line(&outcome, "token valid");
+        assert_eq!(valid["result"], "warn");
+        assert!(
+            valid["finding"].as_str().unwrap().contains(&said),
+            "{valid}"
+        );
+        assert_eq!(line(&outcome, &format!("read {}", id(1)))["result"], "pass");
+    }
+}
+
+#[test]
+fn no_remedy_sends_to_doctor_itself() {
+    for reply in [
+        answer(503, ""),
+        failure(403, 10000, "Authentication error"),
+        failure(403, 9109, "Valid user-level authentication not found"),
+        forbidden(),
+        Reply::Hang,
+    ] {
+        let server = Server::start(move |request| match request.path.as_str() {
+            path if path.contains("/tokens/verify") => state("active", None),
+            _ => reply.clone(),
+        });
+        let outcome = doctor(&server)
+            .args(["--timeout", "200ms", "--organization", "acme", &id(1)])
+            .run()
+            .expect(1);
+        assert!(
+            !outcome.stdout.contains("cf-sso-audit doctor"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn it_says_where_a_token_is_made_and_with_which_permission() {
+    let server = well(failure(401, 1000, "Invalid API Token"));
+    doctor(&server).arg(id(2)).run().expect(1).prints(&[
+        "https://dash.cloudflare.com/profile/api-tokens",
+        "SSO Connector Read",
+    ]);
+    program("doctor").arg("--help").run().expect(0).prints(&[
+        "https://dash.cloudflare.com/profile/api-tokens",
+        "SSO Connector Read  1d80f6f165ea47f2b55d4a393fd697de",
+        "SSO Connector Write (labelled Edit in the dashboard)  901ca5e292584c6aa1b4cdb39248bb07",
+    ]);
+}
+
+#[test]
+fn a_token_in_the_place_of_an_id_is_refused_and_not_shown() {
+    let server = well(state("active", None));
+    for bad in [
+        "cfut_s3cretS3cret",
+        "S3cretS3cretS3cretS3cretS3cretS3cretXXXX",
+    ] {
+        for arguments in [
+            &[bad][..],
+            &["--organization", bad],
+            &[&id(1), bad, "--json"],
+        ] {
+            let outcome = doctor(&server).args(arguments).run().expect(2);
+            let outcome = outcome.says(&["looks like an API token", "hint: put the token into"]);
+            outcome.keeps_silent_about(&bad[5..]);
+        }
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn an_accounts_file_is_examined_with_every_token_and_one_account_for_each() {
+    let server = Server::start(|request| {
+        let is_good = request.header("authorization") != Some("Bearer cfut_bad0123456789");
+        match request.path.as_str() {
+            path if path.contains("/tokens/verify") && is_good => state("active", None),
+            _ if is_good => success(json!([connector(1, "a.example")])),
+            _ => failure(401, 1000, "Invalid API Token").with("date", date(0)),
+        }
+    });
+    let rows: String = [
+        (1, ""),
+        (2, ""),
+        (3, "GOOD"),
+        (4, "BAD"),
+        (5, "NONE"),
+        (6, "NONE"),
+        (7, "SAME"),
+    ]
+    .iter()
+    .map(|(number, variable)| format!("{},{variable}\n", id(*number)))
+    .collect();
+    let csv = format!("account_id,token_env\n{rows}no-id,\n");
+    let outcome = doctor(&server)
+        .env("GOOD", "cfut_good0123456789")
+        .env("SAME", "cfut_good0123456789")
+        .env("BAD", "cfut_bad0123456789")
+        .accounts_file("accounts.csv", csv)
+        .args([&id(2), "--json"])
+        .run()
+        .expect(1);
+    for (check, result, said) in [
+        ("token", "pass", "CLOUDFLARE_API_TOKEN holds"),
+        ("token valid", "pass", "active"),
+        ("token GOOD", "pass", "GOOD holds a user's token"),
+        ("token GOOD valid", "pass", "active"),
+        ("token BAD valid", "fail", "Invalid API Token"),
+        (
+            "token NONE",
+            "fail",
+            "NONE is not set; needed for 2 accounts (first: ",
+        ),
+        ("token SAME", "pass", "the same token as that of GOOD"),
+        (&format!("read {}", id(2)), "pass", "1 connector"),
+        (&format!("read {}", id(3)), "pass", "1 connector"),
+        (&format!("read {}", id(4)), "fail", "Invalid API Token"),
+        (&format!("read {}", id(7)), "pass", "1 connector"),
+    ] {
+        let line = line(&outcome, check);
+        assert_eq!(line["result"], result, "{line}");
+        assert!(line["finding"].as_str().unwrap().contains(said), "{line}");
+    }
+    // Of the file's accounts with the default token the one is tried that is named besides, and no other.
+    assert!(server.of_account(&id(1)).is_empty() && server.of_account(&id(6)).is_empty());
+    let of_file: Vec<_> = outcome.stdout_json().as_array().unwrap().clone();
+    let of_file = of_file
+        .iter()
+        .filter(|line| line["check"] == "accounts file");
+    let results: Vec<_> = of_file.map(|line| line["result"].clone()).collect();
+    assert_eq!(results, ["pass", "fail"], "one bad id");
+}
+
+#[test]
+fn where_every_account_has_its_token_the_default_one_is_not_examined() {
+    let server = well(state("active", None));
+    doctor(&server)
+        .without_env("CLOUDFLARE_API_TOKEN")
+        .env("A", TOKEN)
+        .accounts_file(
+            "accounts.csv",
+            format!("account_id,token_env\n{},A\n", id(1)),
+        )
+        .run()
+        .expect(0);
+}
+
+#[test]
+fn an_accounts_file_that_is_none_is_told_with_all_that_is_wrong() {
+    let server = well(state("active", None));
+    let outcome = doctor(&server)
+        .args(["--accounts-file", "nowhere.csv", "--json"])
+        .run()
+        .expect(1);
+    let file = line(&outcome, "accounts file");
+    assert_eq!(file["result"], "fail");
+    assert!(
+        file["finding"].as_str().unwrap().contains("nowhere.csv"),
+        "{file}"
+    );
+    assert_eq!(
+        line(&outcome, "token valid")["result"],
+        "pass",
+        "the rest is examined"
+    );
+}
+
+#[test]
+fn a_policy_is_examined() {
+    let server = well(state("active", None));
+    let good = doctor(&server).policy("[defaults]\nfedramp = \"required\"\n");
+    let outcome = good.arg("--json").run().expect(0);
+    assert_eq!(line(&outcome, "policy")["result"], "pass");
+    let bad = doctor(&server).policy("[defaults]\nfedramp = \"maybe\"\nx = 1\n");
+    bad.run().expect(1).prints(&[
+        "fail  policy: policy.toml:2:",
+        "fail  policy: policy.toml:3:",
+        "schema policy",
+        "pass  token valid",
+    ]);
+}
+
+#[test]
+fn an_organization_is_examined() {
+    let server = Server::start(|request| match request.path.as_str() {
+        path if path.contains("/tokens/verify") => state("active", None),
+        path if path.contains("/organizations/acme") => {
+            success(json!([{"id": id(1), "name": "A"}, {"id": id(2), "name": "B"}]))
+        }
+        path if path.contains("/organizations/") => failure(403, 10000, "Authentication error"),
+        _ => success(json!([])),
+    });
+    let outcome = doctor(&server)
+        .args([
+            "--organization",
+            "acme",
+            "--organization",
+            "other",
+            "--json",
+        ])
+        .run()
+        .expect(1);
+    let acme = line(&outcome, "organization acme");
+    assert_eq!(
+        (&acme["result"], &acme["finding"]),
+        (&json!("pass"), &json!("2 accounts can be listed"))
+    );
+    let other = line(&outcome, "organization other");
+    assert_eq!(other["result"], "fail");
+    for said in ["global API key", "--accounts-file"] {
+        assert!(other["remedy"].as_str().unwrap().contains(said), "{other}");
+    }
 }

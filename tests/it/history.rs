@@ -598,7 +598,8 @@ fn an_older_list_brings_back_no_account_that_another_run_removed() {
     nights.night(0).run().expect(0);
     let second = nights.hold(2);
     let slow = nights.night(1).spawn();
-    slow.wait_for_evidence(1);
+    // The third is asked while it is there.
+    slow.wait_for_evidence(2);
     nights.remove(3);
     assert_eq!(
         changes(&nights.night(2).run().expect(0)),

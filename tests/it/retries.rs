@@ -356,3 +356,74 @@ fn a_long_pause_is_said_in_the_log() {
         outcome.stderr
     );
 }
+
+#[test]
+fn the_servers_word_on_trying_again_comes_before_ours() {
+    for (status, header, retries, attempted, code) in [
+        (503, "false", "5", "1", 3),
+        (500, "FALSE", "5", "1", 3),
+        (503, "maybe", "5", "3", 0),
+        (400, "true", "5", "3", 0),
+        (403, "true", "5", "3", 0),
+        (302, "true", "5", "3", 0),
+        (401, "true", "5", "3", 0),
+        (400, "true", "1", "2", 3),
+        (400, "true", "0", "1", 3),
+    ] {
+        let server = first(2, answer(status, "{}").with("x-should-retry", header));
+        let outcome = audit(&server)
+            .args(["--retries", retries, &id(1)])
+            .run()
+            .expect(code);
+        assert_eq!(
+            attempts(&outcome),
+            [attempted],
+            "HTTP {status}, {header}, {retries} retries"
+        );
+    }
+}
+
+#[test]
+fn what_the_server_wants_again_costs_the_token_nothing() {
+    // Three refusals in a row would stop the token.
+    let server = first(
+        3,
+        failure(401, 1000, "Invalid API Token").with("x-should-retry", "true"),
+    );
+    let outcome = audit(&server).args(ids(3)).run().expect(0);
+    assert_eq!(attempts(&outcome), ["4", "4", "4"]);
+}
+
+#[test]
+fn a_pause_is_a_pause_whatever_the_server_says_of_trying_again() {
+    for header in ["true", "false"] {
+        let throttled = throttled()
+            .with("x-should-retry", header)
+            .with("retry-after", "1");
+        let server = first(1, throttled);
+        let outcome = audit(&server)
+            .args(["--retries", "0", &id(1)])
+            .run()
+            .expect(0);
+        assert_eq!(attempts(&outcome), ["2"]);
+        assert!(gap(&server, &id(1)) >= Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn no_change_is_sent_twice_whatever_the_server_says_of_trying_again() {
+    let server = first(usize::MAX, answer(503, "").with("x-should-retry", "true"));
+    program("connector")
+        .at(&server)
+        .args([
+            "create",
+            &id(1),
+            "--email-domain",
+            "a.example",
+            "--retry-delay",
+            "0s",
+        ])
+        .run()
+        .expect(1);
+    assert_eq!(server.requests().len(), 1);
+}

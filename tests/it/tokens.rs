@@ -453,3 +453,236 @@ fn a_token_in_the_place_of_a_path_is_not_shown() {
         stands_nowhere(TOKEN_A, &outcome);
     }
 }
+
+/// A command that notes in `runs` that it was run, and prints a token.
+fn printing(token: &str) -> String {
+    format!("sh -c 'echo run >> runs; echo {token}; echo cfut_never-shown-0123456789 >&2'")
+}
+
+#[test]
+fn a_command_prints_the_token_once_for_the_run() {
+    let server = all_good();
+    let program = audit(&server)
+        .env("CLOUDFLARE_API_TOKEN", TOKEN_B)
+        .args(["-vvv", "--token-command", &printing(TOKEN_A)])
+        .args(ids(20));
+    let dir = program.dir().to_owned();
+    let outcome = program.run().expect(0);
+    assert_eq!(std::fs::read_to_string(dir.join("runs")).unwrap(), "run\n");
+    for request in server.requests() {
+        assert_eq!(request.header("authorization"), Some(&*bearer(TOKEN_A)));
+    }
+    stands_nowhere(TOKEN_A, &outcome);
+    stands_nowhere("cfut_never-shown-0123456789", &outcome);
+    for (name, bytes) in outcome.everything() {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            name.ends_with("runs") || !text.contains(">> runs"),
+            "the command stands in {name}"
+        );
+    }
+}
+
+#[test]
+fn a_command_is_taken_wherever_a_token_is_needed() {
+    let server = Server::start(|request| match request.path.as_str() {
+        path if path.contains("/tokens/verify") => success(json!({"status": "active"})),
+        path if path.split('?').next() == Some("/client/v4/accounts") => {
+            success(json!([{"id": id(1), "name": "A"}]))
+        }
+        _ => success(json!([])),
+    });
+    for arguments in [
+        vec!["connector".to_owned(), "list".to_owned(), id(1)],
+        vec!["doctor".to_owned(), id(1)],
+        vec!["accounts".to_owned()],
+    ] {
+        let (subcommand, rest) = arguments.split_first().unwrap();
+        program(subcommand)
+            .env("CLOUDFLARE_BASE_URL", server.base_url())
+            .args(rest)
+            .args(["--token-command", &printing(TOKEN_A)])
+            .run()
+            .expect(0);
+    }
+    for request in server.requests() {
+        assert_eq!(request.header("authorization"), Some(&*bearer(TOKEN_A)));
+    }
+}
+
+#[test]
+fn a_command_that_is_not_needed_is_not_run() {
+    let server = all_good();
+    let program = audit(&server)
+        .env("A", TOKEN_A)
+        .args(["--token-command", &printing(TOKEN_B)])
+        .accounts_file(
+            "accounts.csv",
+            format!("account_id,token_env\n{},A\n", id(1)),
+        );
+    let dir = program.dir().to_owned();
+    program.run().expect(0);
+    assert!(!dir.join("runs").exists());
+}
+
+#[test]
+fn a_command_that_brings_no_token_is_told_with_its_own_words() {
+    let server = all_good();
+    for (line, code, said) in [
+        ("", 2, "--token-command is empty"),
+        ("echo 'x", 2, "a quote that is not closed"),
+        (TOKEN_A, 2, "looks like an API token, and not a command"),
+        ("no-such-program s3cret", 2, "cannot be run: "),
+        (
+            "sh -c 'echo \"[ERROR] not signed in\" >&2; exit 6' s3cret",
+            1,
+            "failed (exit status: 6): [ERROR] not signed in",
+        ),
+        (
+            "sh -c 'kill -15 $$' s3cret",
+            1,
+            "failed (signal: 15 (SIGTERM))",
+        ),
+        ("true s3cret", 1, "what --token-command printed is empty"),
+        (
+            "printf 'cfut_s3cret-0001\\ncfut_s3cret-0002\\n'",
+            1,
+            "printed holds a line break",
+        ),
+        ("echo '{\"token\": \"s3cret\"}'", 1, "printed holds a quote"),
+        (
+            "echo null",
+            1,
+            "printed too little, which is not an API token",
+        ),
+    ] {
+        let outcome = audit(&server)
+            .args(["-vvv", "--token-command", line, &id(1)])
+            .run()
+            .expect(code)
+            .says(&[said, "hint: "]);
+        assert!(!outcome.reports().exists());
+        outcome
+            .keeps_silent_about("s3cret")
+            .keeps_silent_about(&TOKEN_A[5..]);
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_command_is_given_no_other_token_and_no_input() {
+    let server = all_good();
+    let script = "read line; echo \"$line${CLOUDFLARE_API_TOKEN-}${CLOUDFLARE_API_KEY-}${VALE_TOKEN-}$OP_TOKEN\"";
+    audit(&server)
+        .env("CLOUDFLARE_API_KEY", "key")
+        .env("VALE_TOKEN", TOKEN_B)
+        .env("OP_TOKEN", TOKEN_A.replace("cfut_", "ops_"))
+        .stdin("line\n")
+        .args(["--token-command", &format!("sh -c '{script}'"), &id(1)])
+        .run()
+        .expect(0);
+    let sent = bearer(&TOKEN_A.replace("cfut_", "ops_"));
+    assert_eq!(server.requests()[0].header("authorization"), Some(&*sent));
+}
+
+#[test]
+fn a_command_ends_with_the_program() {
+    let server = all_good();
+    for signal in ["INT", "TERM"] {
+        let program = audit(&server).args([
+            "--token-command",
+            "sh -c 'echo $$ > pid; exec sleep 100'",
+            &id(1),
+        ]);
+        let pid = program.dir().join("pid");
+        let running = program.spawn();
+        let command = || std::fs::read_to_string(&pid).unwrap_or_default();
+        wait_until("the command runs", || command().ends_with('\n'));
+        let command = std::path::Path::new("/proc").join(command().trim());
+        running.signal(signal);
+        let outcome = running.wait().expect(130).says(&["interrupted"]);
+        assert!(!outcome.reports().exists());
+        // A killed process that nobody has waited for yet has no command line any more.
+        let is_gone = || {
+            std::fs::read(command.join("cmdline"))
+                .unwrap_or_default()
+                .is_empty()
+        };
+        wait_until("the command is gone", is_gone);
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_want_of_another_credential_is_no_bad_token_until_the_verification_says_so() {
+    const WANTS_ANOTHER: &str = "Valid user-level authentication not found";
+    for (token, verified, tried) in [
+        // Refused, verified, and given up.
+        (TOKEN_A, false, 3..=8),
+        // Good: each account gets its own answer.
+        (TOKEN_A, true, 20..=20),
+        // An account's token cannot be asked about without its account.
+        (TOKEN_B, false, 20..=20),
+    ] {
+        let server = Server::start(move |request| {
+            if !request.path.ends_with("/tokens/verify") {
+                failure(403, 9109, WANTS_ANOTHER)
+            } else if verified {
+                success(json!({"id": id(1), "status": "active"}))
+            } else {
+                failure(401, 1000, "Invalid API Token")
+            }
+        });
+        let outcome = audit(&server)
+            .args(["--concurrency", "2"])
+            .env("CLOUDFLARE_API_TOKEN", token)
+            .args(ids(20))
+            .run()
+            .expect(3);
+        let requests = server.requests();
+        let read = requests
+            .iter()
+            .filter(|r| !r.path.ends_with("/tokens/verify"));
+        let read = read.count();
+        assert!(
+            tried.contains(&read),
+            "{read} requests with {}",
+            &token[..5]
+        );
+        let row = outcome.account(&id(1));
+        assert_eq!(
+            (&*row["error_kind"], &*row["error_code"]),
+            ("auth", "'9109")
+        );
+        assert!(
+            row["error_message"].contains("wants another kind of credential"),
+            "{row:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_in_the_place_of_an_argument_is_not_shown() {
+    let server = all_good();
+    for token in [TOKEN_A, "S3cretS3cretS3cretS3cretS3cretS3cretXXXX"] {
+        for arguments in [
+            &["connector", "list", token][..],
+            &["connector", "get", &id(1), token],
+            &["connector", "delete", token, "a.example", "--yes"],
+            &["accounts", token],
+            &["accounts", token, "--log-format", "json"],
+            &["fix", "run", token],
+            &["audit", "--retries", token],
+            &["audit", "--rate", token],
+        ] {
+            let outcome = program(arguments[0])
+                .at(&server)
+                .args(&arguments[1..])
+                .run()
+                .expect(2)
+                .says(&["looks like an API token"]);
+            stands_nowhere(token, &outcome);
+        }
+    }
+    assert_eq!(server.requests().len(), 0);
+}

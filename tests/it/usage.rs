@@ -95,6 +95,8 @@ fn what_contradicts_itself_is_refused() {
     for arguments in [
         &["--demo", "--base-url", "https://api.example"][..],
         &["--demo", "--token-file", "x"],
+        &["--demo", "--token-command", "x"],
+        &["--token-file", "x", "--token-command", "x"],
         &["--demo", "--resume"],
         &["--demo", "--accounts-file", "x"],
         &["--no-such-flag"],

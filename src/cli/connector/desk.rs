@@ -39,7 +39,7 @@ pub(super) enum Effect {
 }
 
 impl Desk {
-    pub(super) fn open(common: Common, effect: Effect) -> Result<Self, Failure> {
+    pub(super) async fn open(common: Common, effect: Effect) -> Result<Self, Failure> {
         let clock = Clock::from_environment().map_err(Failure::usage)?;
         let base_url = common.connection.base_url()?;
         let (name, token) = if common.dry_run {
@@ -48,7 +48,7 @@ impl Desk {
                 .map_err(|error| Failure::failed(error.to_string()))?;
             ("--dry-run".to_owned(), token)
         } else {
-            common.connection.default_token().read()?
+            common.connection.default_token().read().await?
         };
         let api = common.connection.api(base_url, clock)?;
         Ok(Self {
