@@ -61,8 +61,9 @@ Examples:
   Is all in place for the nightly audit?
       cf-sso-audit doctor --accounts-file accounts.csv --policy policy.toml
 
-A user's token is made at {TOKEN_PAGE}, an account's own in the account under
-Manage Account, API Tokens. The permission groups, with their ids for the API:
+Make a user's token at {TOKEN_PAGE},
+or an account's own token in the account under Manage Account, API Tokens.
+Permission groups, with their IDs for the API:
   to read    {READ_PERMISSION}  {READ_GROUP}
   to change  {WRITE_PERMISSION}  {WRITE_GROUP}"
     )
