@@ -592,6 +592,50 @@ impl Serialize for ApiAccount {
     }
 }
 
+/// An organization as a list of organizations answers it: the fields this program reads, and no others.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ApiOrganization {
+    /// The documentation gives it no form.
+    pub id: Field<String>,
+    /// What it is called.
+    pub name: Field<String>,
+    /// The id of the organization that it lies under.
+    pub parent_id: Field<String>,
+}
+
+impl<'de> Deserialize<'de> for ApiOrganization {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Value::Object(fields) = &value else {
+            return Ok(Self {
+                id: Field::Unrecognised(value),
+                ..Self::default()
+            });
+        };
+        let parent_id = match fields.get("parent").and_then(Value::as_object) {
+            Some(parent) => field_of(parent, "id").map_err(D::Error::custom)?,
+            None => Field::Absent,
+        };
+        Ok(Self {
+            id: field_of(fields, "id").map_err(D::Error::custom)?,
+            name: field_of(fields, "name").map_err(D::Error::custom)?,
+            parent_id,
+        })
+    }
+}
+
+impl Serialize for ApiOrganization {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.id.write("id", &mut map)?;
+        self.name.write("name", &mut map)?;
+        if let Field::Known(id) = &self.parent_id {
+            map.serialize_entry("parent", &serde_json::json!({"id": id}))?;
+        }
+        map.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
