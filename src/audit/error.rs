@@ -57,6 +57,9 @@ pub enum AuditError {
         /// What it said.
         error: ReadError,
     },
+    /// No organization that was named brought an account; one sentence for each list that was not whole.
+    #[error("no account of an organization can be listed:\n{}", first_of(.0))]
+    UnlistedOrganizations(Vec<String>),
     /// It was asked to stop while accounts were listed.
     #[error("interrupted before any account was read")]
     Stopped,
@@ -152,6 +155,16 @@ pub enum AuditError {
         /// Why.
         error: EvidenceError,
     },
+}
+
+/// The first of several sentences, and how many more there are.
+fn first_of(sentences: &[String]) -> String {
+    const MOST: usize = 10;
+    let mut lines: Vec<_> = sentences.iter().take(MOST).cloned().collect();
+    if sentences.len() > MOST {
+        lines.push(format!("and {} more", sentences.len() - MOST));
+    }
+    lines.join("\n")
 }
 
 fn code(error: &ReadError) -> String {

@@ -132,6 +132,7 @@ impl From<TokensError> for Failure {
                 "give the path of a file that holds the token alone"
             }
             TokensError::PathMayBeToken => TOKEN_IN_THE_OPEN,
+            TokensError::Email => "set it to the user's e-mail address alone, or unset it",
             TokensError::Named(_) => {
                 "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
                  it holds the name of a variable, never a token"
