@@ -4,8 +4,13 @@ use std::fmt::Write as _;
 
 use super::screen::stdout_takes_colours;
 use crate::compare::ChangeKind;
+use crate::organizations::{Organization, in_order};
 use crate::report::Summary;
 use crate::severity::Severity;
+use crate::text::count;
+
+/// The most organizations of the tree that are shown; the others are counted.
+const MOST_ORGANIZATIONS: usize = 30;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
@@ -30,6 +35,10 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         "1;33"
     };
     let _ = writeln!(out, "{}", paint(code, &coverage));
+    if let Some(sentence) = summary.organizations_sentence() {
+        let _ = writeln!(out, "{sentence}:");
+        write_tree(&mut out, &summary.header.organizations);
+    }
     for gap in &summary.coverage.gaps {
         let _ = writeln!(out, "  {gap}");
     }
@@ -98,4 +107,23 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
     out
+}
+
+/// The organizations as a tree. Why one could not be listed stands among the gaps.
+fn write_tree(out: &mut String, organizations: &[Organization]) {
+    let ordered = in_order(organizations);
+    for (level, organization) in ordered.iter().take(MOST_ORGANIZATIONS) {
+        let indent = 2 + 2 * level;
+        let accounts = count(organization.accounts, "account");
+        let mark = match organization.problems.is_empty() {
+            true => "",
+            false => ", not whole",
+        };
+        let words = organization.words();
+        let _ = writeln!(out, "{:indent$}{words}: {accounts}{mark}", "");
+    }
+    if ordered.len() > MOST_ORGANIZATIONS {
+        let more = count(ordered.len() - MOST_ORGANIZATIONS, "more organization");
+        let _ = writeln!(out, "  and {more}; all are in report.json");
+    }
 }

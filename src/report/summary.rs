@@ -14,6 +14,7 @@ use crate::evidence::RunHeader;
 use crate::finding::Age;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status};
+use crate::organizations;
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
 use crate::rules::{RULES, Rule};
@@ -438,6 +439,13 @@ impl Summary<'_> {
                 count.open > 0
             }
         })
+    }
+
+    /// `3 organizations, 41 accounts`; `None` where none was asked for.
+    pub fn organizations_sentence(&self) -> Option<String> {
+        let organizations = self.header.organizations.len();
+        let accounts = self.header.organization_accounts();
+        (organizations > 0).then(|| organizations::sentence(organizations, accounts))
     }
 
     /// What cannot be trusted of the comparison, in sentences.
