@@ -83,7 +83,9 @@ impl RunHeader {
             source.is_some_and(Source::is_organization)
         };
         let accounts = self.accounts.iter();
-        accounts.filter(|account| account.sources.iter().any(of_organization)).count()
+        accounts
+            .filter(|account| account.sources.iter().any(of_organization))
+            .count()
     }
 }
 

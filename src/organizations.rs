@@ -1,6 +1,7 @@
 //! The organizations whose accounts a run listed: a tree, with what of it could not be listed.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,35 +67,71 @@ impl OrganizationList {
 impl Organization {
     /// Its id, with its name where that is known, as messages say it.
     pub fn words(&self) -> String {
+        let id = for_terminal(&self.id);
         match self.name.as_str() {
-            "" => self.id.clone(),
-            name => format!("{} ({})", for_terminal(name), self.id),
+            "" => id.into_owned(),
+            name => format!("{} ({id})", for_terminal(name)),
         }
     }
 
-    /// What may be missing of the run's accounts on its account, one sentence each, with what to do.
-    pub fn gaps(&self) -> impl Iterator<Item = String> + '_ {
+    /// What may be missing of the run's accounts for its sake, one sentence each, with what to do.
+    pub fn gaps(&self) -> impl Iterator<Item = Gap> {
         let words = self.words();
-        let gap = move |problem: &Unlisted| {
-            format!(
-                "organization {words}: {}; {}",
-                problem.sentence(),
-                problem.remedy()
-            )
-        };
-        self.problems.iter().map(gap)
+        let mut gaps: Vec<Gap> = Vec::new();
+        // Mostly both lists are refused, for the same reason.
+        let mut problems = &self.problems[..];
+        if let [first, second, rest @ ..] = problems
+            && first.error == second.error
+            && first.list != second.list
+        {
+            let what = format!("{} and {}", first.what(), second.what());
+            gaps.push(first.gap(&words, &what));
+            problems = rest;
+        }
+        gaps.extend(problems.iter().map(|p| p.gap(&words, p.what())));
+        gaps.into_iter()
+    }
+}
+
+/// Why accounts may be missing, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose list is not whole, and why.
+    pub sentence: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}; {}", self.sentence, self.remedy)
     }
 }
 
 impl Unlisted {
-    /// What is missing and why.
-    pub fn sentence(&self) -> String {
-        let what = match self.list {
+    fn what(&self) -> &'static str {
+        match self.list {
             OrganizationList::Accounts => "its accounts",
             OrganizationList::Organizations => "the organizations under it",
-        };
+        }
+    }
+
+    fn gap(&self, organization: &str, what: &str) -> Gap {
+        Gap {
+            sentence: format!("organization {organization}: {}", self.said_of(what)),
+            remedy: self.remedy(),
+        }
+    }
+
+    /// What is missing and why.
+    pub fn sentence(&self) -> String {
+        self.said_of(self.what())
+    }
+
+    fn said_of(&self, what: &str) -> String {
         let how_far = match self.error.kind {
             ErrorKind::IncompleteList => "are not all listed",
+            ErrorKind::Malformed => "cannot be relied on",
             _ => "cannot be listed",
         };
         let kind = self.error.kind.as_str();
@@ -185,7 +222,10 @@ mod tests {
             organization("y", Some("x")),
         ];
         let ordered = in_order(&tree);
-        let shown: Vec<_> = ordered.iter().map(|(n, o)| format!("{n}{}", o.id)).collect();
+        let shown: Vec<_> = ordered
+            .iter()
+            .map(|(n, o)| format!("{n}{}", o.id))
+            .collect();
         assert_eq!(shown, ["0a", "1b", "2d", "1c", "0x", "1y"]);
     }
 
@@ -199,7 +239,7 @@ mod tests {
         let mut refused = organization("0a", None);
         refused.name = "Vale\u{1b}".to_owned();
         refused.problems = vec![unlisted(false)];
-        let said: Vec<_> = refused.gaps().collect();
+        let said: Vec<_> = refused.gaps().map(|gap| gap.to_string()).collect();
         for part in [
             "organization Vale\u{fffd} (0a): its accounts cannot be listed (auth, code 10000): Authentication error; ",
             "X-Auth-Email with X-Auth-Key",
@@ -208,6 +248,10 @@ mod tests {
         ] {
             assert!(said[0].contains(part), "{part:?} is not in {said:?}");
         }
-        assert!(unlisted(true).remedy().starts_with("check CLOUDFLARE_EMAIL"));
+        assert!(
+            unlisted(true)
+                .remedy()
+                .starts_with("check CLOUDFLARE_EMAIL")
+        );
     }
 }

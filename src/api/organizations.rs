@@ -184,11 +184,7 @@ impl<'a, T> Pages<'a, T> {
         })
     }
 
-    fn add(
-        &mut self,
-        page: Page<T>,
-        id: impl Fn(&T) -> &Field<String>,
-    ) -> Result<bool, ReadError> {
+    fn add(&mut self, page: Page<T>, id: impl Fn(&T) -> &Field<String>) -> Result<bool, ReadError> {
         let info = page.info.as_ref();
         self.total = info_number(info, "total_size").or(self.total);
         let before = self.listed.items.len();
@@ -293,7 +289,10 @@ mod tests {
     fn pages_are_put_together_until_none_is_named() {
         let pages = [
             page(&["a", "b"], json!({"next_page_token": "2"})),
-            page(&["b", "c"], json!({"next_page_token": null, "total_size": 3})),
+            page(
+                &["b", "c"],
+                json!({"next_page_token": null, "total_size": 3}),
+            ),
             page(&["d"], json!({})),
         ];
         assert_eq!(read(9, pages), (3, 2, None));

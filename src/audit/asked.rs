@@ -18,6 +18,8 @@ use crate::runs::{self, ApiAsked, RunDirectory};
 use crate::text::count;
 use crate::tokens::Tokens;
 
+/// The most gaps of lists that are told in the log; the others are counted.
+const MOST_GAPS: usize = 20;
 /// The most accounts named more than once that are listed; the others are counted.
 const MOST_DUPLICATES: usize = 10;
 
@@ -135,9 +137,7 @@ impl<'a> Asked<'a> {
         }
         let organizations = self.list_organizations(api, tokens, &mut gaps).await?;
         self.named.some_account_is_valid()?;
-        for gap in &gaps {
-            tracing::warn!("{gap}");
-        }
+        warn_of_gaps(&gaps);
         Ok((gaps, organizations))
     }
 
@@ -179,7 +179,7 @@ impl<'a> Asked<'a> {
         if !unlisted.is_empty() && !self.named.has_valid_account() {
             return Err(AuditError::UnlistedOrganizations(unlisted));
         }
-        gaps.extend(unlisted);
+        gaps.extend(unlisted.iter().map(ToString::to_string));
         Ok(organizations)
     }
 
@@ -208,6 +208,16 @@ fn newest_sequence(output: &Path, api: ApiAsked<'_>) -> u64 {
     });
     let sequences = earlier.iter().map(|(_, sequence)| *sequence);
     sequences.max().unwrap_or(0)
+}
+
+fn warn_of_gaps(gaps: &[String]) {
+    for gap in gaps.iter().take(MOST_GAPS) {
+        tracing::warn!("{gap}");
+    }
+    if gaps.len() > MOST_GAPS {
+        let more = count(gaps.len() - MOST_GAPS, "more gap");
+        tracing::warn!("and {more} in the lists of accounts; report.json has all");
+    }
 }
 
 fn unlisted(what: &str, error: ReadError) -> AuditError {

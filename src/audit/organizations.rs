@@ -160,7 +160,7 @@ impl Walk {
                 }
                 if !is_organization_id(&child.id) {
                     let cause = format!("it names {:?}, which is not an organization ID", child.id);
-                    self.note(&parent.id, malformed(cause));
+                    self.note(&parent.id, not_all(cause));
                 } else if met.parents.contains_key(&child.id) {
                     let cause = met.contradiction(&child.id, &parent.id);
                     self.note(&parent.id, malformed(cause));
@@ -178,7 +178,8 @@ impl Walk {
     fn note_strangers(&mut self, met: &Met) {
         for parent in &met.order {
             let under = self.nodes.get(parent).map_or(&[][..], |node| &node.under);
-            let is_missed = |child: &&Child| child.is_strange && !met.parents.contains_key(&child.id);
+            let is_missed =
+                |child: &&Child| child.is_strange && !met.parents.contains_key(&child.id);
             let missed: Vec<_> = under.iter().filter(is_missed).collect();
             if let Some(first) = missed.first() {
                 let cause = format!(
@@ -186,7 +187,7 @@ impl Walk {
                     count(missed.len(), "organization"),
                     first.id
                 );
-                self.note(parent, malformed(cause));
+                self.note(parent, not_all(cause));
             }
         }
     }
@@ -209,7 +210,10 @@ impl Walk {
             let message = "the list is empty, which does not prove that there are none: who may not see them gets the same answer";
             self.note(
                 root,
-                (OrganizationList::Accounts, ReadError::new(ErrorKind::Forbidden, message)),
+                (
+                    OrganizationList::Accounts,
+                    ReadError::new(ErrorKind::Forbidden, message),
+                ),
             );
         }
         UnderOne {
@@ -251,12 +255,16 @@ impl Met {
         let mut above = Some(parent);
         while let Some(id) = above {
             if id == child {
-                return format!("it names {child}, which it lies under itself: a loop, gone into once");
+                return format!(
+                    "it names {child}, which it lies under itself: a loop, gone into once"
+                );
             }
             above = self.parents.get(id).and_then(Option::as_deref);
         }
         match self.parents.get(child).and_then(Option::as_deref) {
-            Some(other) => format!("it names {child}, which lies under {other}, too: gone into once"),
+            Some(other) => {
+                format!("it names {child}, which lies under {other}, too: gone into once")
+            }
             None => format!("it names {child} a second time: gone into once"),
         }
     }
@@ -292,8 +300,12 @@ async fn list_one(
         node.note(by_key, (OrganizationList::Accounts, error));
         return node;
     }
-    let accounts = api.list_organization_accounts(&lane, &id, &room_for_accounts).await;
-    let under = api.list_organizations_under(&lane, &id, &room_for_organizations).await;
+    let accounts = api
+        .list_organization_accounts(&lane, &id, &room_for_accounts)
+        .await;
+    let under = api
+        .list_organizations_under(&lane, &id, &room_for_organizations)
+        .await;
     let mut items = |list, failure: Option<ReadError>| {
         if let Some(error) = failure {
             node.note(by_key, (list, error));

@@ -82,5 +82,6 @@ async fn under_organization(
     if accounts.is_empty() {
         return Err(AuditError::UnlistedOrganizations(gaps));
     }
+    let gaps = gaps.iter().map(ToString::to_string).collect();
     Ok(ListedAccounts { accounts, gaps })
 }

@@ -274,10 +274,12 @@ impl From<AuditError> for Failure {
             AuditError::Unlisted { error, .. } => {
                 return Self::failed(message).hint(listing_hint(error.kind));
             }
-            AuditError::UnlistedOrganizations(_) => {
-                return Self::failed(message).hint(
-                    "the lists of organizations are asked for with GET /organizations and GET /organizations/{id}/accounts; see \"Organizations\" in the README",
-                );
+            AuditError::UnlistedOrganizations(gaps) => {
+                let failure = Self::failed(message);
+                return match gaps.into_iter().next() {
+                    Some(gap) => failure.hint(gap.remedy),
+                    None => failure,
+                };
             }
             AuditError::Locked(_) => {
                 return Self::failed(message)

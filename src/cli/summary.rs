@@ -9,6 +9,8 @@ use crate::report::Summary;
 use crate::severity::Severity;
 use crate::text::count;
 
+/// The most gaps of the list of accounts that are shown; the others are counted.
+const MOST_GAPS: usize = 20;
 /// The most organizations of the tree that are shown; the others are counted.
 const MOST_ORGANIZATIONS: usize = 30;
 
@@ -39,8 +41,13 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
         let _ = writeln!(out, "{sentence}:");
         write_tree(&mut out, &summary.header.organizations);
     }
-    for gap in &summary.coverage.gaps {
+    let gaps = &summary.coverage.gaps;
+    for gap in gaps.iter().take(MOST_GAPS) {
         let _ = writeln!(out, "  {gap}");
+    }
+    if gaps.len() > MOST_GAPS {
+        let more = count(gaps.len() - MOST_GAPS, "more gap");
+        let _ = writeln!(out, "  and {more}; report.json has all");
     }
     let _ = writeln!(out);
     let fedramp = format!(
@@ -124,6 +131,6 @@ fn write_tree(out: &mut String, organizations: &[Organization]) {
     }
     if ordered.len() > MOST_ORGANIZATIONS {
         let more = count(ordered.len() - MOST_ORGANIZATIONS, "more organization");
-        let _ = writeln!(out, "  and {more}; all are in report.json");
+        let _ = writeln!(out, "  and {more}; report.json has all");
     }
 }

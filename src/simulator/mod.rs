@@ -1,6 +1,6 @@
 //! Cloudflare's SSO connector API on loopback, made up: for `audit --demo`, for `simulate`, and for the tests.
 //!
-//! It answers eleven operations with the documented envelopes, keeps what it is told, and refuses what the API would
+//! It answers twelve operations with the documented envelopes, keeps what it is told, and refuses what the API would
 //! refuse. It is written from the API's documentation alone and shares no code with the client, so that a mistake in the
 //! one does not hide in the other.
 //!
