@@ -601,6 +601,8 @@ pub struct ApiOrganization {
     pub name: Field<String>,
     /// The id of the organization that it lies under.
     pub parent_id: Field<String>,
+    /// What that one is called.
+    pub parent_name: Field<String>,
 }
 
 impl<'de> Deserialize<'de> for ApiOrganization {
@@ -612,14 +614,16 @@ impl<'de> Deserialize<'de> for ApiOrganization {
                 ..Self::default()
             });
         };
-        let parent_id = match fields.get("parent").and_then(Value::as_object) {
-            Some(parent) => field_of(parent, "id").map_err(D::Error::custom)?,
-            None => Field::Absent,
+        let parent = fields.get("parent").and_then(Value::as_object);
+        let of_parent = |key| match parent {
+            Some(parent) => field_of(parent, key).map_err(D::Error::custom),
+            None => Ok(Field::Absent),
         };
         Ok(Self {
             id: field_of(fields, "id").map_err(D::Error::custom)?,
             name: field_of(fields, "name").map_err(D::Error::custom)?,
-            parent_id,
+            parent_id: of_parent("id")?,
+            parent_name: of_parent("name")?,
         })
     }
 }
@@ -629,8 +633,12 @@ impl Serialize for ApiOrganization {
         let mut map = serializer.serialize_map(None)?;
         self.id.write("id", &mut map)?;
         self.name.write("name", &mut map)?;
-        if let Field::Known(id) = &self.parent_id {
-            map.serialize_entry("parent", &serde_json::json!({"id": id}))?;
+        let parent = ApiAccount {
+            id: self.parent_id.clone(),
+            name: self.parent_name.clone(),
+        };
+        if parent != ApiAccount::default() {
+            map.serialize_entry("parent", &parent)?;
         }
         map.end()
     }

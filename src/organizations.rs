@@ -19,7 +19,7 @@ pub const MOST_LEVELS: usize = 10;
 pub struct Organization {
     /// As the list of organizations, or who began the run, gave it.
     pub id: String,
-    /// Empty where nothing told it: lists name only the organizations under others.
+    /// Empty where nothing told it: lists name only organizations under others, and these those above.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The id of the organization it was found under; absent for one that was named.

@@ -121,9 +121,11 @@ impl Walk {
             if let Some(known) = self.nodes.get_mut(&child.id) {
                 // It was named, too: now it is known where it lies.
                 let organization = &mut known.organization;
-                if organization.parent.is_none() && organization.name.is_empty() {
-                    organization.name.clone_from(&child.name);
+                if organization.parent.is_none() {
                     organization.parent = parent;
+                }
+                if organization.name.is_empty() {
+                    organization.name.clone_from(&child.name);
                 }
                 continue;
             }
@@ -313,10 +315,23 @@ async fn list_one(
     };
     items(OrganizationList::Accounts, accounts.failure);
     items(OrganizationList::Organizations, under.failure);
+    if node.organization.name.is_empty() {
+        node.organization.name = name_by_those_under(&under.items, &id);
+    }
     node.organization.accounts = accounts.items.len();
     node.accounts = accounts.items.iter().map(asked).collect();
     node.under = under.items.iter().map(|item| child(item, &id)).collect();
     node
+}
+
+/// What an organization is called by those under it; who named it for the run knew its id alone.
+fn name_by_those_under(under: &[ApiOrganization], id: &str) -> String {
+    let is_of_it = |child: &&ApiOrganization| child.parent_id.known().is_some_and(|of| of == id);
+    let name = under
+        .iter()
+        .filter(is_of_it)
+        .find_map(|child| child.parent_name.known());
+    shortened(name.map_or("", String::as_str), LONGEST_NAME).into_owned()
 }
 
 fn asked(account: &ApiAccount) -> AskedAccount {

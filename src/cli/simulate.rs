@@ -85,15 +85,17 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
             .hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
     let stop = super::stop::Stop::listen();
-    print(&format!(
+    let mut lines = format!(
         "export CLOUDFLARE_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n",
         running.base_url(),
         running.token()
-    ))?;
+    );
     if let (true, Some(root)) = (args.organizations > 1, root) {
         // A comment, where this is pasted into a shell.
-        print(&format!("# cf-sso-audit audit --organization {root}\n"))?;
+        lines += &format!("# cf-sso-audit audit --organization {root}\n");
     }
+    // At once: whoever reads only what they want may be gone then.
+    print(&lines)?;
     let totals = running.totals();
     tracing::info!(
         accounts = totals.accounts,

@@ -69,7 +69,7 @@ fn answer_of(tree: &[Node], request: &Request) -> Reply {
             let under = tree.iter().filter(|node| node.1 == parent);
             let organization = |node: &Node| {
                 json!({"id": node.0, "name": format!("The {}", node.0), "create_time": "2025-01-01T00:00:00Z",
-                       "meta": {}, "parent": {"id": node.1, "name": "?"}})
+                       "meta": {}, "parent": {"id": node.1, "name": format!("The {}", node.1)}})
             };
             page(request, &under.map(organization).collect::<Vec<_>>())
         }
@@ -137,7 +137,7 @@ fn every_level_and_every_page_is_read_and_each_account_once() {
     let server = whole_tree();
     let outcome = audit_root(&server).run().expect(0).prints(&[
         "4 organizations, 7 accounts:\n",
-        "\n  root: 3 accounts\n    The north (north): 2 accounts\n      The deep (deep): 2 accounts\n    The south (south): 1 account\n",
+        "\n  The root (root): 3 accounts\n    The north (north): 2 accounts\n      The deep (deep): 2 accounts\n    The south (south): 1 account\n",
     ]);
     outcome.keeps_silent_about("more than once");
     let outcome = audit_root(&server).run().expect(0);
@@ -396,7 +396,7 @@ fn what_a_page_brought_is_kept_where_the_next_one_fails() {
         .args(["--retries", "1"])
         .run()
         .expect(3)
-        .says(&["organization root: its accounts cannot be listed (server, code 1)"]);
+        .says(&["organization The root (root): its accounts cannot be listed (server, code 1)"]);
     assert_eq!(shown(&outcome.json())[0], "0 root 2 accounts");
     assert_eq!(outcome.csv("accounts.csv").len(), 7);
 }
