@@ -689,6 +689,22 @@ mod tests {
     }
 
     #[test]
+    fn an_organization_is_read_whatever_stands_in_it() {
+        let read = |value: Value| serde_json::from_value::<ApiOrganization>(value).unwrap();
+        let whole = json!({"id": "a", "name": "A", "parent": {"id": "b", "name": "B"}});
+        let organization = read(whole.clone());
+        assert_eq!(organization.parent_id, Field::Known("b".to_owned()));
+        assert_eq!(serde_json::to_value(&organization).unwrap(), whole);
+        assert_eq!(read(json!(7)).id, Field::Unrecognised(json!(7)));
+        for parent in [json!(null), json!("b"), json!([])] {
+            let odd = read(json!({"id": "a", "parent": parent}));
+            assert_eq!(odd.parent_id, Field::Absent);
+        }
+        let odd = read(json!({"parent": {"id": null}}));
+        assert_eq!((odd.id, odd.parent_id), (Field::Absent, Field::Null));
+    }
+
+    #[test]
     fn a_status_of_tomorrow_and_a_null_verification_are_told_apart() {
         let new = connector(json!({"verification": {"status": "superseded"}}));
         assert_eq!(new.verification.status.shown("unknown"), "superseded");
