@@ -21,10 +21,11 @@ const SESSION: &str = "crate::api::Session";
 
 /// Schemas that the client decodes into types of ours, which take any JSON value: one odd record must not cost the
 /// answer it came in.
-const REPLACED: [(&str, &str); 3] = [
+const REPLACED: [(&str, &str); 4] = [
     ("SsoConnector", "crate::model::Connector"),
     ("Account", "crate::model::ApiAccount"),
     ("OrganizationAccount", "crate::model::ApiAccount"),
+    ("Organization", "crate::model::ApiOrganization"),
 ];
 
 fn main() -> ExitCode {

@@ -111,6 +111,7 @@ fn header(accounts: usize) -> RunHeader {
         begun_after: None,
         sources: vec![Source { accounts, ..source }],
         gaps: Vec::new(),
+        organizations: Vec::new(),
         limits: Limits {
             concurrency: 32,
             rate: "1000/300s".to_owned(),

@@ -87,12 +87,18 @@ impl Source {
         }
     }
 
-    /// The accounts of an organization.
+    /// The accounts of an organization and of those under it.
     pub fn organization(id: &str) -> Self {
         Self {
             key: Some(format!("{ORGANIZATION}{id}")),
             ..Self::unrecognisable(&format!("the accounts of organization {id}"))
         }
+    }
+
+    /// Whether it is the accounts of an organization.
+    pub fn is_organization(&self) -> bool {
+        let key = self.key.as_ref();
+        key.is_some_and(|key| key.starts_with(ORGANIZATION))
     }
 
     /// Whether the API listed it, page by page.

@@ -23,6 +23,7 @@ use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
 use crate::lock::{Lock, try_lock};
 use crate::model::{Connector, list_or_null};
+use crate::organizations::Organization;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::text::{hex, sha256_hex, stable_hash};
 
@@ -58,6 +59,9 @@ pub struct RunHeader {
     pub sources: Vec<Source>,
     /// Why accounts may be missing from the list itself, where the API's list was not whole.
     pub gaps: Vec<String>,
+    /// The organizations whose accounts were listed, in the order in which they were met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organizations: Vec<Organization>,
     /// The limits that the run kept to.
     pub limits: Limits,
     /// Every account asked for, in the order in which they were first named.
@@ -70,6 +74,18 @@ impl RunHeader {
         let is_it = |asked: &&Source| asked.key.as_deref() == Some(source);
         let mut asked = self.sources.iter().filter(is_it).peekable();
         asked.peek().is_some() && asked.all(|source| source.whole)
+    }
+
+    /// How many accounts organizations named, each counted once.
+    pub fn organization_accounts(&self) -> usize {
+        let of_organization = |source: &u32| {
+            let source = self.sources.get(*source as usize);
+            source.is_some_and(Source::is_organization)
+        };
+        let accounts = self.accounts.iter();
+        accounts
+            .filter(|account| account.sources.iter().any(of_organization))
+            .count()
     }
 }
 
@@ -862,6 +878,7 @@ pub(crate) mod testing {
             begun_after: None,
             sources: vec![Source::unrecognisable("the command line")],
             gaps: Vec::new(),
+            organizations: Vec::new(),
             limits: Limits {
                 concurrency: 32,
                 rate: "1000/300s".to_owned(),

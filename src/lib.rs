@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod lock;
 pub mod memory;
 pub mod model;
+pub mod organizations;
 pub mod outcome;
 pub mod policy;
 pub mod policy_file;

@@ -606,6 +606,58 @@ where
     Ok(Some(list.unwrap_or_default()))
 }
 
+/// An organization as a list of organizations answers it: the fields this program reads, and no others.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ApiOrganization {
+    /// The documentation gives it no form.
+    pub id: Field<String>,
+    /// What it is called.
+    pub name: Field<String>,
+    /// The id of the organization that it lies under.
+    pub parent_id: Field<String>,
+    /// What that one is called.
+    pub parent_name: Field<String>,
+}
+
+impl<'de> Deserialize<'de> for ApiOrganization {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Value::Object(fields) = &value else {
+            return Ok(Self {
+                id: Field::Unrecognised(value),
+                ..Self::default()
+            });
+        };
+        let parent = fields.get("parent").and_then(Value::as_object);
+        let of_parent = |key| match parent {
+            Some(parent) => field_of(parent, key).map_err(D::Error::custom),
+            None => Ok(Field::Absent),
+        };
+        Ok(Self {
+            id: field_of(fields, "id").map_err(D::Error::custom)?,
+            name: field_of(fields, "name").map_err(D::Error::custom)?,
+            parent_id: of_parent("id")?,
+            parent_name: of_parent("name")?,
+        })
+    }
+}
+
+impl Serialize for ApiOrganization {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.id.write("id", &mut map)?;
+        self.name.write("name", &mut map)?;
+        let parent = ApiAccount {
+            id: self.parent_id.clone(),
+            name: self.parent_name.clone(),
+        };
+        if parent != ApiAccount::default() {
+            map.serialize_entry("parent", &parent)?;
+        }
+        map.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -648,6 +700,22 @@ mod tests {
             let read = connector(value.clone());
             assert_eq!(serde_json::to_value(&read).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn an_organization_is_read_whatever_stands_in_it() {
+        let read = |value: Value| serde_json::from_value::<ApiOrganization>(value).unwrap();
+        let whole = json!({"id": "a", "name": "A", "parent": {"id": "b", "name": "B"}});
+        let organization = read(whole.clone());
+        assert_eq!(organization.parent_id, Field::Known("b".to_owned()));
+        assert_eq!(serde_json::to_value(&organization).unwrap(), whole);
+        assert_eq!(read(json!(7)).id, Field::Unrecognised(json!(7)));
+        for parent in [json!(null), json!("b"), json!([])] {
+            let odd = read(json!({"id": "a", "parent": parent}));
+            assert_eq!(odd.parent_id, Field::Absent);
+        }
+        let odd = read(json!({"parent": {"id": null}}));
+        assert_eq!((odd.id, odd.parent_id), (Field::Absent, Field::Null));
     }
 
     #[test]

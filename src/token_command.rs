@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use crate::api::{TOKEN_VARIABLE, Token, TokenError};
+use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE, Token, TokenError};
 use crate::text::{for_terminal, shortened};
 use crate::token_form::{begins_as_token, looks_like_token};
 
@@ -30,7 +30,7 @@ const LONGEST_WORDS: usize = 300;
 const SHORTEST_TOKEN: usize = 16;
 
 /// What Cloudflare's own tools take instead of what they are signed in with, and print then.
-const WITHHELD: [&str; 2] = [TOKEN_VARIABLE, "CLOUDFLARE_API_KEY"];
+const WITHHELD: [&str; 3] = [TOKEN_VARIABLE, KEY_VARIABLE, EMAIL_VARIABLE];
 
 /// A command line whose program prints a token. Its Debug shows nothing of it.
 #[derive(Clone)]

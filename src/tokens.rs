@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::{Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
+use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
 use crate::text::count;
 use crate::token_command::{COMMAND_NAME, TokenCommand, TokenCommandError};
 use crate::token_form::path_may_be_token;
@@ -26,6 +26,9 @@ pub enum TokensError {
     /// The command that should print one brought none.
     #[error(transparent)]
     Command(#[from] TokenCommandError),
+    /// The e-mail address beside the global key is none that can be sent.
+    #[error("{EMAIL_VARIABLE} holds a character that no HTTP header may hold")]
+    Email,
     /// Several cannot be had, or one that some accounts name.
     #[error("{}", .0.join("\n"))]
     Named(Vec<String>),
@@ -74,6 +77,8 @@ pub struct Tokens {
     /// Of each lane.
     rate: Rate,
     lanes: HashMap<String, Arc<Lane>>,
+    /// That of the user's global key, where it was asked for.
+    key: Option<Arc<Lane>>,
 }
 
 impl Tokens {
@@ -83,6 +88,7 @@ impl Tokens {
             default,
             rate,
             lanes: HashMap::new(),
+            key: None,
         }
     }
 
@@ -108,6 +114,29 @@ impl Tokens {
         let lane = same.unwrap_or_else(|| Arc::new(Lane::new(&name, token, self.rate)));
         self.lanes.insert(variable.to_owned(), Arc::clone(&lane));
         Ok(lane)
+    }
+
+    /// The lane with which organizations are listed: that of the user's e-mail address and global key where both
+    /// variables are set, else that of the default token.
+    ///
+    /// # Errors
+    /// The key, or the token, cannot be had.
+    pub async fn organization_lane(&mut self) -> Result<Arc<Lane>, TokensError> {
+        match self.key_lane()? {
+            Some(lane) => Ok(lane),
+            None => self.lane("").await,
+        }
+    }
+
+    /// The lane of the user's global key; `None` where its two variables are not both set.
+    ///
+    /// # Errors
+    /// What they hold is none.
+    pub fn key_lane(&mut self) -> Result<Option<Arc<Lane>>, TokensError> {
+        if self.key.is_none() {
+            self.key = key_of_environment(self.rate)?.map(Arc::new);
+        }
+        Ok(self.key.clone())
     }
 
     /// Reads the tokens of these variables, one for each account. What cannot be had is listed at once, with the number
@@ -169,6 +198,32 @@ impl Tokens {
         }
         lanes
     }
+}
+
+fn key_of_environment(rate: Rate) -> Result<Option<Lane>, TokensError> {
+    let set = |name| {
+        let value = std::env::var_os(name)?;
+        let text = value.to_string_lossy().trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let (email, key) = match (set(EMAIL_VARIABLE), set(KEY_VARIABLE)) {
+        (Some(email), Some(key)) => (email, key),
+        (Some(_), None) => return Ok(told_alone(EMAIL_VARIABLE, KEY_VARIABLE)),
+        (None, Some(_)) => return Ok(told_alone(KEY_VARIABLE, EMAIL_VARIABLE)),
+        (None, None) => return Ok(None),
+    };
+    let key = Token::parse(KEY_VARIABLE, &key)?;
+    let name = format!("{EMAIL_VARIABLE} and {KEY_VARIABLE}");
+    let lane = Lane::of_key(name, &email, key, rate).ok_or(TokensError::Email)?;
+    tracing::warn!(
+        "{EMAIL_VARIABLE} and {KEY_VARIABLE} are used to list organizations and their accounts, and for nothing else"
+    );
+    Ok(Some(lane))
+}
+
+fn told_alone(set: &str, missing: &str) -> Option<Lane> {
+    tracing::warn!("{set} is set and {missing} is not: organizations are listed with the token");
+    None
 }
 
 #[cfg(unix)]

@@ -68,6 +68,8 @@ const LARGEST_ERRORS: usize = 64 * 1024;
 pub enum Access {
     /// It lists accounts.
     List,
+    /// It lists organizations, or the accounts of one.
+    Organizations,
     /// It reads an account's connectors.
     Read,
     /// It changes something.
@@ -79,6 +81,7 @@ impl Access {
     pub fn permission(self) -> &'static str {
         match self {
             Self::List => "Account Settings Read",
+            Self::Organizations => "User Details Read",
             Self::Read => "SSO Connector Read",
             Self::Write => WRITE_PERMISSION,
         }
@@ -273,11 +276,11 @@ fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) 
     } else {
         texts.join("; ")
     };
-    // A bad token and one without the permission get the same words.
-    if first.code.as_deref() == Some("10000") {
+    // A bad token and one without the permission get the same words. Whoever lists organizations has more to say of it.
+    if first.code.as_deref() == Some("10000") && access != Access::Organizations {
         let permission = access.permission();
         let place = match access {
-            Access::List => "",
+            Access::List | Access::Organizations => "",
             Access::Read | Access::Write => " on this account",
         };
         message = format!(

@@ -11,14 +11,14 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::classify::{Access, Meaning, meaning};
 use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
 use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after, should_retry};
-use super::token::{Token, TokenKind};
+use super::token::{Token, TokenKind, sensitive};
 use crate::bounds::bounded;
 use crate::clock::Clock;
 use crate::outcome::{ErrorKind, ReadError};
@@ -122,6 +122,8 @@ pub struct Lane {
     /// What the token is called in messages: the variable or file it came from.
     name: String,
     token: Token,
+    /// Where the token is a user's global key: the user's e-mail address.
+    email: Option<HeaderValue>,
     pacer: Pacer,
     refusals: AtomicU64,
     /// Refusals that a bad token and one without the permission get alike.
@@ -142,6 +144,7 @@ impl Lane {
         Self {
             name: name.into(),
             token,
+            email: None,
             pacer: Pacer::new(rate),
             refusals: AtomicU64::new(0),
             doubts: AtomicU64::new(0),
@@ -151,6 +154,37 @@ impl Lane {
             told_until: AtomicU64::new(0),
             made: Instant::now(),
             stopped: OnceLock::new(),
+        }
+    }
+
+    /// A lane for a user's global key, with which organizations are listed and nothing else is sent. `None` where the
+    /// e-mail address is none that a header can hold.
+    pub fn of_key(name: impl Into<String>, email: &str, key: Token, rate: Rate) -> Option<Self> {
+        Some(Self {
+            email: Some(sensitive(email)?),
+            ..Self::new(name, key, rate)
+        })
+    }
+
+    /// Whether it is the lane of a global key.
+    pub fn is_of_key(&self) -> bool {
+        self.email.is_some()
+    }
+
+    /// Puts on what shows who asks.
+    fn authenticate(&self, headers: &mut HeaderMap) {
+        let written = match &self.email {
+            None => [(AUTHORIZATION, self.token.header())].to_vec(),
+            Some(email) => [
+                (X_AUTH_EMAIL, Some(email.clone())),
+                (X_AUTH_KEY, self.token.key_header()),
+            ]
+            .to_vec(),
+        };
+        for (name, value) in written {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
         }
     }
 
@@ -372,9 +406,13 @@ impl Session {
         if self.rehearsal {
             return Ok(self.rehearse(&request));
         }
-        if let Some(header) = self.lane.token.header() {
-            request.headers_mut().insert(AUTHORIZATION, header);
+        // A global key may do whatever its user may: it goes nowhere else, whoever hands the lane on.
+        if self.lane.is_of_key() && access_of(request.method(), operation) != Access::Organizations
+        {
+            let message = "the global key is used for the lists of organizations alone";
+            return Ok(self.give_up(ReadError::new(ErrorKind::Api, message)));
         }
+        self.lane.authenticate(request.headers_mut());
         let mut tries = Tries {
             id: RequestId(self.gate.calls.fetch_add(1, Ordering::Relaxed)),
             retries: 0,
@@ -430,11 +468,7 @@ impl Session {
             None => None,
         };
         let _place = self.gate.places.acquire().await;
-        let access = match (request.method(), operation) {
-            (&Method::GET, LIST_ACCOUNTS | LIST_ORGANIZATION) => Access::List,
-            (&Method::GET, _) => Access::Read,
-            _ => Access::Write,
-        };
+        let access = access_of(request.method(), operation);
         let is_read = access != Access::Write;
         let began = Instant::now();
         self.gate.sent.fetch_add(1, Ordering::Relaxed);
@@ -545,8 +579,11 @@ impl Session {
             exchange.headers = answer.headers.clone();
         });
         let again = self.is_sent_again(&answer, &meaning, access, tries);
-        // What is asked once more by the server's own wish says nothing of the token yet.
-        if !again {
+        // Tokens are "not yet fully available" for organizations: that one is refused there says nothing of it; neither does,
+        // yet, what is asked once more by the server's own wish.
+        let is_of_organizations = access == Access::Organizations && !self.lane.is_of_key();
+        let says_nothing = is_of_organizations && meaning != Meaning::Success;
+        if !again && !says_nothing {
             self.lane.learn(&meaning);
         }
         let asked_to_wait = retry_after(&answer.headers, SystemTime::now());
@@ -756,9 +793,28 @@ impl From<Answer> for reqwest::Response {
     }
 }
 
-/// The operations that list accounts, by the names that the generated client has for them.
+/// The operation that lists accounts, by the name that the generated client has for it.
 const LIST_ACCOUNTS: &str = "accounts_list_accounts";
-const LIST_ORGANIZATION: &str = "organizations_get_accounts";
+/// The operations that list organizations, and the accounts of one.
+const LIST_ORGANIZATIONS: [&str; 2] = [
+    "organization_list_organizations",
+    "organizations_get_accounts",
+];
+
+/// The headers of a global key.
+const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
+const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
+
+fn access_of(method: &Method, operation: &str) -> Access {
+    match (method, operation) {
+        (&Method::GET, LIST_ACCOUNTS) => Access::List,
+        (&Method::GET, operation) if LIST_ORGANIZATIONS.contains(&operation) => {
+            Access::Organizations
+        }
+        (&Method::GET, _) => Access::Read,
+        _ => Access::Write,
+    }
+}
 
 /// The longest header that is kept, in characters.
 const LONGEST_HEADER: usize = 200;

@@ -20,6 +20,7 @@ use crate::text::shortened;
 mod classify;
 mod gate;
 mod limits;
+mod organizations;
 mod pace;
 mod proxy;
 mod retry;
@@ -28,9 +29,10 @@ mod token;
 pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use limits::{RateLimit, rate_limits};
+pub use organizations::{Listed, MOST_PAGES, Room, is_organization_id};
 pub use pace::Rate;
 pub use retry::parse_retry_after;
-pub use token::{TOKEN_VARIABLE, Token, TokenError, TokenKind};
+pub use token::{EMAIL_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE, Token, TokenError, TokenKind};
 
 #[allow(
     dead_code,
@@ -47,8 +49,6 @@ use generated::types;
 
 /// Accounts a page: the most that the API documents.
 const ACCOUNTS_PER_PAGE: i64 = 50;
-/// Accounts a page of an organization's list: the most that the API documents.
-const ORGANIZATION_PAGE_SIZE: i64 = 1000;
 
 impl ClientHooks<Session> for generated::Client {
     async fn exec(
@@ -412,46 +412,6 @@ impl Api {
             page = page.saturating_add(1);
         }
         listing.finish("the token's list of accounts")
-    }
-
-    /// Lists every account of an organization.
-    ///
-    /// # Errors
-    /// A page could not be read, or the list is empty.
-    pub async fn list_organization(
-        &self,
-        lane: &Arc<Lane>,
-        organization: &str,
-    ) -> Result<ListedAccounts, ReadError> {
-        let mut listing = Listing::default();
-        let mut page_token: Option<String> = None;
-        loop {
-            let client = self.client(lane);
-            let answer = client
-                .organizations_get_accounts(
-                    organization,
-                    Some(ORGANIZATION_PAGE_SIZE),
-                    page_token.as_deref(),
-                )
-                .await;
-            let list = conclude(&client, answer).result?;
-            let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
-            let info = list.result_info.as_ref();
-            listing.total = info_number(info, "total_size").or(listing.total);
-            let brought_new = listing.add(accounts)?;
-            let next = info
-                .and_then(|info| info.get("next_page_token"))
-                .and_then(Value::as_str);
-            match next.filter(|token| !token.is_empty()) {
-                Some(next) if brought_new => page_token = Some(next.to_owned()),
-                Some(_) => {
-                    listing.gaps.push("a page of the organization's list brought no new account, though it names a next one".to_owned());
-                    break;
-                }
-                None => break,
-            }
-        }
-        listing.finish("the organization's list of accounts")
     }
 }
 

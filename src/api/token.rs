@@ -12,6 +12,11 @@ use crate::token_form::looks_like_token;
 /// The environment variable that Cloudflare's own clients read.
 pub const TOKEN_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
 
+/// The environment variables from which Cloudflare's own clients read a user's e-mail address and global key.
+pub const EMAIL_VARIABLE: &str = "CLOUDFLARE_EMAIL";
+/// See [`EMAIL_VARIABLE`].
+pub const KEY_VARIABLE: &str = "CLOUDFLARE_API_KEY";
+
 /// Texts shorter than this, in bytes, are not looked for in answers.
 const SHORTEST_SECRET: usize = 16;
 
@@ -148,9 +153,12 @@ impl Token {
 
     /// The header that carries the token, marked so that nothing logs it. `None` for no token that `parse` made.
     pub(super) fn header(&self) -> Option<HeaderValue> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        sensitive(&format!("Bearer {}", self.0))
+    }
+
+    /// The same for a global key, which goes without a word before it.
+    pub(super) fn key_header(&self) -> Option<HeaderValue> {
+        sensitive(&self.0)
     }
 
     /// The bytes with every occurrence of the token replaced, or `None` where there is none. An occurrence counts also
@@ -170,6 +178,13 @@ impl Token {
         }
         without(rest, escaped_forms(token, rest)).or(plain)
     }
+}
+
+/// A header's value that nothing logs; `None` for a text that no header may hold.
+pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Bytes with some of their parts, in order, replaced; `None` where there are none.

@@ -1,19 +1,25 @@
 //! An audit that was asked for, and has not begun.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::begun::Begun;
 use super::error::AuditError;
 use super::named::{Named, Selection, read_tokens};
+use super::organizations::{UnderOne, Walk};
 use super::place::Place;
 use crate::accounts::Source;
 use crate::api::{Api, ListedAccounts};
 use crate::evidence::{self, EvidenceWriter, Limits, RunHeader};
+use crate::organizations::Organization;
 use crate::outcome::ReadError;
 use crate::runs::{self, ApiAsked, RunDirectory};
 use crate::text::count;
 use crate::tokens::Tokens;
 
+/// The most gaps of lists that are told in the log; the others are counted.
+const MOST_GAPS: usize = 20;
 /// The most accounts named more than once that are listed; the others are counted.
 const MOST_DUPLICATES: usize = 10;
 
@@ -76,11 +82,11 @@ impl<'a> Asked<'a> {
         let directory = RunDirectory::create(place.output, started, place.mode)?;
         let listing = async {
             tokio::select! {
-                gaps = self.list(api, tokens) => gaps,
+                listed = self.list(api, tokens) => listed,
                 () = stop => Err(AuditError::Stopped),
             }
         };
-        let gaps = listing.await.inspect_err(|_| directory.discard())?;
+        let (gaps, organizations) = listing.await.inspect_err(|_| directory.discard())?;
         self.warn_of_duplicates();
         let header = RunHeader {
             schema: evidence::SCHEMA.to_owned(),
@@ -92,6 +98,7 @@ impl<'a> Asked<'a> {
             begun_after: Some(self.begun_after),
             sources: self.named.sources,
             gaps,
+            organizations,
             limits: Limits {
                 concurrency: options.concurrency,
                 rate: options.rate.to_string(),
@@ -110,8 +117,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Adds the accounts that the API lists; why the lists may lack some.
-    async fn list(&mut self, api: &Api, tokens: &mut Tokens) -> Result<Vec<String>, AuditError> {
+    /// Adds the accounts that the API lists; why the lists may lack some, and the organizations that were gone down.
+    async fn list(
+        &mut self,
+        api: &Api,
+        tokens: &mut Tokens,
+    ) -> Result<(Vec<String>, Vec<Organization>), AuditError> {
         let mut gaps = Vec::new();
         if self.selection.all || self.selection.demo {
             let lane = tokens.lane("").await?;
@@ -124,24 +135,52 @@ impl<'a> Asked<'a> {
             };
             self.add_listed(source, listed, &mut gaps);
         }
-        for organization in &self.selection.organizations {
-            let lane = tokens.lane("").await?;
-            let source = Source::organization(organization);
-            let listed = api.list_organization(&lane, organization).await;
-            let listed = listed.map_err(|error| unlisted(&source.name, error))?;
-            self.add_listed(source, listed, &mut gaps);
-        }
+        let organizations = self.list_organizations(api, tokens, &mut gaps).await?;
         self.named.some_account_is_valid()?;
-        Ok(gaps)
+        warn_of_gaps(&gaps);
+        Ok((gaps, organizations))
     }
 
     fn add_listed(&mut self, source: Source, listed: ListedAccounts, gaps: &mut Vec<String>) {
         let whole = listed.gaps.is_empty();
         self.named.add(Source { whole, ..source }, listed.accounts);
-        for gap in &listed.gaps {
-            tracing::warn!("{gap}");
-        }
         gaps.extend(listed.gaps);
+    }
+
+    /// Adds the accounts of the organizations that were named, and of all under them.
+    async fn list_organizations(
+        &mut self,
+        api: &Api,
+        tokens: &mut Tokens,
+        gaps: &mut Vec<String>,
+    ) -> Result<Vec<Organization>, AuditError> {
+        if self.selection.organizations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lane = tokens.organization_lane().await?;
+        for lane in [&lane, &tokens.lane("").await?] {
+            api.gate().keep_secret(lane);
+        }
+        let sent_before = api.gate().sent();
+        let mut walk = Walk::new(api, Arc::clone(&lane));
+        for id in &self.selection.organizations {
+            let UnderOne { accounts, whole } = walk.list(id).await?;
+            let source = Source::organization(id);
+            self.named.add(Source { whole, ..source }, accounts);
+        }
+        if lane.is_of_key() {
+            // The limit is the user's: what the key sent is taken from what the same user's token may.
+            let sent = api.gate().sent() - sent_before;
+            let just_now = std::iter::repeat_n(Duration::ZERO, sent as usize);
+            tokens.lane("").await?.recall(just_now);
+        }
+        let organizations = walk.finish();
+        let unlisted: Vec<_> = organizations.iter().flat_map(Organization::gaps).collect();
+        if !unlisted.is_empty() && !self.named.has_valid_account() {
+            return Err(AuditError::UnlistedOrganizations(unlisted));
+        }
+        gaps.extend(unlisted.iter().map(ToString::to_string));
+        Ok(organizations)
     }
 
     fn warn_of_duplicates(&self) {
@@ -169,6 +208,16 @@ fn newest_sequence(output: &Path, api: ApiAsked<'_>) -> u64 {
     });
     let sequences = earlier.iter().map(|(_, sequence)| *sequence);
     sequences.max().unwrap_or(0)
+}
+
+fn warn_of_gaps(gaps: &[String]) {
+    for gap in gaps.iter().take(MOST_GAPS) {
+        tracing::warn!("{gap}");
+    }
+    if gaps.len() > MOST_GAPS {
+        let more = count(gaps.len() - MOST_GAPS, "more gap");
+        tracing::warn!("and {more} in the lists of accounts; report.json has all");
+    }
 }
 
 fn unlisted(what: &str, error: ReadError) -> AuditError {

@@ -85,7 +85,13 @@ impl Begun {
             };
             lanes.push(tokens.lane(variable).await?);
         }
-        for lane in tokens.lanes() {
+        // An answer may repeat the key also after the organizations were listed, and in a run that is resumed.
+        let lists_organizations = !self.writer.header().organizations.is_empty();
+        let key = match lists_organizations {
+            true => tokens.key_lane()?,
+            false => None,
+        };
+        for lane in tokens.lanes().into_iter().chain(key) {
             api.gate().keep_secret(&lane);
         }
         Ok(Ready {
@@ -133,13 +139,11 @@ impl Ready {
             let times = std::iter::repeat_n(ago(request.at), request.count as usize);
             self.lanes[request.position].recall(times);
         }
-        let lists = self
-            .writer
-            .header()
-            .sources
-            .iter()
-            .filter(|source| source.is_listed());
+        let header = self.writer.header();
+        let lists = header.sources.iter().filter(|source| source.is_listed());
         let pages: usize = lists.map(|source| source.accounts / PAGE + 2).sum();
+        // Each organization has two lists.
+        let pages = pages + 2 * header.organizations.len();
         for lane in tokens.lanes() {
             lane.recall(std::iter::repeat_n(
                 since_written,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::accounts::FileProblems;
 use crate::evidence::EvidenceError;
+use crate::organizations::Gap;
 use crate::outcome::ReadError;
 use crate::runs::DirectoryError;
 use crate::text::{count, for_terminal};
@@ -70,6 +71,9 @@ pub enum AuditError {
         /// What it said.
         error: ReadError,
     },
+    /// No organization that was named brought an account; why not.
+    #[error("no account of an organization can be listed:\n{}", first_of(.0))]
+    UnlistedOrganizations(Vec<Gap>),
     /// It was asked to stop while accounts were listed.
     #[error("interrupted before any account was read")]
     Stopped,
@@ -165,6 +169,20 @@ pub enum AuditError {
         /// Why.
         error: EvidenceError,
     },
+}
+
+/// The first of several sentences, and how many more there are.
+fn first_of(gaps: &[Gap]) -> String {
+    const MOST: usize = 10;
+    let mut lines: Vec<_> = gaps
+        .iter()
+        .take(MOST)
+        .map(|gap| gap.sentence.clone())
+        .collect();
+    if gaps.len() > MOST {
+        lines.push(format!("and {} more", gaps.len() - MOST));
+    }
+    lines.join("\n")
 }
 
 fn code(error: &ReadError) -> String {

@@ -125,11 +125,15 @@ impl Named {
         place.filter(|_| !variable.is_empty())
     }
 
+    pub(super) fn has_valid_account(&self) -> bool {
+        self.accounts().iter().any(AskedAccount::is_valid)
+    }
+
     pub(super) fn some_account_is_valid(&self) -> Result<(), AuditError> {
-        let accounts = self.accounts();
-        if accounts.iter().any(AskedAccount::is_valid) {
+        if self.has_valid_account() {
             return Ok(());
         }
+        let accounts = self.accounts();
         let mut problems: Vec<_> = accounts
             .iter()
             .take(10)
@@ -152,6 +156,9 @@ pub(super) async fn read_tokens(
 ) -> Result<(), AuditError> {
     if selection.asks_for_lists() {
         tokens.lane("").await?;
+    }
+    if !selection.organizations.is_empty() {
+        tokens.key_lane()?;
     }
     let asked = accounts.iter().filter(|account| account.is_valid());
     let needed = asked.map(|account| account.token_env.as_str());

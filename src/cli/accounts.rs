@@ -1,11 +1,15 @@
 //! `cf-sso-audit accounts`: the accounts that the token can list.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
-use crate::audit::AuditError;
+use crate::api::{Api, Lane, ListedAccounts};
+use crate::audit::{AuditError, UnderOne, Walk};
 use crate::clock::Clock;
+use crate::organizations::Organization;
 use crate::region::Region;
 use crate::spreadsheet::guarded;
 
@@ -22,7 +26,7 @@ Examples:
 pub struct AccountsArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Only the accounts of an organization
+    /// Only the accounts of an organization, and of the organizations under it
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
 }
@@ -31,20 +35,20 @@ pub struct AccountsArgs {
 pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let base_url = args.connection.base_url()?;
-    let (name, token) = args.connection.default_token().read().await?;
-    let lane = args.connection.lane(&name, token);
-    let api = args.connection.api(base_url, clock)?;
-    let (what, listed) = match &args.organization {
-        Some(id) => (
-            format!("the accounts of organization {id}"),
-            api.list_organization(&lane, id).await,
-        ),
-        None => (
-            "the token's accounts".to_owned(),
-            api.list_accounts(&lane).await,
-        ),
+    let mut tokens = args.connection.tokens();
+    let lane = match &args.organization {
+        Some(_) => tokens.organization_lane().await?,
+        None => tokens.lane("").await?,
     };
-    let listed = listed.map_err(|error| AuditError::Unlisted { what, error })?;
+    let api = args.connection.api(base_url, clock)?;
+    let listed = match &args.organization {
+        Some(id) => under_organization(&api, lane, id).await?,
+        None => {
+            let listed = api.list_accounts(&lane).await;
+            let what = "the token's accounts".to_owned();
+            listed.map_err(|error| AuditError::Unlisted { what, error })?
+        }
+    };
     let mut csv = csv::Writer::from_writer(Vec::new());
     let region = Region::word(api.base_url().as_str());
     let mut write = |record: [&str; 3]| {
@@ -65,4 +69,21 @@ pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
         return Ok(exit::DONE);
     }
     Err(Failure::new(exit::INCOMPLETE, listed.gaps.join("\n")))
+}
+
+/// The accounts of an organization and of those under it.
+async fn under_organization(
+    api: &Api,
+    lane: Arc<Lane>,
+    id: &str,
+) -> Result<ListedAccounts, AuditError> {
+    let mut walk = Walk::new(api, lane);
+    let UnderOne { accounts, .. } = walk.list(id).await?;
+    let organizations = walk.finish();
+    let gaps: Vec<_> = organizations.iter().flat_map(Organization::gaps).collect();
+    if accounts.is_empty() {
+        return Err(AuditError::UnlistedOrganizations(gaps));
+    }
+    let gaps = gaps.iter().map(ToString::to_string).collect();
+    Ok(ListedAccounts { accounts, gaps })
 }

@@ -66,7 +66,7 @@ struct AccountsArgs {
     /// Every account that the token can list
     #[arg(long)]
     all_accounts: bool,
-    /// Every account of an organization
+    /// Every account of an organization, and of the organizations under it
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
     /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
@@ -290,6 +290,13 @@ impl From<AuditError> for Failure {
             AuditError::Unlisted { error, .. } => {
                 return Self::failed(message).hint(listing_hint(error.kind));
             }
+            AuditError::UnlistedOrganizations(gaps) => {
+                let failure = Self::failed(message);
+                return match gaps.into_iter().next() {
+                    Some(gap) => failure.hint(gap.remedy),
+                    None => failure,
+                };
+            }
             AuditError::Locked(_) => {
                 return Self::failed(message)
                     .hint("wait until it is done, or begin a new run without --resume");
@@ -357,7 +364,6 @@ fn listing_hint(kind: ErrorKind) -> &'static str {
         ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => {
             "check the token with `cf-sso-audit doctor`: listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead"
         }
-        ErrorKind::NotFound => "check the organization's id",
         _ => "try again later; name the accounts with --accounts-file to do without the list",
     }
 }

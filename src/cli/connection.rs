@@ -185,6 +185,7 @@ impl From<TokensError> for Failure {
             TokensError::Command(error) => {
                 return Self::new(exit_of(error), message).hint(command_hint(error));
             }
+            TokensError::Email => "set it to the user's e-mail address alone, or unset it",
             TokensError::Named(_) => {
                 "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
                  it holds the name of a variable, never a token"

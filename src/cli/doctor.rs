@@ -11,9 +11,10 @@ use super::judgement::policy_of;
 use super::{Failure, exit, print};
 use crate::accounts::{AskedAccount, account_id};
 use crate::api::{Answered, Api, Lane, TokenKind, TokenState};
-use crate::audit::{Named, Selection};
+use crate::audit::{Named, Selection, Walk};
 use crate::clock::Clock;
 use crate::collect::missing;
+use crate::organizations::Organization;
 use crate::outcome::{
     ErrorKind, READ_GROUP, READ_PERMISSION, TOKEN_PAGE, WRITE_GROUP, WRITE_PERMISSION,
 };
@@ -24,7 +25,7 @@ use crate::tokens::Tokens;
 mod answers;
 mod examination;
 
-use examination::{Examination, Verdict, told, written};
+use examination::{Examination, Verdict, written};
 
 /// Check that everything is in place for an audit: token, network, clock, permissions, files, output folder
 #[derive(Debug, Args)]
@@ -318,43 +319,54 @@ impl Visit<'_> {
         }
     }
 
-    /// Tries to list an organization.
+    /// Tries to list an organization and all under it, as an audit would.
     async fn organization(&mut self, id: &str) {
         let check = format!("organization {id}");
         // Why there is no default token is said already.
-        let Ok(lane) = self.tokens.lane("").await else {
+        let Ok(lane) = self.tokens.organization_lane().await else {
             return;
         };
-        if lane.kind() == TokenKind::GlobalKey {
+        if lane.kind() == TokenKind::GlobalKey && !lane.is_of_key() {
             return;
         }
-        match self.api.list_organization(&lane, id).await {
-            Ok(listed) if listed.gaps.is_empty() => self.examination.pass(
-                &check,
-                format!("{} can be listed", count(listed.accounts.len(), "account")),
-            ),
-            Ok(listed) => self.examination.add(
-                Verdict::Warn,
-                &check,
-                listed.gaps.join("; "),
-                "name the accounts that are missing, or give --accounts-file",
-            ),
+        let mut walk = Walk::new(&self.api, lane);
+        let accounts = match walk.list(id).await {
+            Ok(listed) => listed.accounts.len(),
             Err(error) => {
-                let refused = matches!(error.kind, ErrorKind::Auth | ErrorKind::Forbidden);
-                if refused {
-                    self.examination
-                        .add(Verdict::Fail, &check, told(&error), ORGANIZATION_REMEDY);
-                } else {
-                    self.examination.fail_by(&check, &error);
-                }
+                let problem = format!("the listing ended unexpectedly: {error}");
+                let remedy = "this is a bug of this program";
+                return self.examination.add(Verdict::Fail, &check, problem, remedy);
             }
+        };
+        let organizations = walk.finish();
+        let verdict = if accounts == 0 {
+            Verdict::Fail
+        } else {
+            Verdict::Warn
+        };
+        let gaps: Vec<_> = organizations.iter().flat_map(Organization::gaps).collect();
+        for gap in gaps.iter().take(MOST_GAPS) {
+            self.examination
+                .add(verdict, &check, gap.sentence.clone(), &gap.remedy);
+        }
+        if gaps.len() > MOST_GAPS {
+            let more = format!("and {}", count(gaps.len() - MOST_GAPS, "more gap"));
+            self.examination
+                .add(verdict, &check, more, "an audit names them all");
+        }
+        if gaps.is_empty() {
+            let accounts = count(accounts, "account");
+            let organizations = count(organizations.len(), "organization");
+            self.examination.pass(
+                &check,
+                format!("{organizations} with {accounts} can be listed"),
+            );
         }
     }
 }
 
-/// What to do where an organization may not be listed.
-const ORGANIZATION_REMEDY: &str = "Cloudflare documents this list only for an e-mail address with a global API key, and says that API tokens are not yet fully \
-     available for it: name the accounts with --accounts-file instead";
+/// The most gaps of an organization's tree that are shown; the others are counted.
+const MOST_GAPS: usize = 5;
 
 /// Asks where this kind of token can be verified; tokens without a prefix may be of either.
 async fn verify(api: &Api, lane: &Arc<Lane>, account: Option<&String>) -> Answered<TokenState> {

@@ -27,6 +27,10 @@ pub struct SimulateArgs {
     /// The same seed makes up the same accounts
     #[arg(long, value_name = "S", default_value_t = 1, requires = "accounts")]
     seed: u64,
+    /// Organizations to make up, in a tree of up to 5 levels with four fifths of the accounts spread over it. The last of
+    /// several refuses to be listed
+    #[arg(long, value_name = "K", default_value_t = 1, requires = "accounts", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    organizations: u16,
     /// The rate limit; a token that goes over it is blocked for a window. None unless given
     #[arg(long, value_name = "N/DURATION", value_parser = parse_rate)]
     rate: Option<Rate>,
@@ -47,7 +51,9 @@ Examples:
   2,000 accounts of 20 connectors behind a rate limit:
       cf-sso-audit simulate --accounts 2000 --connectors 20 --rate 1200/300s --latency 50ms
   A bad night: a tenth of the accounts answers with errors, and as many may not be read:
-      cf-sso-audit simulate --accounts 200 --fail server=10% --fail forbidden=10%";
+      cf-sso-audit simulate --accounts 200 --fail server=10% --fail forbidden=10%
+  A tree of 20 organizations, one of which refuses to be listed:
+      cf-sso-audit simulate --accounts 300 --organizations 20";
 
 /// The token that the simulated API takes: of the right form, and no secret.
 pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
@@ -56,7 +62,8 @@ pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
 pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let world = match args.accounts {
-        Some(accounts) => World::generate(accounts, args.connectors, args.seed, clock.now()),
+        Some(accounts) => World::generate(accounts, args.connectors, args.seed, clock.now())
+            .with_organizations(args.organizations.into(), args.seed, clock.now()),
         None => World::demo(clock.now()),
     };
     let rate = match args.rate {
@@ -80,16 +87,23 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         troubles: Troubles::new(args.fail)
             .map_err(|cause| Failure::usage(format!("--fail: {cause}")))?,
     };
+    let root = world.organizations().next().map(|(id, _)| id);
     let running = simulator::start(world, options).await.map_err(|error| {
         Failure::failed(format!("cannot serve on {}: {error}", args.listen))
             .hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
     let stop = super::stop::Stop::listen();
-    print(&format!(
+    let mut lines = format!(
         "export CLOUDFLARE_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n",
         running.base_url(),
         running.token()
-    ))?;
+    );
+    if let (true, Some(root)) = (args.organizations > 1, root) {
+        // A comment, where this is pasted into a shell.
+        lines += &format!("# cf-sso-audit audit --organization {root}\n");
+    }
+    // At once: whoever reads only what they want may be gone then.
+    print(&lines)?;
     let totals = running.totals();
     tracing::info!(
         accounts = totals.accounts,

@@ -4,11 +4,17 @@ use std::fmt::Write as _;
 
 use super::screen::stdout_takes_colours;
 use crate::compare::ChangeKind;
+use crate::organizations::{Organization, in_order};
 use crate::region::Region;
 use crate::report::Summary;
 use crate::severity::Severity;
 use crate::text::count;
 use crate::thresholds::AllowedUnread;
+
+/// The most gaps of the list of accounts that are shown; the others are counted.
+const MOST_GAPS: usize = 20;
+/// The most organizations of the tree that are shown; the others are counted.
+const MOST_ORGANIZATIONS: usize = 30;
 
 /// The summary, coloured where standard output is a terminal that may be.
 pub fn text(summary: &Summary<'_>) -> String {
@@ -36,8 +42,17 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     if let Some(causes) = summary.coverage.causes_in_words() {
         let _ = writeln!(out, "  Not read whole: {causes}.");
     }
-    for gap in &summary.coverage.gaps {
+    if let Some(sentence) = summary.organizations_sentence() {
+        let _ = writeln!(out, "{sentence}:");
+        write_tree(&mut out, &summary.header.organizations);
+    }
+    let gaps = &summary.coverage.gaps;
+    for gap in gaps.iter().take(MOST_GAPS) {
         let _ = writeln!(out, "  {gap}");
+    }
+    if gaps.len() > MOST_GAPS {
+        let more = count(gaps.len() - MOST_GAPS, "more gap");
+        let _ = writeln!(out, "  and {more}; report.json has all");
     }
     let _ = writeln!(out);
     let fedramp = format!(
@@ -147,4 +162,23 @@ fn thresholds(summary: &Summary<'_>) -> Vec<String> {
     let reached = summary.reaches_fail_on_new();
     sentences.extend(fail_on("--fail-on-new", thresholds.fail_on_new, reached));
     sentences
+}
+
+/// The organizations as a tree. Why one could not be listed stands among the gaps.
+fn write_tree(out: &mut String, organizations: &[Organization]) {
+    let ordered = in_order(organizations);
+    for (level, organization) in ordered.iter().take(MOST_ORGANIZATIONS) {
+        let indent = 2 + 2 * level;
+        let accounts = count(organization.accounts, "account");
+        let mark = match organization.problems.is_empty() {
+            true => "",
+            false => ", not whole",
+        };
+        let words = organization.words();
+        let _ = writeln!(out, "{:indent$}{words}: {accounts}{mark}", "");
+    }
+    if ordered.len() > MOST_ORGANIZATIONS {
+        let more = count(ordered.len() - MOST_ORGANIZATIONS, "more organization");
+        let _ = writeln!(out, "  and {more}; report.json has all");
+    }
 }

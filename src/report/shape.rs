@@ -15,6 +15,7 @@ use super::columns::{ACCOUNTS, CHANGES, FINDINGS, Kind, Table};
 use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
 use crate::accounts::Source;
 use crate::ledger::TrendPoint;
+use crate::organizations::{Organization, Unlisted, in_order};
 use crate::region::Region;
 use crate::rules::RULES;
 use crate::severity::Severity;
@@ -134,6 +135,7 @@ pub struct Coverage<'a> {
     gaps: &'a [String],
     incomplete: u64,
     not_asked: u64,
+    organizations: Option<Organizations<'a>>,
     read: u64,
     sentence: String,
     unread: u64,
@@ -149,6 +151,7 @@ impl<'a> Coverage<'a> {
             gaps: &coverage.gaps,
             incomplete: coverage.incomplete,
             not_asked: coverage.not_asked,
+            organizations: Organizations::of(summary),
             read: coverage.read,
             sentence: coverage.sentence(),
             unread: coverage.unread,
@@ -195,6 +198,66 @@ impl Reached {
             fail_on: fail_on(thresholds.fail_on, summary.reaches_fail_on()),
             fail_on_new: fail_on(thresholds.fail_on_new, summary.reaches_fail_on_new()),
         }
+    }
+}
+
+/// The organizations whose accounts were listed.
+#[derive(Serialize, JsonSchema)]
+struct Organizations<'a> {
+    accounts: usize,
+    organizations: usize,
+    sentence: String,
+    /// Each before those under it.
+    tree: Vec<OrganizationShown<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OrganizationShown<'a> {
+    accounts: usize,
+    id: &'a str,
+    level: usize,
+    name: &'a str,
+    parent: Option<&'a str>,
+    unlisted: Vec<UnlistedShown<'a>>,
+}
+
+/// A list of an organization's that is not whole.
+#[derive(Serialize, JsonSchema)]
+struct UnlistedShown<'a> {
+    error_code: Option<&'a str>,
+    error_kind: &'static str,
+    error_message: &'a str,
+    list: &'static str,
+    remedy: String,
+}
+
+impl<'a> Organizations<'a> {
+    fn of(summary: &'a Summary<'_>) -> Option<Self> {
+        let organizations = &summary.header.organizations;
+        let shown = |(level, organization): (usize, &'a Organization)| OrganizationShown {
+            accounts: organization.accounts,
+            id: &organization.id,
+            level,
+            name: &organization.name,
+            parent: organization.parent.as_deref(),
+            unlisted: organization.problems.iter().map(unlisted).collect(),
+        };
+        Some(Self {
+            accounts: summary.header.organization_accounts(),
+            organizations: organizations.len(),
+            sentence: summary.organizations_sentence()?,
+            tree: in_order(organizations).into_iter().map(shown).collect(),
+        })
+    }
+}
+
+fn unlisted(problem: &Unlisted) -> UnlistedShown<'_> {
+    UnlistedShown {
+        error_code: problem.error.code.as_deref(),
+        error_kind: problem.error.kind.as_str(),
+        error_message: &problem.error.message,
+        list: problem.list.as_str(),
+        remedy: problem.remedy(),
     }
 }
 

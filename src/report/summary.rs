@@ -14,6 +14,7 @@ use crate::evidence::RunHeader;
 use crate::finding::Age;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status};
+use crate::organizations;
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
 use crate::rules::{RULES, Rule};
@@ -472,6 +473,13 @@ impl Summary<'_> {
         let Coverage { asked, gaps, .. } = &self.coverage;
         let allowed = self.thresholds.allow_unread;
         gaps.is_empty() && allowed.allows(self.coverage.not_whole(), *asked)
+    }
+
+    /// `3 organizations, 41 accounts`; `None` where none was asked for.
+    pub fn organizations_sentence(&self) -> Option<String> {
+        let organizations = self.header.organizations.len();
+        let accounts = self.header.organization_accounts();
+        (organizations > 0).then(|| organizations::sentence(organizations, accounts))
     }
 
     /// What cannot be trusted of the comparison, in sentences.

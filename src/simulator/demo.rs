@@ -24,6 +24,9 @@ impl World {
         let organization = Organization {
             id: Id::of("demo/organization"),
             name: "Harbour & Vale Managed IT".to_owned(),
+            created_on: now - TimeDelta::days(2000),
+            parent: None,
+            refuses: false,
         };
         let accounts = accounts()
             .into_iter()

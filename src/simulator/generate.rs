@@ -4,6 +4,8 @@ use super::seed::{Dice, Id};
 use super::world::{Account, Connector, Organization, Verification, World};
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// The most levels of organizations, as Cloudflare's.
+const LEVELS: u32 = 5;
 /// Every fifth account stands alone; the others belong to this organization.
 const ORGANIZATION: &str = "Southern Cross Shared Services";
 
@@ -205,15 +207,55 @@ impl World {
     /// A world of so many accounts with so many connectors each, seen from `now`: most connectors are verified and
     /// enabled, a few are not, as in life. Domains are under reserved names only, and none occurs twice.
     pub fn generate(accounts: usize, connectors: usize, seed: u64, now: DateTime<Utc>) -> Self {
-        let organization = Organization {
-            id: Id::of(&format!("{seed}/organization")),
-            name: ORGANIZATION.to_owned(),
-        };
         let accounts = (0..accounts)
             .map(|index| account(index, connectors, seed, now))
             .collect();
-        Self::new(accounts, vec![organization], now)
+        Self::new(accounts, vec![organization(0, 1, seed, now)], now)
     }
+
+    /// The same world with so many organizations, at least one, in a tree of at most [`LEVELS`] levels. The accounts of
+    /// the one that there was are spread over them; the last refuses to be listed, where there are several.
+    #[must_use]
+    pub fn with_organizations(mut self, count: usize, seed: u64, now: DateTime<Utc>) -> Self {
+        let count = count.max(1);
+        let organizations = (0..count).map(|index| organization(index, count, seed, now));
+        self.organizations = organizations.collect();
+        let members = self
+            .accounts
+            .iter_mut()
+            .filter(|a| a.organization.is_some());
+        for (number, member) in members.enumerate() {
+            member.organization = Some(number % count);
+        }
+        self
+    }
+}
+
+fn organization(index: usize, count: usize, seed: u64, now: DateTime<Utc>) -> Organization {
+    let (key, name) = match index {
+        0 => (format!("{seed}/organization"), ORGANIZATION.to_owned()),
+        index => (
+            format!("{seed}/organization/{index}"),
+            format!("{ORGANIZATION} {}", company(index, seed)),
+        ),
+    };
+    let mut dice = Dice::of(&key);
+    Organization {
+        id: Id::of(&key),
+        name,
+        created_on: before(now, &mut dice, 400, 2500),
+        parent: index.checked_sub(1).map(|before| before / breadth(count)),
+        refuses: count > 1 && index + 1 == count,
+    }
+}
+
+/// How many organizations lie right under each, so that a tree of so many has at most [`LEVELS`] levels: at least two.
+fn breadth(count: usize) -> usize {
+    let holds = |breadth: &usize| {
+        let levels = (0..LEVELS).map(|level| breadth.saturating_pow(level));
+        levels.fold(0, usize::saturating_add) >= count
+    };
+    (2..).find(holds).unwrap_or(count)
 }
 
 fn account(index: usize, connectors: usize, seed: u64, now: DateTime<Utc>) -> Account {

@@ -4,7 +4,7 @@
 
 use super::answer::{Answer, PageInfo};
 use super::seed::Id;
-use super::world::{Account, Change, NewConnector, Refusal, Timestamp, World};
+use super::world::{Account, Change, NewConnector, Organization, Refusal, Timestamp, World};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
@@ -15,8 +15,8 @@ use url::form_urlencoded;
 /// Where the API begins on its server.
 pub(super) const BASE_PATH: &str = "/client/v4";
 
-/// The page size of an organization's accounts where none is asked for, or 0. Cloudflare names none for this list.
-const ORGANIZATION_PAGE: usize = 100;
+/// The page size of the lists of organizations where none is asked for, or 0.
+const ORGANIZATION_PAGE: usize = 10;
 
 /// A request as the server hands it on.
 pub(super) struct Request<'a> {
@@ -60,6 +60,7 @@ enum Operation<'a> {
     BeginVerification(&'a str, &'a str),
     VerifyUserToken,
     VerifyAccountToken(&'a str),
+    ListOrganizations,
     ListOrganization(&'a str),
 }
 
@@ -81,6 +82,7 @@ impl<'a> Operation<'a> {
                 (only(Method::GET, Self::VerifyAccountToken(account)), "GET")
             }
             ["user", "tokens", "verify"] => (only(Method::GET, Self::VerifyUserToken), "GET"),
+            ["organizations"] => (only(Method::GET, Self::ListOrganizations), "GET"),
             ["organizations", organization, "accounts"] => (
                 only(Method::GET, Self::ListOrganization(organization)),
                 "GET",
@@ -221,13 +223,11 @@ fn handle(
             let account = world.account(id(account)?).ok_or_else(not_found)?;
             Ok(Answer::result(AccountRecord::of(&world, account)))
         }
+        Operation::ListOrganizations => list_organizations(&reading(), request.query),
         Operation::ListOrganization(organization) => {
             let (world, organization) = (reading(), id(organization)?);
-            let place = world
-                .organizations
-                .iter()
-                .position(|known| known.id == organization);
-            list_organization(&world, place.ok_or_else(not_found)?, request.query)
+            let place = world.organization(organization).ok_or_else(not_found)?;
+            list_organization(&world, place, request.query)
         }
         Operation::VerifyUserToken => Ok(verified(caller, !caller.account_owned)),
         Operation::VerifyAccountToken(account) => {
@@ -508,30 +508,108 @@ fn list_accounts(world: &World, query: Option<&str>) -> Handled {
     ))
 }
 
+#[derive(Serialize)]
+struct OrganizationRecord<'a> {
+    id: Id,
+    name: &'a str,
+    create_time: Timestamp,
+    meta: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent<'a>>,
+}
+
+#[derive(Serialize)]
+struct Parent<'a> {
+    id: Id,
+    name: &'a str,
+}
+
+impl<'a> OrganizationRecord<'a> {
+    fn of(world: &'a World, organization: &'a Organization) -> Self {
+        let parent = organization
+            .parent
+            .and_then(|place| world.organizations.get(place));
+        Self {
+            id: organization.id,
+            name: &organization.name,
+            create_time: Timestamp(organization.created_on),
+            meta: json!({}),
+            parent: parent.map(|parent| Parent {
+                id: parent.id,
+                name: &parent.name,
+            }),
+        }
+    }
+}
+
+fn list_organizations(world: &World, query: Option<&str>) -> Handled {
+    let query = Query::of(query);
+    if let Some(parent) = query.get("parent.id").and_then(Id::parse) {
+        refuse_where_it_refuses(world, world.organization(parent))?;
+    }
+    let is_meant =
+        |(place, organization): &(usize, &Organization)| query.means(world, *place, organization);
+    let organizations = world.organizations.iter().enumerate();
+    let found: Vec<_> = organizations
+        .filter(is_meant)
+        .map(|(_, found)| found)
+        .collect();
+    page_by_token(
+        &query,
+        &found,
+        |organization| organization.id,
+        |organization| OrganizationRecord::of(world, organization),
+    )
+}
+
 fn list_organization(world: &World, organization: usize, query: Option<&str>) -> Handled {
+    refuse_where_it_refuses(world, Some(organization))?;
+    let is_member = |account: &&Account| account.organization == Some(organization);
+    let members: Vec<_> = world.accounts.iter().filter(is_member).collect();
+    page_by_token(
+        &Query::of(query),
+        &members,
+        |account| account.id,
+        |account| AccountRecord::of(world, account),
+    )
+}
+
+fn refuse_where_it_refuses(world: &World, organization: Option<usize>) -> Handled<()> {
+    let refuses = organization.is_some_and(|place| world.organizations[place].refuses);
+    if !refuses {
+        return Ok(());
+    }
+    Err(Box::new(Answer::refusal(
+        StatusCode::FORBIDDEN,
+        10000,
+        "Authentication error",
+    )))
+}
+
+/// A page of a list whose pages are named by tokens.
+fn page_by_token<'w, T, R: Serialize>(
+    query: &Query,
+    items: &[&'w T],
+    id: impl Fn(&T) -> Id,
+    record: impl Fn(&'w T) -> R,
+) -> Handled {
     #[derive(Serialize)]
     struct TokenInfo {
         #[serde(skip_serializing_if = "Option::is_none")]
         next_page_token: Option<Id>,
         total_size: usize,
     }
-    let query = Query::of(query);
     let page_size = match query.number("page_size", ORGANIZATION_PAGE, 0, 1000)? {
         0 => ORGANIZATION_PAGE,
         size => size,
     };
-    let members: Vec<&Account> = world
-        .accounts
-        .iter()
-        .filter(|account| account.organization == Some(organization))
-        .collect();
-    // The token stands for the first account of its page.
-    let token = |account: &Account| Id::of(&format!("page/{}", account.id));
+    // The token stands for the first item of its page.
+    let token = |item: &T| Id::of(&format!("page/{}", id(item)));
     let first = match query.get("page_token").filter(|token| !token.is_empty()) {
         None => 0,
-        Some(wanted) => members
+        Some(wanted) => items
             .iter()
-            .position(|account| Id::parse(wanted) == Some(token(account)))
+            .position(|item| Id::parse(wanted) == Some(token(item)))
             .ok_or_else(|| {
                 Box::new(Answer::invalid(
                     "/page_token",
@@ -539,20 +617,14 @@ fn list_organization(world: &World, organization: usize, query: Option<&str>) ->
                 ))
             })?,
     };
-    let records: Vec<AccountRecord<'_>> = members
-        .iter()
-        .skip(first)
-        .take(page_size)
-        .map(|account| AccountRecord::of(world, account))
-        .collect();
-    let next_page_token = members
-        .get(first + records.len())
-        .map(|account| token(account));
+    let shown = items.iter().skip(first).take(page_size);
+    let records: Vec<_> = shown.map(|item| record(item)).collect();
+    let next_page_token = items.get(first + records.len()).map(|item| token(item));
     Ok(Answer::page(
         records,
         TokenInfo {
             next_page_token,
-            total_size: members.len(),
+            total_size: items.len(),
         },
     ))
 }
@@ -572,6 +644,44 @@ impl Query {
             .rev()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the list of organizations that is asked for has this one in it.
+    fn means(&self, world: &World, place: usize, organization: &Organization) -> bool {
+        let name = organization.name.to_lowercase();
+        let all_of = |key: &str, holds: &dyn Fn(&str) -> bool| {
+            let mut given = self.0.iter().filter(|(known, _)| known == key);
+            given.all(|(_, value)| holds(value))
+        };
+        let ids: Vec<_> = self.0.iter().filter(|(known, _)| known == "id").collect();
+        let is_one = ids.is_empty()
+            || ids
+                .iter()
+                .any(|(_, id)| Id::parse(id) == Some(organization.id));
+        let parent = organization
+            .parent
+            .map(|parent| world.organizations[parent].id);
+        is_one
+            && all_of("parent.id", &|id| match id {
+                "null" => parent.is_none(),
+                id => parent.is_some() && parent == Id::parse(id),
+            })
+            && all_of("containing.account", &|id| {
+                let account = Id::parse(id).and_then(|id| world.account(id));
+                let held_by = account.and_then(|account| account.organization);
+                held_by.is_some_and(|held_by| world.lies_under(held_by, place))
+            })
+            && all_of("containing.organization", &|id| {
+                let other = Id::parse(id).and_then(|id| world.organization(id));
+                other.is_some_and(|other| world.lies_under(other, place))
+            })
+            && all_of("name.startsWith", &|part| {
+                name.starts_with(&part.to_lowercase())
+            })
+            && all_of("name.endsWith", &|part| {
+                name.ends_with(&part.to_lowercase())
+            })
+            && all_of("name.contains", &|part| name.contains(&part.to_lowercase()))
     }
 
     fn number(&self, name: &str, default: usize, least: usize, most: usize) -> Handled<usize> {

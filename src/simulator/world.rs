@@ -62,6 +62,11 @@ pub struct Totals {
 pub(super) struct Organization {
     pub(super) id: Id,
     pub(super) name: String,
+    pub(super) created_on: DateTime<Utc>,
+    /// The place of the one that it lies under among the world's.
+    pub(super) parent: Option<usize>,
+    /// Whether nobody may list its accounts, or the organizations under it.
+    pub(super) refuses: bool,
 }
 
 pub(super) struct Account {
@@ -185,6 +190,23 @@ impl World {
         self.organizations
             .iter()
             .map(|organization| (organization.id.to_string(), organization.name.as_str()))
+    }
+
+    /// The place of an organization.
+    pub(super) fn organization(&self, id: Id) -> Option<usize> {
+        self.organizations.iter().position(|known| known.id == id)
+    }
+
+    /// Whether an organization lies under another, or is the same.
+    pub(super) fn lies_under(&self, organization: usize, other: usize) -> bool {
+        let mut above = Some(organization);
+        while let Some(place) = above {
+            if place == other {
+                return true;
+            }
+            above = self.organizations[place].parent;
+        }
+        false
     }
 
     /// What the world holds at this moment.

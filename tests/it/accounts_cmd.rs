@@ -36,6 +36,9 @@ fn listing() -> Server {
         {
             return enveloped(json!([account(1), account(5)]), json!({"total_size": 2}));
         }
+        if request.path.starts_with("/client/v4/organizations?") {
+            return success(json!([]));
+        }
         success(json!([connector(1, "a.example")]))
     })
 }
@@ -91,7 +94,7 @@ fn an_organizations_accounts_can_be_listed() {
         .map(|row| row["account_id"].clone())
         .collect();
     assert_eq!(listed, [id(1), id(5)]);
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn why_there_is_no_list_is_told_with_what_to_do() {
         .args(["--organization", "none"])
         .run()
         .expect(1)
-        .says(&["organization none", "check the organization's id"]);
+        .says(&["organization none", "check the organization's ID"]);
 }
 
 #[test]

@@ -237,6 +237,22 @@ fn simulate_and_audit_agree_on_every_number() {
 }
 
 #[test]
+fn simulated_organizations_show_a_tree_with_one_that_refuses() {
+    let simulated = Simulated::start(&["--accounts", "40", "--organizations", "6"]);
+    let roots = simulated.get("/organizations?parent.id=null");
+    let root = roots["result"][0]["id"].as_str().unwrap();
+    let outcome = program("audit")
+        .env("CLOUDFLARE_BASE_URL", &simulated.base_url)
+        .env("CLOUDFLARE_API_TOKEN", &simulated.token)
+        .args(["--organization", root])
+        .run()
+        .expect(3)
+        .prints(&["6 organizations, 27 accounts:\n", "0 accounts, not whole"]);
+    let gaps = outcome.json()["coverage"]["gaps"].clone();
+    assert_eq!(gaps.as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn simulate_ends_on_sigterm() {
     let mut simulated = Simulated::start(&["--accounts", "1"]);
     send_signal("TERM", simulated.child.id());

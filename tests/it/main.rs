@@ -28,6 +28,7 @@ mod html_page;
 mod limits;
 mod nights;
 mod openapi_checks;
+mod organizations;
 mod pacing;
 mod policies;
 mod rendering;

@@ -438,6 +438,7 @@ impl InProcess {
             begun_after: None,
             sources: sources.collect(),
             gaps: short.map(|_| "the list is short".to_owned()).collect(),
+            organizations: Vec::new(),
             limits: Limits {
                 concurrency: 32,
                 rate: "1000/300s".to_owned(),

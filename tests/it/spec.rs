@@ -81,6 +81,7 @@ fn the_specification_has_these_operations_and_no_others() {
         "GET /accounts/{account_id} accounts-account-details",
         "GET /user/tokens/verify user-api-tokens-verify-token",
         "GET /accounts/{account_id}/tokens/verify account-api-tokens-verify-token",
+        "GET /organizations Organization_listOrganizations",
         "GET /organizations/{organization_id}/accounts Organizations_getAccounts",
     ];
     assert_eq!(operations, expected.map(str::to_owned).into());

@@ -20,6 +20,7 @@ use super::{Format, FormatSpec, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::ChangeKind;
+use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::Policy;
 use crate::region::Region;
 use crate::rules::controls::CONTROLS;
@@ -504,6 +505,28 @@ fn coverage(summary: &Summary<'_>) -> Value {
         "sentence": coverage.sentence(),
         "causes": coverage.causes_in_words(),
         "gaps": coverage.gaps,
+        "organizations": organizations(summary),
+    })
+}
+
+/// The organizations as a tree, as far as the page has room for them.
+fn organizations(summary: &Summary<'_>) -> Value {
+    let ordered = in_order(&summary.header.organizations);
+    let shown = |(level, organization): &(usize, &Organization)| {
+        let problems = organization.problems.iter();
+        json!({
+            "level": level,
+            "id": organization.id,
+            "name": organization.name,
+            "accounts": organization.accounts,
+            "problems": problems.map(Unlisted::sentence).collect::<Vec<_>>(),
+        })
+    };
+    let rows: Vec<_> = ordered.iter().take(ROW_LIMIT).map(shown).collect();
+    json!({
+        "sentence": summary.organizations_sentence(),
+        "left_out": ordered.len() - rows.len(),
+        "rows": rows,
     })
 }
 

@@ -233,6 +233,47 @@ async fn an_organization_lists_its_accounts_by_page_token() {
 }
 
 #[tokio::test]
+async fn organizations_are_listed_by_what_narrows_the_list() {
+    let world = World::generate(60, 0, 7, now()).with_organizations(7, 7, now());
+    let (root, name) = world
+        .organizations()
+        .next()
+        .map(|(id, name)| (id, name.to_lowercase()))
+        .unwrap();
+    let account = world.accounts.iter().find(|a| a.organization.is_some());
+    let account = account.unwrap().id.to_string();
+    let sim = Sim::new(world).await;
+    let ids = async |query: &str| -> Vec<String> {
+        let found = sim.get(&format!("/organizations?{query}")).await.result();
+        let ids = found.as_array().unwrap().iter();
+        ids.map(|found| found["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids("").await.len(), 7);
+    assert_eq!(ids("parent.id=null").await, std::slice::from_ref(&root));
+    let under = ids(&format!("parent.id={root}")).await;
+    assert_eq!(under.len(), 2);
+    assert_eq!(ids(&format!("parent.id={}", under[0])).await.len(), 2);
+    let two = ids(&format!("id={}&id={}", under[0], under[1])).await;
+    assert_eq!(two, under);
+    let above = ids(&format!("containing.organization={}", under[0])).await;
+    assert_eq!(above, [root.clone(), under[0].clone()]);
+    let holders = ids(&format!("containing.account={account}")).await;
+    assert_eq!(holders[0], root);
+    let begin = name.split(' ').next().unwrap();
+    assert_eq!(ids(&format!("name.startsWith={begin}")).await.len(), 7);
+    assert_eq!(ids("name.contains=NOBODY").await.len(), 0);
+    // The second of the lower two, and the last of all.
+    let last = ids(&format!("parent.id={}", under[1])).await[1].clone();
+    for path in [
+        format!("/organizations/{last}/accounts"),
+        format!("/organizations?parent.id={last}"),
+    ] {
+        assert_eq!(sim.get(&path).await.refusal(), (403, 10000), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_verifies_where_its_kind_belongs() {
     let user = Sim::empty().await;
     let reply = user.get("/user/tokens/verify").await;
