@@ -147,7 +147,7 @@ impl Unlisted {
                 "check {EMAIL_VARIABLE} and {KEY_VARIABLE}, and that their user may see this organization, or name the accounts with --accounts-file"
             ),
             ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => format!(
-                "Cloudflare documents only X-Auth-Email with X-Auth-Key for lists of organizations, and calls API tokens \"not yet fully available\" there: \
+                "Cloudflare documents lists of organizations only for an e-mail address with a global API key, and calls API tokens \"not yet fully available\" there: \
                  name the accounts with --accounts-file, or set {EMAIL_VARIABLE} and {KEY_VARIABLE}, which are used for these lists and for nothing else"
             ),
             ErrorKind::NotFound | ErrorKind::InvalidId => {

@@ -171,7 +171,7 @@ impl JudgementArgs {
         let mut history = match self.baseline.as_deref() {
             Some(NONE) => History::uncompared(run),
             Some(path) => {
-                let compared = asked_for(path)?;
+                let compared = asked_for(path, ApiAsked::by(header))?;
                 match run {
                     Some(other) if !is_same_run(&other, &compared) => {
                         History::beside(compared, other)
@@ -202,9 +202,13 @@ impl JudgementArgs {
                 .hint("give that run's directory with --baseline, or another (or none) together with --output")
             })
         };
+        let api = ApiAsked {
+            base_url: &record.base_url,
+            demo: record.demo,
+        };
         let compared = match (self.baseline.as_deref(), &record.compared_with) {
             (Some(NONE), _) | (None, None) => None,
-            (Some(path), _) => Some(asked_for(path)?),
+            (Some(path), _) => Some(asked_for(path, api)?),
             (None, Some(run_id)) => Some(beside(run_id)?),
         };
         let is = |run: &Option<Baseline>, run_id: Option<&String>| {
@@ -234,7 +238,7 @@ impl JudgementArgs {
     pub fn check_baseline(&self, output: &Path, api: ApiAsked<'_>) -> Result<(), Failure> {
         match self.baseline.as_deref() {
             Some(NONE) => Ok(()),
-            Some(path) => asked_for(path).map(drop),
+            Some(path) => asked_for(path, api).map(drop),
             None if !self.fails_on_new() => Ok(()),
             None => self.refuse_unreadable(&newest_run(output, api, "").passed_over),
         }
@@ -263,18 +267,38 @@ fn is_same_run(one: &Baseline, other: &Baseline) -> bool {
     one.header().run_id == other.header().run_id && place(one) == place(other)
 }
 
-/// The baseline that was asked for by its directory.
-fn asked_for(path: &str) -> Result<Baseline, Failure> {
+/// The baseline that was asked for by its directory; of the same API, since what another has or lacks is no change.
+fn asked_for(path: &str, api: ApiAsked<'_>) -> Result<Baseline, Failure> {
     let run = Path::new(path);
     if !run.join(ledger::FILE_NAME).is_file() {
         let name = ledger::FILE_NAME;
         return Err(Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {name}"))
             .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none"));
     }
-    Baseline::open(run).map_err(|error| {
+    let baseline = Baseline::open(run).map_err(|error| {
         Failure::usage(format!("--baseline {path} cannot be read: {error}"))
             .hint("--baseline takes the directory of a complete run, or none")
-    })
+    })?;
+    let header = baseline.header();
+    if !api.is_that_of(header) {
+        return Err(Failure::usage(format!(
+            "--baseline {path} asked {}, and this run {}",
+            name_of(ApiAsked::by(header)),
+            name_of(api)
+        ))
+        .hint(
+            "runs of two regions or APIs cannot be compared: give a run of the same one, or none",
+        ));
+    }
+    Ok(baseline)
+}
+
+fn name_of(api: ApiAsked<'_>) -> &str {
+    if api.demo {
+        "the demo's API"
+    } else {
+        api.base_url
+    }
 }
 
 /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.

@@ -943,3 +943,29 @@ fn an_account_that_came_and_went_between_two_runs_is_no_difference() {
         .expect(0)
         .prints(&["Nothing changed"]);
 }
+
+#[test]
+fn a_run_of_another_api_is_no_baseline() {
+    let of = |status: &str| {
+        let connector = connector_with(1, "a.example", json!({"verification": {"status": status}}));
+        Server::of(vec![(id(1), json!([connector]))])
+    };
+    let (one, other) = (of("verified"), of("failed"));
+    let first = audit(&one).arg(id(1)).run().expect(0);
+    let refused = audit(&other)
+        .arg(id(1))
+        .arg("--baseline")
+        .arg(first.run_dir())
+        .run()
+        .expect(2);
+    refused.says(&[&one.base_url(), &other.base_url(), "or none"]);
+    assert_eq!(other.requests().len(), 0, "before anything is asked");
+    let second = audit(&other).arg(id(1)).run().expect(0);
+    program("render")
+        .arg(second.run_dir())
+        .arg("--baseline")
+        .arg(first.run_dir())
+        .run()
+        .expect(2)
+        .says(&["asked", "or none"]);
+}

@@ -691,7 +691,10 @@ fn an_organization_is_examined() {
     let acme = line(&outcome, "organization acme");
     assert_eq!(
         (&acme["result"], &acme["finding"]),
-        (&json!("pass"), &json!("1 organization with 2 accounts can be listed"))
+        (
+            &json!("pass"),
+            &json!("1 organization with 2 accounts can be listed")
+        )
     );
     let other = line(&outcome, "organization other");
     assert_eq!(other["result"], "fail");

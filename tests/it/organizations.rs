@@ -264,7 +264,7 @@ fn a_token_that_is_refused_outright_is_told_what_is_documented_and_what_works() 
     let outcome = audit_root(&server).run().expect(1).says(&[
         "no account of an organization can be listed",
         "organization root: its accounts and the organizations under it cannot be listed (auth, code 10000): Authentication error\n",
-        "hint: Cloudflare documents only X-Auth-Email with X-Auth-Key for lists of organizations",
+        "hint: Cloudflare documents lists of organizations only for an e-mail address with a global API key",
         "--accounts-file",
         "set CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY",
     ]);
