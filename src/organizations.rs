@@ -242,7 +242,7 @@ mod tests {
         let said: Vec<_> = refused.gaps().map(|gap| gap.to_string()).collect();
         for part in [
             "organization Vale\u{fffd} (0a): its accounts cannot be listed (auth, code 10000): Authentication error; ",
-            "X-Auth-Email with X-Auth-Key",
+            "only for an e-mail address with a global API key",
             "--accounts-file",
             "set CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY",
         ] {

@@ -202,7 +202,7 @@ fn a_list_that_is_refused_is_a_gap_everywhere_and_outranks_findings() {
         let server = refusing(list);
         let parts = [
             what,
-            "X-Auth-Email with X-Auth-Key",
+            "only for an e-mail address with a global API key",
             "not yet fully available",
             "--accounts-file",
         ];
