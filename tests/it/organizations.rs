@@ -221,7 +221,7 @@ fn a_list_that_is_refused_is_a_gap_everywhere_and_outranks_findings() {
         let tree = shown(&json);
         assert_eq!(tree.iter().filter(|line| line.ends_with(word)).count(), 1);
         let page = outcome.text("report.html");
-        assert!(page.contains(what) && page.contains("X-Auth-Email"));
+        assert!(page.contains(what) && page.contains("global API key"));
 
         // The gap is part of the evidence.
         let dir = outcome.run_dir();
