@@ -48,7 +48,7 @@ pub struct Source {
 }
 
 /// The most accounts of a run: Cloudflare's largest organizations have 20,000, and a provider has several.
-pub const MOST_ACCOUNTS: usize = 250_000;
+pub const MOST_ACCOUNTS: usize = 150_000;
 /// The largest accounts file, in bytes.
 pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
 /// The longest name of an account that is kept, in characters: the API documents 100.

@@ -11,12 +11,12 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::value::RawValue;
 
 /// Bodies up to this size, in bytes, hold nothing that is too large, and not too much of anything.
-const SMALL_BODY: usize = 32 * 1024;
+const SMALL_BODY: usize = 16 * 1024;
 /// The largest record, in bytes. The documented ones have a few hundred.
 pub const LARGEST_RECORD: usize = 64 * 1024;
 /// The most records of a list. Each is an e-mail domain of one account; the longest list that the API is known to have
-/// answered has 2,000. So many, each with several findings that a next run finds changed, are judged in some 150 MB.
-pub const MOST_RECORDS: usize = 20_000;
+/// answered has 2,000. So many, each with several findings that a next run finds changed, are judged in less than 200 MB.
+pub const MOST_RECORDS: usize = 10_000;
 /// The most of what is beside the result, in bytes; more is left out.
 const LARGEST_REST: usize = 16 * 1024;
 

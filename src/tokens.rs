@@ -77,8 +77,8 @@ pub struct Tokens {
     /// Of each lane.
     rate: Rate,
     lanes: HashMap<String, Arc<Lane>>,
-    /// That of the user's global key, where it was asked for.
-    key: Option<Arc<Lane>>,
+    /// That of the user's global key, once it was asked for: `None` where its two variables are not both set.
+    key: Option<Option<Arc<Lane>>>,
 }
 
 impl Tokens {
@@ -133,10 +133,12 @@ impl Tokens {
     /// # Errors
     /// What they hold is none.
     pub fn key_lane(&mut self) -> Result<Option<Arc<Lane>>, TokensError> {
-        if self.key.is_none() {
-            self.key = key_of_environment(self.rate)?.map(Arc::new);
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
         }
-        Ok(self.key.clone())
+        let key = key_of_environment(self.rate)?.map(Arc::new);
+        self.key = Some(key.clone());
+        Ok(key)
     }
 
     /// Reads the tokens of these variables, one for each account. What cannot be had is listed at once, with the number

@@ -41,7 +41,8 @@ struct Envelope<'a> {
 impl Envelope<'_> {
     /// What it says of success; `None` where that is neither yes nor no.
     fn success(&self) -> Option<bool> {
-        self.success.and_then(|success| success.get().parse().ok())
+        self.success
+            .and_then(|success| success.get().trim_matches('"').parse().ok())
     }
 
     fn messages(&self) -> Vec<Message> {

@@ -25,7 +25,7 @@ use crate::outcome::{ErrorKind, ReadError};
 use crate::text::{sha256_hex, shortened};
 
 /// An answer larger than this is not read to its end, in bytes.
-pub const LARGEST_BODY: usize = 16 * 1024 * 1024;
+pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// Answers above this size, in bytes, are read only a few at a time, and no further one until what is read of them is
 /// written, so that memory stays bounded.
 const LARGE_BODY: usize = 256 * 1024;
@@ -95,9 +95,14 @@ impl Gate {
 
     /// Has a lane's token kept out of every answer, whichever lane's it is.
     pub fn keep_secret(&self, lane: &Lane) {
+        self.keep_token_secret(&lane.token);
+    }
+
+    /// Has a token kept out of every answer, though none of the lanes may have it.
+    pub fn keep_token_secret(&self, token: &Token) {
         let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
-        if !secrets.contains(&lane.token) {
-            secrets.push(lane.token.clone());
+        if !secrets.contains(token) {
+            secrets.push(token.clone());
         }
     }
 

@@ -403,8 +403,9 @@ impl Api {
             let answer = client
                 .accounts_list_accounts(None, None, Some(page), Some(ACCOUNTS_PER_PAGE))
                 .await;
-            let list = conclude(&client, answer).result?;
-            let accounts = list.result.ok_or_else(|| no_result("a list of accounts"))?;
+            let Answered { result, exchange } = conclude(&client, answer);
+            let list = result?;
+            let accounts = believed(list.result, &exchange.body, "a list of accounts")?;
             listing.total = info_number(list.result_info.as_ref(), "total_count").or(listing.total);
             if !listing.add(accounts)? {
                 break;
@@ -572,11 +573,7 @@ fn connectors_of(
     list: types::SsoConnectorListResponse,
     body: &[u8],
 ) -> Result<ConnectorList, ReadError> {
-    let connectors = match list.result {
-        Some(connectors) => connectors,
-        None if has_no_errors(list.errors.as_ref()) && has_null_for_a_list(body) => Vec::new(),
-        None => return Err(no_result("a list of connectors")),
-    };
+    let connectors = believed(list.result, body, "a list of connectors")?;
     let is_nameless = |c: &&Connector| c.id.known().is_none() && c.email_domain.known().is_none();
     let nameless = connectors.iter().filter(is_nameless).count();
     if nameless > MOST_NAMELESS {
@@ -589,19 +586,42 @@ fn connectors_of(
     })
 }
 
-fn has_no_errors(errors: Option<&Value>) -> bool {
-    errors.is_none_or(|errors| errors.is_null() || errors.as_array().is_some_and(Vec::is_empty))
-}
-
-/// Whether `result` is there, and `null`: an empty list, as far as is known, while one without it is no answer.
-fn has_null_for_a_list(body: &[u8]) -> bool {
+/// A list as it was answered. One without entries, `null` too, is believed only of an answer that says that it succeeded and names
+/// no error: what is not there is reported as gone.
+fn believed<T>(list: Option<Vec<T>>, body: &[u8], what: &'static str) -> Result<Vec<T>, ReadError> {
     #[derive(serde::Deserialize)]
     struct Body {
+        #[serde(default)]
+        success: Value,
+        #[serde(default)]
+        errors: Value,
         #[serde(default, deserialize_with = "list_or_null")]
         result: Option<Vec<IgnoredAny>>,
     }
-    let body = serde_json::from_slice::<Body>(body);
-    body.is_ok_and(|body| body.result.is_some_and(|list| list.is_empty()))
+    match list {
+        Some(list) if !list.is_empty() => return Ok(list),
+        _ => {}
+    }
+    let Ok(Body {
+        success,
+        errors,
+        result: Some(_),
+    }) = serde_json::from_slice(body)
+    else {
+        return Err(no_result(what));
+    };
+    let has_errors = match &errors {
+        Value::Null => false,
+        Value::Array(errors) => !errors.is_empty(),
+        _ => true,
+    };
+    if has_errors || (success != Value::Bool(true) && success != "true") {
+        let message = format!(
+            "{what} without entries, in an answer that names errors or does not say `success: true`"
+        );
+        return Err(ReadError::new(ErrorKind::Malformed, message));
+    }
+    Ok(Vec::new())
 }
 
 fn undecodable(error: &Error<Value>) -> String {
@@ -658,10 +678,12 @@ fn no_result(what: &str) -> ReadError {
 
 /// A number of `result_info`, which may come as text.
 fn info_number(info: Option<&Value>, key: &str) -> Option<u64> {
-    match info?.get(key)? {
-        Value::String(text) => text.parse().ok(),
-        number => number.as_u64(),
-    }
+    let number: f64 = match info?.get(key)? {
+        Value::String(text) => text.trim().parse().ok()?,
+        number => number.as_f64()?,
+    };
+    // What is less than nothing, or no number, says nothing; no list has more entries than a double counts exactly.
+    (number >= 0.0).then_some(number as u64)
 }
 
 /// The pages of a list of accounts, put together.

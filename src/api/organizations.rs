@@ -1,16 +1,15 @@
 //! The two lists of organizations: the accounts attached to one, and the organizations right under one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Answered, Api, Lane, conclude, info_number, no_result};
+use super::{Answered, Api, Lane, believed, conclude, info_number};
 use crate::model::{ApiAccount, ApiOrganization, Field};
 use crate::outcome::{ErrorKind, ReadError};
-use crate::text::count;
+use crate::text::{count, shortened};
 
 /// Items on a page: the most that the API documents.
 const PAGE_SIZE: i64 = 1000;
@@ -120,23 +119,14 @@ struct Page<T> {
     info: Option<Value>,
 }
 
-/// The page that was answered. A `result` that is null is a page without items; one that is missing is none.
+/// The page that was answered.
 fn page_of<L, T>(
     answered: Answered<L>,
     parts: impl FnOnce(L) -> (Option<Vec<T>>, Option<Value>),
 ) -> Result<Page<T>, ReadError> {
     let (items, info) = parts(answered.result?);
-    let has_result = || {
-        serde_json::from_slice::<HashMap<String, IgnoredAny>>(&answered.exchange.body)
-            .is_ok_and(|fields| fields.contains_key("result"))
-    };
-    match items {
-        None if !has_result() => Err(no_result("a list")),
-        items => Ok(Page {
-            items: items.unwrap_or_default(),
-            info,
-        }),
-    }
+    let items = believed(items, &answered.exchange.body, "a list")?;
+    Ok(Page { items, info })
 }
 
 /// The pages of a list, put together.
@@ -201,18 +191,24 @@ impl<'a, T> Pages<'a, T> {
             }
             self.listed.items.push(item);
         }
-        let next = info
-            .and_then(|info| info.get("next_page_token"))
-            .and_then(Value::as_str)
-            .filter(|token| !token.is_empty());
-        let Some(next) = next else { return Ok(false) };
+        let next = match info.and_then(|info| info.get("next_page_token")) {
+            None | Some(Value::Null) => return Ok(false),
+            Some(Value::String(token)) if token.is_empty() => return Ok(false),
+            Some(Value::String(token)) => token,
+            Some(other) => {
+                let kind = shortened(&other.to_string(), 40).into_owned();
+                return Err(self.not_whole(format!(
+                    "it names {kind} as its next page, which is no token"
+                )));
+            }
+        };
         if self.listed.items.len() == before {
             return Err(self.not_whole(format!(
                 "a page brought no new {}, though it names a next one",
                 self.what
             )));
         }
-        if !self.tokens.insert(next.to_owned()) {
+        if !self.tokens.insert(next.clone()) {
             return Err(self.not_whole("a page names one as the next that was read before"));
         }
         if self.tokens.len() == MOST_PAGES {
@@ -220,7 +216,7 @@ impl<'a, T> Pages<'a, T> {
                 "it goes beyond {MOST_PAGES} pages, the most that are read"
             )));
         }
-        self.next = Some(next.to_owned());
+        self.next = Some(next.clone());
         Ok(true)
     }
 

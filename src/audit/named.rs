@@ -80,8 +80,9 @@ impl Named {
             source,
         })?;
         let lines = parse_accounts_file(name, &bytes).map_err(AuditError::BadFile)?;
-        let is_elsewhere =
-            |named: &&AccountLine| !named.region.is_empty() && named.region != region;
+        let is_elsewhere = |named: &&AccountLine| {
+            !named.region.is_empty() && named.region.replace('_', "-") != region
+        };
         if let Some(elsewhere) = lines.iter().find(is_elsewhere) {
             return Err(AuditError::OtherRegion {
                 place: format!("{name} line {}", elsewhere.line),

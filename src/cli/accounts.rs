@@ -7,7 +7,7 @@ use clap::Args;
 use super::connection::ConnectionArgs;
 use super::{Failure, exit, print};
 use crate::api::{Api, Lane, ListedAccounts};
-use crate::audit::{AuditError, UnderOne, Walk};
+use crate::audit::{AuditError, UnderOne, Walk, refuse_tokens};
 use crate::clock::Clock;
 use crate::organizations::Organization;
 use crate::region::Region;
@@ -35,6 +35,9 @@ pub struct AccountsArgs {
 pub async fn run(args: AccountsArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let base_url = args.connection.base_url()?;
+    if let Some(id) = &args.organization {
+        refuse_tokens(std::slice::from_ref(id), "organization ID")?;
+    }
     let mut tokens = args.connection.tokens();
     let lane = match &args.organization {
         Some(_) => tokens.organization_lane().await?,

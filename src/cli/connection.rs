@@ -11,7 +11,10 @@ use super::values::{
     parse_concurrency, parse_delay, parse_duration, parse_rate, parse_region, parse_retries,
 };
 use super::{Failure, exit};
-use crate::api::{Api, BaseUrl, Gate, GateOptions, Lane, Rate, SetupError, Token, TokenError};
+use crate::api::{
+    Api, BaseUrl, Gate, GateOptions, KEY_VARIABLE, Lane, Rate, SetupError, TOKEN_VARIABLE, Token,
+    TokenError,
+};
 use crate::clock::Clock;
 use crate::region::Region;
 use crate::token_command::{COMMAND_LIMIT, TokenCommand, TokenCommandError};
@@ -137,6 +140,12 @@ impl ConnectionArgs {
             rate: self.rate,
             clock,
         });
+        // Whoever is asked may repeat what it was sent by another command: no secret of the environment gets into a file.
+        for name in [TOKEN_VARIABLE, KEY_VARIABLE] {
+            if let Ok(secret) = Token::from_variable(name) {
+                gate.keep_token_secret(&secret);
+            }
+        }
         let ca_file = self.ca_file.as_deref().map(|path| path.display());
         let extra_root = self.ca_file.as_ref().map(std::fs::read).transpose();
         let extra_root =

@@ -18,6 +18,7 @@ use crate::organizations::Organization;
 use crate::outcome::{
     ErrorKind, READ_GROUP, READ_PERMISSION, TOKEN_PAGE, WRITE_GROUP, WRITE_PERMISSION,
 };
+use crate::region::Region;
 use crate::runs;
 use crate::text::count;
 use crate::tokens::Tokens;
@@ -121,7 +122,9 @@ async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(),
 
 /// The accounts that are named on the command line and in files.
 fn named(args: &DoctorArgs, files: &[PathBuf]) -> Result<Named, Failure> {
+    let base_url = args.connection.base_url()?;
     let selection = Selection {
+        region: Region::word(base_url.as_str()),
         ids: args.accounts.clone(),
         files: files.to_vec(),
         organizations: args.organization.clone(),

@@ -189,14 +189,25 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
         Command::Diff(args) => diff::run(&args),
         Command::Fix(args) => runtime()?.block_on(fix::run(*args)),
-        Command::Connector(args) => runtime()?.block_on(connector::run(*args)),
-        Command::Accounts(args) => runtime()?.block_on(accounts::run(*args)),
-        Command::Doctor(args) => runtime()?.block_on(doctor::run(*args)),
+        Command::Connector(args) => runtime()?.block_on(unless_stopped(connector::run(*args))),
+        Command::Accounts(args) => runtime()?.block_on(unless_stopped(accounts::run(*args))),
+        Command::Doctor(args) => runtime()?.block_on(unless_stopped(doctor::run(*args))),
         Command::Rules(args) => rules::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+    }
+}
+
+/// Does the work of a command that leaves nothing unfinished behind; what it has started ends with it.
+async fn unless_stopped(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let stop = stop::Stop::listen();
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = stop.requested() => Err(Failure::new(exit::INTERRUPTED, "interrupted")
+            .hint("a change that was under way may have been made: `connector get` shows it")),
     }
 }
 

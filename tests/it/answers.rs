@@ -450,7 +450,7 @@ fn error_cases() -> Vec<Case> {
             200,
             r#"{"success":true,"errors":[{"code":1000,"message":"odd"}],"result":null}"#,
             "",
-            "no `result`",
+            "names errors or does not say",
         ),
         odd(
             "malformed",
@@ -601,4 +601,38 @@ fn null_in_place_of_a_list_is_an_account_without_connectors() {
         std::fs::read_to_string(again.join("findings.csv")).unwrap(),
         outcome.text("findings.csv")
     );
+}
+
+#[test]
+fn an_empty_list_is_believed_only_where_the_answer_says_that_it_succeeded() {
+    let answers = [
+        r#"{"success":true,"errors":[],"result":[]}"#,
+        r#"{"success":"true","errors":null,"result":[]}"#,
+        r#"{"errors":[],"messages":[],"result":[]}"#,
+        r#"{"success":null,"errors":[],"result":null}"#,
+        r#"{"success":0,"errors":[],"result":null}"#,
+        r#"{"success":true,"errors":[{"code":10000,"message":"Authentication error"}],"result":[]}"#,
+        r#"{"success":true,"errors":"odd","result":[]}"#,
+        r#"{"success":"false","errors":[],"result":[]}"#,
+        r#"{"success":true,"errors":[],"result":[],"result_info":{"total_count":5.0}}"#,
+    ];
+    let server = Server::start(move |request| {
+        let number = (1..).find(|&number| id(number) == request.account());
+        answer(200, answers[number.unwrap() - 1])
+    });
+    let outcome = audit(&server).args(ids(9)).run().expect(3);
+    let kinds = outcome.column("accounts.csv", "error_kind");
+    let malformed = "malformed";
+    let expected = [
+        "",
+        "",
+        malformed,
+        malformed,
+        malformed,
+        malformed,
+        malformed,
+        "api",
+        "incomplete-list",
+    ];
+    assert_eq!(kinds, expected);
 }

@@ -702,3 +702,21 @@ fn an_organization_is_examined() {
         assert!(other["remedy"].as_str().unwrap().contains(said), "{other}");
     }
 }
+
+#[test]
+fn a_file_that_accounts_wrote_is_examined_and_one_of_another_region_refused() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let with = |region: &str| {
+        let text = format!("account_id,account_name,region\n{},Acme,{region}\n", id(1));
+        doctor(&server).accounts_file("accounts.csv", text).run()
+    };
+    let good = with("other");
+    assert!(
+        good.stdout.contains(&format!("read {}", id(1))),
+        "{}",
+        good.stdout
+    );
+    let stranger = with("fedramp_high").expect(1);
+    let said = "names an account of the region fedramp_high, and this audit asks other";
+    assert!(stranger.stdout.contains(said), "{}", stranger.stdout);
+}

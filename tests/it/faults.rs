@@ -74,7 +74,7 @@ fn an_endless_body() {
         &TWICE,
         "malformed",
         1,
-        "larger than 16 MiB",
+        "larger than 8 MiB",
     );
 }
 
@@ -99,7 +99,7 @@ fn a_body_that_promises_to_be_too_large() {
         &TWICE,
         "malformed",
         1,
-        "larger than 16 MiB",
+        "larger than 8 MiB",
     );
 }
 
@@ -242,7 +242,7 @@ fn brackets_without_end() {
 }
 
 /// So many bytes of an answer that repeats a few.
-const MUCH: usize = 4 * 1024 * 1024;
+const MUCH: usize = 3 * 1024 * 1024;
 
 #[test]
 fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
@@ -256,7 +256,7 @@ fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
             &TWICE,
             "malformed",
             1,
-            "20000",
+            "10000",
         );
     }
     // Fewer than that, and still no list of connectors.
@@ -285,7 +285,7 @@ fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
 
 #[test]
 fn the_longest_list_fits_and_so_does_what_changed_in_it_by_the_next_night() {
-    let longest = 20_000;
+    let longest = 10_000;
     // A third of the connectors has other findings on the second night.
     let list = |night: usize| {
         let one = |number: usize| {

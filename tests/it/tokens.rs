@@ -686,3 +686,31 @@ fn a_token_in_the_place_of_an_argument_is_not_shown() {
     }
     assert_eq!(server.requests().len(), 0);
 }
+
+#[test]
+fn the_global_key_is_taken_out_of_whatever_answer_repeats_it() {
+    let key = "KeYsEcReT0123456789abcdefKeYsEcReT0123456";
+    let server = Server::start(move |request| {
+        if request.account() == id(1) {
+            success(json!([connector(1, &format!("{key}.example"))]))
+        } else {
+            failure(400, 1001, &format!("other {key}"))
+        }
+    });
+    let with_key = |program: Program| {
+        program
+            .env("CLOUDFLARE_EMAIL", "a@b.example")
+            .env("CLOUDFLARE_API_KEY", key)
+    };
+    let outcome = with_key(audit(&server))
+        .args(["-vv", &id(1), &id(2)])
+        .run()
+        .expect(3);
+    assert!(!outcome.stderr.contains(key) && !outcome.stdout.contains(key));
+    for entry in std::fs::read_dir(outcome.run_dir()).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!text.contains(key));
+    }
+    let listed = with_key(program("accounts").at(&server)).run().expect(1);
+    assert!(!listed.stderr.contains(key), "{}", listed.stderr);
+}
