@@ -199,10 +199,11 @@ impl Troubles {
             let Trouble {
                 accounts, error, ..
             } = trouble;
-            let more = if *accounts == 1 {
-                ""
-            } else {
-                " (the first of them; -v tells each)"
+            let more = match accounts {
+                1 => "",
+                // Each is told already.
+                _ if tracing::enabled!(tracing::Level::INFO) => " (the first of them)",
+                _ => " (the first of them; -v tells each)",
             };
             tracing::warn!(
                 account = trouble.account,

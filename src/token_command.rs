@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE, Token, TokenError};
-use crate::text::{for_terminal, shortened};
+use crate::text::{for_terminal, is_invisible, shortened};
 use crate::token_form::{begins_as_token, looks_like_token};
 
 /// What a token from a command is called in messages.
@@ -28,6 +28,9 @@ const LONGEST_WORDS: usize = 300;
 
 /// No token is shorter, in bytes. Tools print `null` or `undefined` for what they do not have.
 const SHORTEST_TOKEN: usize = 16;
+
+/// A word of what the command printed that is at least so long, in bytes, is not repeated from what it says.
+const SHORTEST_SECRET: usize = 6;
 
 /// What Cloudflare's own tools take instead of what they are signed in with, and print then.
 const WITHHELD: [&str; 3] = [TOKEN_VARIABLE, KEY_VARIABLE, EMAIL_VARIABLE];
@@ -214,13 +217,28 @@ fn words_of(errors: &str, printed: &str) -> String {
     if errors.is_empty() {
         return String::new();
     }
+    let bare = without_controls(errors);
     let repeats_output = printed
         .split_whitespace()
-        .any(|word| word.len() >= SHORTEST_TOKEN && errors.contains(word));
-    if repeats_output || looks_like_token(errors) {
+        .any(|word| word.len() >= SHORTEST_SECRET && bare.contains(word));
+    if repeats_output || looks_like_token(errors) || looks_like_token(&bare) {
         return "; what it says looks like an API token, and is not shown".to_owned();
     }
     format!(": {}", for_terminal(&shortened(errors, LONGEST_WORDS)))
+}
+
+/// A text without what colours it or is not seen: a token may be cut in pieces by that.
+fn without_controls(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' && rest.next_if_eq(&'[').is_some() {
+            while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+        } else if c.is_whitespace() || !(c.is_control() || is_invisible(c)) {
+            bare.push(c);
+        }
+    }
+    bare
 }
 
 /// Whether a program ended because its user pressed Ctrl-C, as shells tell it too.
@@ -245,6 +263,22 @@ mod tests {
         let command = TokenCommand::new(line);
         let token = command.token_within(Duration::from_secs(20)).await;
         token.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_token_in_pieces_is_not_shown_either() {
+        for (errors, printed) in [
+            ("cfut\u{1b}[0m_SeCrEt9\u{1b}[1;31mSeCrEt9SeCrEt9", ""),
+            ("c\0fut_SeCrEt9SeCrEt9", ""),
+            ("c\u{200b}fut_SeCrEt9SeCrEt9", ""),
+            ("it is SeCrEt9short1", "SeCrEt9short1\n"),
+        ] {
+            assert!(!words_of(errors, printed).contains("SeCrEt9"), "{errors:?}");
+        }
+        assert_eq!(
+            words_of("no \u{1b}[31msession\u{1b}[0m", "null"),
+            ": no \u{fffd}[31msession\u{fffd}[0m"
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! An API token: read, checked, and shown to nobody.
 
 use std::fmt;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
@@ -74,6 +75,9 @@ pub enum TokenError {
     },
 }
 
+/// The most that is read of a token's file, in bytes.
+const LARGEST_FILE: u64 = 64 * 1024;
+
 impl Token {
     /// Takes a token from text; white space around it is trimmed. `name` says in errors where it came from.
     ///
@@ -124,7 +128,11 @@ impl Token {
     /// The file cannot be read, or holds no token.
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        // A token is short; a device may have no end.
+        let mut text = String::new();
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text));
+        match read.map(|_| text) {
             Ok(text) => Self::parse(&name, &text),
             Err(error) => Err(TokenError::File {
                 name,

@@ -136,7 +136,7 @@ impl ConnectionArgs {
             timeout: self.timeout,
             retries: self.retries,
             retry_delay: self.retry_delay,
-            concurrency: possible_concurrency(self.concurrency),
+            concurrency: possible_concurrency(self.concurrency)?,
             rate: self.rate,
             clock,
         });

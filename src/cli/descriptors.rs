@@ -1,22 +1,36 @@
 //! Open files and connections: how many this process may have, and what that means for the concurrency.
 
+use super::Failure;
+
 /// Descriptors kept for what is no connection: evidence, reports, spools, the runtime's own.
 const RESERVE: u64 = 64;
 
+/// With fewer than these, the files of a report cannot be open at once.
+const FEWEST: u64 = 40;
+
 /// How many requests may be under way at once with the descriptors that this process may have; warns where that is fewer
 /// than were asked for. The soft limit is raised as far as the system allows.
-pub fn possible_concurrency(wanted: usize) -> usize {
+///
+/// # Errors
+/// There are too few for any work: that is told before anything is asked, and not after all was read.
+pub fn possible_concurrency(wanted: usize) -> Result<usize, Failure> {
     let needed = wanted as u64 + RESERVE;
     let Some(limit) = raised_limit(needed) else {
-        return wanted;
+        return Ok(wanted);
     };
+    if limit < FEWEST {
+        return Err(Failure::failed(format!(
+            "this process may have {limit} files and connections open, and needs {FEWEST}"
+        ))
+        .hint("raise the limit: `ulimit -n`, or LimitNOFILE= of a service"));
+    }
     let possible = bounded(wanted, limit);
     if possible < wanted {
         tracing::warn!(
             "this process may have {limit} files and connections open: the concurrency is {possible} instead of {wanted} (raise the limit with `ulimit -n`)"
         );
     }
-    possible
+    Ok(possible)
 }
 
 fn bounded(wanted: usize, limit: u64) -> usize {

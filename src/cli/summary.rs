@@ -8,7 +8,7 @@ use crate::organizations::{Organization, in_order};
 use crate::region::Region;
 use crate::report::Summary;
 use crate::severity::Severity;
-use crate::text::count;
+use crate::text::{count, for_terminal};
 use crate::thresholds::AllowedUnread;
 
 /// The most gaps of the list of accounts that are shown; the others are counted.
@@ -48,7 +48,7 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     }
     let gaps = &summary.coverage.gaps;
     for gap in gaps.iter().take(MOST_GAPS) {
-        let _ = writeln!(out, "  {gap}");
+        let _ = writeln!(out, "  {}", for_terminal(gap));
     }
     if gaps.len() > MOST_GAPS {
         let more = count(gaps.len() - MOST_GAPS, "more gap");
@@ -130,7 +130,7 @@ fn region(summary: &Summary<'_>) -> String {
     match Region::at(&header.base_url) {
         Some(region) => region.as_str().to_owned(),
         None if header.demo => "none: a simulated API".to_owned(),
-        None => format!("{}: {}", Region::OTHER, header.base_url),
+        None => format!("{}: {}", Region::OTHER, for_terminal(&header.base_url)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::controls::{CIS_5_6, CIS_6_7, ISO_A_5_16, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
 use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
-use crate::model::Connector;
+use crate::model::{Connector, Status};
 use crate::severity::Severity;
 
 /// See the module.
@@ -27,10 +27,10 @@ pub const RULE: Rule = Rule {
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     connector.is_disabled().then(|| {
-        let state = if connector.is_verified() {
-            "the domain is verified"
-        } else {
-            "the domain is not verified either"
+        let state = match connector.verification.status.known() {
+            Some(Status::Verified) => "the domain is verified",
+            Some(_) => "the domain is not verified either",
+            None => "whether the domain is verified is not known",
         };
         Hit::new(format!("disabled: members fall back to passwords; {state}"))
     })
@@ -46,6 +46,8 @@ mod tests {
     fn fires_on_false_and_on_nothing_else() {
         let case = Case::read(json!([
             {"enabled": false, "verification": {"status": "verified"}},
+            {"enabled": false, "verification": {"status": "failed"}},
+            {"enabled": false, "verification": {"status": "superseded"}},
             {"enabled": true},
             {"enabled": null},
             {"enabled": "false"},
@@ -54,7 +56,11 @@ mod tests {
         ]));
         assert_eq!(
             case.said_by(&RULE),
-            ["disabled: members fall back to passwords; the domain is verified"]
+            [
+                "disabled: members fall back to passwords; the domain is verified",
+                "disabled: members fall back to passwords; the domain is not verified either",
+                "disabled: members fall back to passwords; whether the domain is verified is not known",
+            ]
         );
     }
 }

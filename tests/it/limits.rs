@@ -81,6 +81,15 @@ fn few_descriptors_lower_the_concurrency_and_read_everything() {
         ]);
     assert_eq!(outcome.csv("accounts.csv").len(), 60);
     assert_eq!(outcome.evidence_header()["limits"]["concurrency"], 16);
+    // With too few for a report nothing is asked that could not be reported.
+    let asked = server.requests().len();
+    audit(&server)
+        .through("ulimit -n 24 && exec \"$@\"")
+        .args(ids(60))
+        .run()
+        .expect(1)
+        .says(&["24 files and connections open, and needs 40", "ulimit -n"]);
+    assert_eq!(server.requests().len(), asked);
     // A soft limit is raised without a word.
     audit(&server)
         .through("ulimit -S -n 64 && exec \"$@\"")

@@ -573,3 +573,32 @@ fn a_broken_template_is_told_with_file_and_line_before_anything_is_asked() {
         .says(&["nowhere"]);
     assert_eq!(server.requests().len(), 0);
 }
+
+#[test]
+fn altered_evidence_does_nothing_to_a_terminal() {
+    let server = Server::of(vec![(id(1), json!([]))]);
+    let outcome = audit(&server).arg(id(1)).run().expect(0);
+    let run = outcome.run_dir();
+    let text = fs::read_to_string(run.join("evidence.jsonl")).unwrap();
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    let address = serde_json::to_string(&server.base_url()).unwrap();
+    lines[0] = lines[0]
+        .replace(
+            "\"gaps\":[]",
+            r#""gaps":["\u001b]0;x\u0007\u202eEVIL\u001b[31m"]"#,
+        )
+        .replace(&address, r#""\u001b[31mX""#);
+    fs::write(run.join("evidence.jsonl"), lines.join("\n") + "\n").unwrap();
+    fs::remove_file(run.join("SHA256SUMS")).unwrap();
+    fs::remove_file(run.join("ledger.jsonl")).unwrap();
+    let again = program("render")
+        .arg(&run)
+        .arg("--output")
+        .arg(outcome.reports().join("again"))
+        .run()
+        .expect(3);
+    assert!(again.stdout.contains("EVIL"));
+    for odd in ['\u{1b}', '\u{7}', '\u{202e}'] {
+        assert!(!again.stdout.contains(odd) && !again.stderr.contains(odd));
+    }
+}
