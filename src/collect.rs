@@ -95,8 +95,7 @@ where
         let account = &accounts[position];
         let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
         let collected = Collected::unread(position, error, clock);
-        troubles.add(account, &collected);
-        keep(writer, observer, account, collected)?;
+        keep(writer, observer, &mut troubles, account, collected)?;
     }
 
     let mut tasks: JoinSet<Collected> = JoinSet::new();
@@ -136,8 +135,7 @@ where
                     let message = format!("the task that read this account ended unexpectedly ({error}); this is a bug of this program");
                     Collected::unread(position, ReadError::new(ErrorKind::Interrupted, message), clock)
                 });
-                troubles.add(&accounts[position], &collected);
-                keep(writer, observer, &accounts[position], collected)?;
+                keep(writer, observer, &mut troubles, &accounts[position], collected)?;
             }
             _ = ticks.tick() => observer.tick(),
         }
@@ -221,9 +219,11 @@ impl Troubles {
 fn keep(
     writer: &mut EvidenceWriter,
     observer: &mut dyn Observer,
+    troubles: &mut Troubles,
     asked: &AskedAccount,
     collected: Collected,
 ) -> Result<(), EvidenceError> {
+    troubles.add(asked, &collected);
     let Collected {
         evidence,
         body,

@@ -598,9 +598,10 @@ fn believed<T>(list: Option<Vec<T>>, body: &[u8], what: &'static str) -> Result<
         #[serde(default, deserialize_with = "list_or_null")]
         result: Option<Vec<IgnoredAny>>,
     }
-    match list {
-        Some(list) if !list.is_empty() => return Ok(list),
-        _ => {}
+    if let Some(list) = list
+        && !list.is_empty()
+    {
+        return Ok(list);
     }
     let Ok(Body {
         success,

@@ -85,13 +85,7 @@ impl Begun {
             };
             lanes.push(tokens.lane(variable).await?);
         }
-        // An answer may repeat the key also after the organizations were listed, and in a run that is resumed.
-        let lists_organizations = !self.writer.header().organizations.is_empty();
-        let key = match lists_organizations {
-            true => tokens.key_lane()?,
-            false => None,
-        };
-        for lane in tokens.lanes().into_iter().chain(key) {
+        for lane in tokens.lanes() {
             api.gate().keep_secret(&lane);
         }
         Ok(Ready {
