@@ -1,5 +1,6 @@
 //! Evidence, policy and clock give findings: one account at a time, nothing read and nothing written.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use chrono::{DateTime, Utc};
 use crate::accounts::AskedAccount;
 use crate::claims::{KnownElsewhere, OwnClaims};
 use crate::compare::{Cause, Change, ChangeKind, changes};
+use crate::dns::DnsTxt;
 use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
-use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, sources};
+use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, LookedUp, sources};
 use crate::model::{Connector, canonical_domain, sort_connectors};
 use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::policy::Policy;
@@ -194,6 +196,7 @@ impl<'a> Assessor<'a> {
                     judged_at: self.now,
                     policy: self.policy_sha256().map(str::to_owned),
                     rules_off: self.policy.rules_off().map(str::to_owned).collect(),
+                    dns: LookedUp::of(&evidence.connectors),
                 })
             } else {
                 before.and_then(|before| before.read.clone())
@@ -217,7 +220,10 @@ impl<'a> Assessor<'a> {
         };
         let is_read = evidence.outcome == Outcome::Read;
         let found: HashSet<FindingId> = findings.iter().map(|finding| finding.id).collect();
-        let mut here = OwnClaims::of(&evidence.connectors);
+        let mut here = Here {
+            claims: OwnClaims::of(&evidence.connectors),
+            unseen: Unseen::of(&evidence.connectors),
+        };
         let known = before.findings.iter().filter(|finding| {
             !found.contains(&finding.id) && (!is_read || self.cannot_judge(finding, &mut here))
         });
@@ -225,8 +231,9 @@ impl<'a> Assessor<'a> {
     }
 
     /// Whether a finding that was not found in an account that was read whole may be there all the same: its rule is
-    /// off, or it is about a domain shared with an account that was not read.
-    fn cannot_judge(&self, known: &KnownFinding<'_>, here: &mut OwnClaims<'_>) -> bool {
+    /// off, it is about a domain shared with an account that was not read, or about one of which nobody knows what DNS
+    /// holds.
+    fn cannot_judge(&self, known: &KnownFinding<'_>, here: &mut Here<'_>) -> bool {
         let Some(rule) = crate::rules::rule(&known.rule) else {
             return false;
         };
@@ -234,9 +241,14 @@ impl<'a> Assessor<'a> {
             return true;
         }
         let domain = canonical_domain(&known.email_domain);
-        rule.basis == Basis::Run
-            && self.elsewhere.unread.hold(&domain)
-            && here.to(&known.connector_id, &domain).is_there
+        match rule.basis {
+            Basis::Run => {
+                self.elsewhere.unread.hold(&domain)
+                    && here.claims.to(&known.connector_id, &domain).is_there
+            }
+            Basis::Dns => here.unseen.hold(&known.connector_id, &domain),
+            Basis::Reading | Basis::Account => false,
+        }
     }
 
     fn policy_sha256(&self) -> Option<&str> {
@@ -250,17 +262,28 @@ impl<'a> Assessor<'a> {
             now.connectors = Some(&assessed.evidence.connectors);
         }
         let mut changes = changes(before.map(AccountMemory::known), Some(now));
+        let connectors = &assessed.evidence.connectors;
+        let connectors_then = before
+            .and_then(|before| before.connectors.as_deref())
+            .unwrap_or_default();
+        let publish_more = |connector: &&Connector| {
+            let dns = connector.dns.as_ref();
+            dns.is_some_and(|seen| !seen.other_codes.is_empty())
+        };
         let mut causes = Causes {
             assessor: self,
             asked: assessed.asked,
             evidence: &assessed.evidence,
             before,
-            claims_then: OwnClaims::of(
-                before
-                    .and_then(|before| before.connectors.as_deref())
-                    .unwrap_or_default(),
-            ),
-            claims_now: OwnClaims::of(&assessed.evidence.connectors),
+            claims_then: OwnClaims::of(connectors_then),
+            claims_now: OwnClaims::of(connectors),
+            wanted_then: Wanted::of(connectors_then),
+            wanted_now: Wanted::of(connectors),
+            published_beside: connectors
+                .iter()
+                .filter(publish_more)
+                .filter_map(Connector::canonical_domain)
+                .collect(),
             domains_then: None,
             had_it_not_changed: None,
             had_no_time_passed: None,
@@ -313,6 +336,7 @@ impl<'a> Assessor<'a> {
             now,
             shared_domains: self.shared_domains,
             accounts: &self.header.accounts,
+            known_codes: &self.elsewhere.codes,
         };
         let mut texts = Texts::of(&evidence.connectors);
         for rule in self.policy.rules_in_force() {
@@ -464,6 +488,10 @@ struct Causes<'c, 'a> {
     before: Option<&'c AccountMemory<'c>>,
     claims_then: OwnClaims<'c>,
     claims_now: OwnClaims<'c>,
+    wanted_then: Wanted<'c>,
+    wanted_now: Wanted<'c>,
+    /// The domains that publish codes beside those of their connectors.
+    published_beside: HashSet<Cow<'c, str>>,
     /// The domain of each finding as it was known, by the finding's id.
     domains_then: Option<HashMap<FindingId, &'c str>>,
     /// What today's policy and clock would have found in the connectors of the last time.
@@ -506,6 +534,9 @@ impl Causes<'_, '_> {
         let appeared = change.kind == ChangeKind::FindingNew;
         if rule.basis == Basis::Run {
             return self.of_shared(change, last);
+        }
+        if rule.basis == Basis::Dns {
+            return self.of_lookup(change, last);
         }
         if has(self.without_the_change(), change) != appeared {
             return Cause::Connector;
@@ -557,6 +588,34 @@ impl Causes<'_, '_> {
                 .elsewhere(&domain, self.evidence.position, last.at);
         if another_came || !was_claimed && self.another_was_read_before(&domain) {
             Cause::Connector
+        } else {
+            Cause::Coverage
+        }
+    }
+
+    /// Of a finding about what DNS holds: the connector that it is about changed, the rule was turned on, nobody had
+    /// looked or could know before, or the zone changed.
+    fn of_lookup(&mut self, change: &Change, last: &LastRead) -> Cause {
+        let domain = canonical_domain(&change.email_domain);
+        let then = self.wanted_then.by(&change.connector_id, &domain);
+        if then != self.wanted_now.by(&change.connector_id, &domain) {
+            return Cause::Connector;
+        }
+        if last.rules_off.contains(&change.what) {
+            return Cause::Policy;
+        }
+        let was_known = last.dns.as_ref().is_some_and(|dns| {
+            let unknown = dns
+                .unknown
+                .binary_search_by(|unknown| unknown.as_str().cmp(&domain));
+            unknown.is_err()
+        });
+        // A code that is published still, and is no finding any more, is that of a connector that is known by now.
+        let is_known_since = change.kind == ChangeKind::FindingResolved
+            && change.connector_id.is_empty()
+            && self.published_beside.contains(&*domain);
+        if was_known && !is_known_since {
+            Cause::Dns
         } else {
             Cause::Coverage
         }
@@ -644,6 +703,103 @@ impl Causes<'_, '_> {
     fn without_the_time(&mut self, then: DateTime<Utc>) -> &HashSet<FindingId> {
         self.had_no_time_passed
             .get_or_insert_with(|| self.assessor.ids(self.asked, self.evidence, then))
+    }
+}
+
+/// What is needed to tell whether a known finding of an account could be judged.
+struct Here<'e> {
+    claims: OwnClaims<'e>,
+    unseen: Unseen<'e>,
+}
+
+/// The connectors of which nobody knows what DNS holds, put in order only where somebody asks.
+struct Unseen<'e> {
+    connectors: &'e [Connector],
+    /// By domain and id; one without id for each domain.
+    known: Option<HashSet<String>>,
+}
+
+impl<'e> Unseen<'e> {
+    fn of(connectors: &'e [Connector]) -> Self {
+        Self {
+            connectors,
+            known: None,
+        }
+    }
+
+    /// Whether the connector with an id, or any where it is empty, is one of those, under a domain.
+    fn hold(&mut self, connector_id: &str, canonical_domain: &str) -> bool {
+        let connectors = self.connectors;
+        let known = self.known.get_or_insert_with(|| {
+            let is_unseen = |connector: &&Connector| {
+                matches!(connector.dns_txt(), None | Some(DnsTxt::Unknown))
+            };
+            let mut known = HashSet::new();
+            for connector in connectors.iter().filter(is_unseen) {
+                if let Some(domain) = connector.canonical_domain() {
+                    if !connector.is_verified() {
+                        known.insert(claim_key(&domain, &connector.id.shown("")));
+                    }
+                    known.insert(claim_key(&domain, ""));
+                }
+            }
+            known
+        });
+        known.contains(&claim_key(canonical_domain, connector_id))
+    }
+}
+
+/// A connector by its domain and id, or all of a domain by an empty id.
+fn claim_key(canonical_domain: &str, connector_id: &str) -> String {
+    format!(
+        "{}:{canonical_domain}{connector_id}",
+        canonical_domain.len()
+    )
+}
+
+/// What connectors want to stand in DNS, put in order only where somebody asks.
+struct Wanted<'c> {
+    connectors: &'c [Connector],
+    /// By domain and id the codes, and whether they are verified; without id all codes of the domain.
+    by_claim: Option<HashMap<String, Vec<WantedCode<'c>>>>,
+}
+
+/// A code, where it is known, and whether its domain is verified.
+type WantedCode<'c> = (Option<&'c str>, bool);
+
+impl<'c> Wanted<'c> {
+    fn of(connectors: &'c [Connector]) -> Self {
+        Self {
+            connectors,
+            by_claim: None,
+        }
+    }
+
+    /// Of the connector that a change is about; of all of the domain where it is about that.
+    fn by(&mut self, connector_id: &str, canonical_domain: &str) -> &[WantedCode<'c>] {
+        let connectors = self.connectors;
+        let by_claim = self.by_claim.get_or_insert_with(|| {
+            let mut by_claim: HashMap<_, Vec<_>> = HashMap::new();
+            for connector in connectors {
+                if let Some(domain) = connector.canonical_domain() {
+                    let code = connector.code();
+                    let id = connector.id.shown("");
+                    if !id.is_empty() {
+                        let of_it = by_claim.entry(claim_key(&domain, &id)).or_default();
+                        of_it.push((code, connector.is_verified()));
+                    }
+                    // What is published beside a connector's own code says nothing of its status.
+                    let of_domain = by_claim.entry(claim_key(&domain, "")).or_default();
+                    of_domain.push((code, false));
+                }
+            }
+            by_claim
+                .values_mut()
+                .for_each(|codes| codes.sort_unstable());
+            by_claim
+        });
+        let claim = claim_key(canonical_domain, connector_id);
+        by_claim.get(&claim).map_or(&[], Vec::as_slice)
     }
 }
 

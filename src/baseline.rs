@@ -186,6 +186,10 @@ impl Baseline {
             let Some(memory) = self.account(&id, &mut line)? else {
                 continue;
             };
+            let connectors = memory.connectors.as_deref().unwrap_or_default();
+            known
+                .codes
+                .add(connectors.iter().filter_map(Connector::code));
             if position.is_none() && memory.state.removed {
                 continue;
             }
@@ -198,7 +202,7 @@ impl Baseline {
             } else {
                 &mut known.unread
             };
-            claims.add(memory.connectors.as_deref().unwrap_or_default());
+            claims.add(connectors);
             claims.add_shared(&memory.findings);
         }
         Ok(())
@@ -379,23 +383,25 @@ impl History {
     }
 
     /// What is known of the accounts as a whole, for findings that depend on several of them: on the domains that are
-    /// shared in this run, or were in an earlier one.
+    /// shared in this run, or were in an earlier one, and on the codes of all connectors.
     ///
     /// # Errors
     /// Evidence or ledger cannot be read.
     pub fn elsewhere(
         &self,
-        header: &RunHeader,
-        index: &Index,
+        evidence: &Evidence,
         shared: &SharedDomains,
     ) -> Result<KnownElsewhere, BaselineError> {
+        let header = evidence.header();
         let mut known = KnownElsewhere {
             lists_are_old: self.remembered().is_some_and(|run| run.overtook(header)),
+            codes: evidence.codes()?,
             ..KnownElsewhere::default()
         };
         if let Some(run) = self.remembered()
-            && run.ledger.has_shared_findings()
+            && (run.ledger.has_shared_findings() || evidence.lookups().is_some())
         {
+            let index = evidence.index();
             run.claims_of_the_unread(header, index, self.compared.is_some(), &mut known)?;
         }
         if let Some(run) = self.compared()
@@ -409,11 +415,13 @@ impl History {
     /// The beginning of the ledger of a run that goes on from these.
     pub fn ledger_header(
         &self,
-        header: &RunHeader,
+        evidence: &Evidence,
         judged_at: DateTime<Utc>,
         policy: Option<PolicySource>,
         thresholds: Thresholds,
     ) -> LedgerHeader {
+        let header = evidence.header();
+        let lookups = evidence.lookups();
         let run_id = |run: &Baseline| run.header().run_id.clone();
         LedgerHeader {
             schema: ledger::SCHEMA.to_owned(),
@@ -423,6 +431,7 @@ impl History {
             sequence: 1 + self.sequence,
             judged_at,
             policy,
+            dns: lookups.map(|lookups| lookups.sha256().to_owned()),
             thresholds,
             compared_with: self.compared().map(run_id),
             carries_on: self

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use crate::dns::KnownCodes;
 use crate::finding::KnownFinding;
 use crate::model::{Connector, canonical_domain};
 use crate::text::stable_hash;
@@ -51,6 +52,8 @@ pub struct KnownElsewhere {
     /// The domains shared in this run that accounts of it claimed already when they were last read whole, where that
     /// was before the run that is compared with.
     pub claimed_unread: ClaimsOfAccounts,
+    /// The codes of connectors of accounts that this run did not read whole.
+    pub codes: KnownCodes,
 }
 
 /// The domains that accounts claimed when they were last read whole, with when that was: an index by hash.

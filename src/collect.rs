@@ -328,9 +328,10 @@ pub fn missing(list: &ConnectorList) -> Option<ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Rate, Token};
+    use crate::api::Token;
     use crate::evidence::FILE_NAME;
     use crate::file_mode::FileMode;
+    use crate::rate::Rate;
 
     struct Seen(Vec<(String, Outcome)>);
 

@@ -129,6 +129,8 @@ pub enum Cause {
     Time,
     /// What was read, or asked for, did.
     Coverage,
+    /// What DNS holds did.
+    Dns,
 }
 
 impl Cause {
@@ -139,6 +141,7 @@ impl Cause {
             Self::Policy => "policy",
             Self::Time => "time",
             Self::Coverage => "coverage",
+            Self::Dns => "dns",
         }
     }
 }
@@ -465,6 +468,7 @@ mod tests {
                 judged_at: now,
                 policy: None,
                 rules_off: Vec::new(),
+                dns: None,
             }),
             unread_since: None,
         };

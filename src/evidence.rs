@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,8 +19,10 @@ use sha2::{Digest, Sha256};
 
 use crate::accounts::{AskedAccount, Source};
 use crate::bounds::{bounded, decodable};
+use crate::dns::lookups::{self, LookupsError};
+use crate::dns::{KnownCodes, Lookups};
 use crate::file_mode::{FileMode, open_file, open_own_file};
-use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
+use crate::jsonl::{LineError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
 use crate::lock::{Lock, try_lock};
 use crate::model::{Connector, list_or_null};
 use crate::organizations::Organization;
@@ -380,6 +382,17 @@ pub enum EvidenceError {
         /// What is wrong with it.
         cause: String,
     },
+    /// What was looked up in DNS cannot be read.
+    #[error(transparent)]
+    Lookups(#[from] LookupsError),
+    /// What was looked up in DNS is of another run.
+    #[error("{} is of run {run_id}, and the evidence beside it is not", path.display())]
+    LookupsOfAnother {
+        /// The file.
+        path: PathBuf,
+        /// The run that it says.
+        run_id: String,
+    },
     /// Another process writes to the file.
     #[error("{}: another run is writing to it", path.display())]
     Locked {
@@ -442,7 +455,7 @@ impl EvidenceWriter {
         }
         let whole = length_of_whole_lines(&file).map_err(io_error)?;
         file.set_len(whole).map_err(io_error)?;
-        let evidence = Evidence::open(path)?;
+        let evidence = Evidence::of_accounts(path)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -555,6 +568,7 @@ impl EvidenceWriter {
             header: self.header,
             index: self.index,
             digest: self.digest,
+            lookups: None,
             _lock: Some(self.file),
         })
     }
@@ -579,22 +593,6 @@ fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
     }
 }
 
-fn length_of_whole_lines(mut file: &File) -> io::Result<u64> {
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut chunk = vec![0; READ_BUFFER];
-    while end > 0 {
-        let start = end.saturating_sub(READ_BUFFER as u64);
-        let chunk = &mut chunk[..(end - start) as usize];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(chunk)?;
-        if let Some(at) = chunk.iter().rposition(|&b| b == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
 /// A whole evidence file, read account by account.
 #[derive(Debug)]
 pub struct Evidence {
@@ -603,16 +601,31 @@ pub struct Evidence {
     header: RunHeader,
     index: Index,
     digest: Sha256,
+    /// What was looked up in DNS.
+    lookups: Option<Lookups>,
     /// Keeps the lock of the one who wrote it, until the report is there.
     _lock: Option<File>,
 }
 
 impl Evidence {
-    /// Opens a file and checks every line of it.
+    /// Opens a file, and what was looked up in DNS beside it, and checks every line of both.
+    ///
+    /// # Errors
+    /// A file cannot be read, or a line of it is damaged.
+    pub fn open(path: &Path) -> Result<Self, EvidenceError> {
+        let mut evidence = Self::of_accounts(path)?;
+        let lookups = path.with_file_name(lookups::FILE_NAME);
+        if lookups.symlink_metadata().is_ok() {
+            evidence.add_lookups(&lookups)?;
+        }
+        Ok(evidence)
+    }
+
+    /// As [`Self::open`], without what was looked up in DNS.
     ///
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
-    pub fn open(path: &Path) -> Result<Self, EvidenceError> {
+    pub fn of_accounts(path: &Path) -> Result<Self, EvidenceError> {
         Self::open_by(path, |line, header, place| {
             let evidence = check_line(line, header)?;
             Ok(Seen::of(&evidence, place))
@@ -673,6 +686,7 @@ impl Evidence {
             header,
             index,
             digest,
+            lookups: None,
             _lock: None,
         })
     }
@@ -680,6 +694,52 @@ impl Evidence {
     /// The run's description.
     pub fn header(&self) -> &RunHeader {
         &self.header
+    }
+
+    /// What was looked up in DNS; `None` where nothing was.
+    pub fn lookups(&self) -> Option<&Lookups> {
+        self.lookups.as_ref()
+    }
+
+    /// Adds what was looked up in DNS, in place of what was there before.
+    ///
+    /// # Errors
+    /// It cannot be read, a line of it is damaged, or it is of another run.
+    pub fn add_lookups(&mut self, path: &Path) -> Result<(), EvidenceError> {
+        let lookups = Lookups::open(path)?;
+        let run_id = &lookups.header().run_id;
+        if *run_id != self.header.run_id {
+            return Err(EvidenceError::LookupsOfAnother {
+                path: path.to_owned(),
+                run_id: run_id.clone(),
+            });
+        }
+        self.lookups = Some(lookups);
+        Ok(())
+    }
+
+    /// Leaves out what was looked up in DNS.
+    pub fn without_lookups(self) -> Self {
+        Self {
+            lookups: None,
+            ..self
+        }
+    }
+
+    /// The codes of all connectors; none where nothing was looked up that they could be held against.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has changed since it was opened.
+    pub fn codes(&self) -> Result<KnownCodes, EvidenceError> {
+        let mut codes = KnownCodes::default();
+        if self.lookups.is_some() {
+            let mut line = Vec::new();
+            for position in 0..self.header.accounts.len() {
+                let account = self.answered(position, &mut line)?;
+                codes.add(account.connectors.iter().filter_map(Connector::code));
+            }
+        }
+        Ok(codes)
     }
 
     /// What has to be known of all accounts before the first can be judged.
@@ -692,12 +752,28 @@ impl Evidence {
         hex(&self.digest.clone().finalize())
     }
 
-    /// What the account at a position was answered; an account without a line was not reached. `line` is room for its
-    /// line.
+    /// What the account at a position was answered, and what DNS was seen to hold for its connectors; an account without a
+    /// line was not reached. `line` is room for its line.
     ///
     /// # Errors
-    /// The file cannot be read, or has changed since it was opened.
+    /// A file cannot be read, or has changed since it was opened.
     pub fn account(
+        &self,
+        position: usize,
+        line: &mut Vec<u8>,
+    ) -> Result<AccountEvidence, EvidenceError> {
+        let mut account = self.answered(position, line)?;
+        if let Some(lookups) = &self.lookups {
+            for connector in &mut account.connectors {
+                let seen = connector.claim().map(|claim| lookups.seen(&claim, line));
+                connector.dns = seen.transpose()?.flatten().map(Box::new);
+            }
+        }
+        Ok(account)
+    }
+
+    /// What the account at a position was answered.
+    fn answered(
         &self,
         position: usize,
         line: &mut Vec<u8>,

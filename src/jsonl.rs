@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
@@ -245,6 +245,26 @@ impl<T, F: FnMut(T) -> Result<(), String>> Taken<T, F> {
         }
         self.bad.is_none()
     }
+}
+
+/// How long a file is without a last line that is only half there, in bytes.
+///
+/// # Errors
+/// It cannot be read.
+pub fn length_of_whole_lines(mut file: &File) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut chunk = vec![0; ORDINARY_LINE];
+    while end > 0 {
+        let start = end.saturating_sub(ORDINARY_LINE as u64);
+        let chunk = &mut chunk[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(chunk)?;
+        if let Some(at) = chunk.iter().rposition(|&b| b == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Reads a line again.

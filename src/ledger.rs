@@ -53,6 +53,9 @@ pub struct LedgerHeader {
     /// What it was judged by; absent where no policy was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySource>,
+    /// The SHA-256 of what was looked up in DNS, in hex; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<String>,
     /// When it does not end with 0; absent where nothing was said.
     #[serde(default, skip_serializing_if = "Thresholds::is_default")]
     pub thresholds: Thresholds,

@@ -1,9 +1,12 @@
 //! What runs remember of an account: what is carried from one to the next in their ledgers.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AskedAccount;
+use crate::dns::DnsTxt;
 use crate::evidence::RunHeader;
 use crate::finding::{KnownFinding, KnownFindings};
 use crate::model::Connector;
@@ -84,6 +87,34 @@ pub struct LastRead {
     /// The rules that were off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules_off: Vec<String>,
+    /// What was looked up in DNS; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<LookedUp>,
+}
+
+/// How far the domains of an account's connectors were looked up in DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookedUp {
+    /// The domains of which nobody knows what they hold, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+}
+
+impl LookedUp {
+    /// Of an account's connectors; `None` where nothing was looked up.
+    pub fn of(connectors: &[Connector]) -> Option<Self> {
+        let looked_up = connectors
+            .iter()
+            .filter(|connector| connector.dns.is_some());
+        let mut looked_up = looked_up.peekable();
+        looked_up.peek()?;
+        let unknown = looked_up.filter(|connector| connector.dns_txt() == Some(DnsTxt::Unknown));
+        let domains = unknown.filter_map(Connector::canonical_domain);
+        let mut unknown: Vec<_> = domains.map(Cow::into_owned).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        Some(Self { unknown })
+    }
 }
 
 /// What is known of an account from earlier runs.

@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+use crate::dns::{Claim, DnsTxt, SeenInDns};
 use crate::text::shortened;
 
 /// One field of an answer, in one of the four ways in which it can come.
@@ -262,6 +263,8 @@ pub struct Connector {
     undocumented: Option<Box<Map<String, Value>>>,
     /// The whole record, where it was not an object at all.
     odd_record: Option<Value>,
+    /// What DNS was seen to hold for it; `None` where its domain was not looked up. Not part of the answer.
+    pub dns: Option<Box<SeenInDns>>,
 }
 
 impl Connector {
@@ -286,6 +289,31 @@ impl Connector {
         self.email_domain
             .known()
             .map(|domain| canonical_domain(domain))
+    }
+
+    /// The verification code, where it is known.
+    pub fn code(&self) -> Option<&str> {
+        self.verification.code.known().map(String::as_str)
+    }
+
+    /// What it claims, as far as DNS can bear it out; `None` where it names no domain.
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim {
+            domain: self.canonical_domain()?,
+            code: self.code(),
+            is_verified: self.is_verified(),
+        })
+    }
+
+    /// How its record stands in DNS; `None` where its domain was not looked up.
+    pub fn dns_txt(&self) -> Option<DnsTxt> {
+        self.dns.as_ref().map(|seen| seen.txt)
+    }
+
+    /// Whether its domain is verified, and its record is known not to be there any more. Cloudflare does not say that it must
+    /// stay.
+    pub fn is_verified_and_record_gone(&self) -> bool {
+        self.is_verified() && self.dns_txt().is_some_and(DnsTxt::is_gone)
     }
 
     /// The moment from which the age of its present state counts: the last change, else the making.

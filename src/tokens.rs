@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, Lane, Rate, TOKEN_VARIABLE, Token, TokenError};
+use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, Lane, TOKEN_VARIABLE, Token, TokenError};
+use crate::rate::Rate;
 use crate::text::count;
 use crate::token_command::{COMMAND_NAME, TokenCommand, TokenCommandError};
 use crate::token_form::path_may_be_token;

@@ -16,12 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::classify::{Access, Meaning, meaning};
-use super::pace::{MAX_PAUSES, Pacer, Rate, RequestId, Throttled, UnderWay};
+use super::pace::{MAX_PAUSES, Pacer, RequestId, Throttled, UnderWay};
 use super::retry::{LONGEST_PAUSE, LONGEST_RETRY_AFTER, backoff, retry_after, should_retry};
 use super::token::{Token, TokenKind, sensitive};
 use crate::bounds::bounded;
 use crate::clock::Clock;
 use crate::outcome::{ErrorKind, ReadError};
+use crate::rate::Rate;
 use crate::text::{sha256_hex, shortened};
 
 /// An answer larger than this is not read to its end, in bytes.

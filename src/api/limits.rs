@@ -8,7 +8,7 @@ use std::fmt;
 
 use http::HeaderMap;
 
-use super::pace::Rate;
+use crate::rate::Rate;
 
 /// One limit that an answer names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -30,7 +30,6 @@ pub use classify::{Access, Meaning, meaning};
 pub use gate::{ADDRESS_RATE, Exchange, Gate, GateOptions, LARGEST_BODY, Lane, Rehearsed, Session};
 pub use limits::{RateLimit, rate_limits};
 pub use organizations::{Listed, MOST_PAGES, Room, is_organization_id};
-pub use pace::Rate;
 pub use retry::parse_retry_after;
 pub use token::{EMAIL_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE, Token, TokenError, TokenKind};
 

@@ -8,28 +8,13 @@
 //! [`Schedule`] is the arithmetic, with the time given from outside; [`Pacer`] waits by it.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// So many requests in so long a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// At least 1.
-    pub requests: usize,
-    /// More than zero.
-    pub window: Duration,
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.window.as_secs_f64();
-        write!(formatter, "{}/{seconds}s", self.requests)
-    }
-}
+use crate::rate::Rate;
 
 /// How many pauses in a row, with no success between, end the asking with a token.
 pub const MAX_PAUSES: u32 = 3;

@@ -6,6 +6,7 @@
 mod asked;
 mod begun;
 mod error;
+mod lookups;
 mod named;
 mod organizations;
 mod overtaken;
@@ -15,6 +16,7 @@ mod resume;
 pub use asked::Asked;
 pub use begun::{Begun, Collected, Ready, Watcher};
 pub use error::AuditError;
+pub use lookups::{LookupWatcher, look_up};
 pub use named::{Named, Selection, refuse_tokens};
 pub use organizations::{UnderOne, Walk};
 pub use place::Place;

@@ -8,13 +8,16 @@ use clap::Args;
 use super::connection::{ConnectionArgs, TOKEN_IN_THE_OPEN};
 use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
+use super::lookups::{LookupArgs, LookupProgress};
 use super::progress::{Progress, When};
 use super::stop::Stop;
 use super::{Failure, exit, print, tell_line};
 use crate::api::{BaseUrl, Token};
-use crate::audit::{Asked, AuditError, Collected, Place, Resumed, Selection};
+use crate::audit::{self, Asked, AuditError, Collected, Place, Resumed, Selection};
 use crate::clock::Clock;
-use crate::evidence::EvidenceError;
+use crate::collect::End;
+use crate::dns::{Asker, LookupsWriter, lookups};
+use crate::evidence::{Evidence, EvidenceError};
 use crate::file_mode::FileMode;
 use crate::outcome::ErrorKind;
 use crate::region::Region;
@@ -34,6 +37,8 @@ pub struct AuditArgs {
     accounts: AccountsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    lookups: LookupArgs,
     #[command(flatten)]
     judgement: JudgementArgs,
     #[command(flatten)]
@@ -70,7 +75,7 @@ struct AccountsArgs {
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
     /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
-    #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume"])]
+    #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume", "resolver"])]
     demo: bool,
     /// Go on with the newest unfinished run under --output: accounts already read are not asked again
     #[arg(long)]
@@ -121,6 +126,8 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     };
     let api = api_asked(&args, &base_url);
     args.judgement.check_baseline(&args.report.output, api)?;
+    let resolver: Option<std::net::SocketAddr> = None; // TEMP
+    let asker = args.lookups.asker(clock, resolver)?;
     let mut tokens = tokens(&args, demo.as_ref())?;
     let collected = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
     // Which run is the newest, and what it knows, holds until this one is the newest.
@@ -134,6 +141,9 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
             evidence,
             lock,
         } => (directory, evidence, lock),
+    };
+    let Some(evidence) = look_up(&args, evidence, asker, &directory, &stop, quiet).await? else {
+        return Ok(interrupted(&args, &directory, false));
     };
     let history = args
         .judgement
@@ -215,6 +225,50 @@ async fn collect(
     Ok(ready
         .collect(place, &api, &mut progress, stop.requested())
         .await?)
+}
+
+/// Adds what DNS holds, where that is asked for; `None` where it was asked to stop.
+async fn look_up(
+    args: &AuditArgs,
+    mut evidence: Box<Evidence>,
+    asker: Option<Asker>,
+    directory: &RunDirectory,
+    stop: &Stop,
+    quiet: bool,
+) -> Result<Option<Box<Evidence>>, Failure> {
+    let path = directory.partial().join(lookups::FILE_NAME);
+    let unkept = |error| AuditError::Unkept {
+        partial: directory.partial(),
+        error,
+    };
+    if let Some(asker) = asker {
+        let mode = FileMode(args.report.files.output_mode);
+        let mut progress = LookupProgress::new(args.report.progress, quiet);
+        let concurrency = args.connection.concurrency;
+        let stopped = stop.requested();
+        let ended = audit::look_up(
+            &evidence,
+            asker,
+            &path,
+            mode,
+            concurrency,
+            &mut progress,
+            stopped,
+        );
+        if ended.await.map_err(unkept)? == End::Interrupted {
+            return Ok(None);
+        }
+    } else if path.symlink_metadata().is_ok() {
+        tracing::warn!(
+            "the run had begun to look up DNS: what it has is used, and nothing more is asked without --check-dns"
+        );
+        let kept = LookupsWriter::resume(&path).and_then(LookupsWriter::finish);
+        kept.map_err(|error| unkept(error.into()))?;
+    } else {
+        return Ok(Some(evidence));
+    }
+    evidence.add_lookups(&path).map_err(unkept)?;
+    Ok(Some(evidence))
 }
 
 /// Waits for what may take its time, such as a command that prints a token; not once it was asked to stop.

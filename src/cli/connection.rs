@@ -12,10 +12,11 @@ use super::values::{
 };
 use super::{Failure, exit};
 use crate::api::{
-    Api, BaseUrl, Gate, GateOptions, KEY_VARIABLE, Lane, Rate, SetupError, TOKEN_VARIABLE, Token,
+    Api, BaseUrl, Gate, GateOptions, KEY_VARIABLE, Lane, SetupError, TOKEN_VARIABLE, Token,
     TokenError,
 };
 use crate::clock::Clock;
+use crate::rate::Rate;
 use crate::region::Region;
 use crate::token_command::{COMMAND_LIMIT, TokenCommand, TokenCommandError};
 use crate::tokens::{DefaultToken, Tokens, TokensError};

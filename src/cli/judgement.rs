@@ -11,6 +11,7 @@ use super::values::parse_mode;
 use super::{Failure, exit, summary};
 use crate::baseline::{Baseline, History, Newest};
 use crate::clock::{self, Clock};
+use crate::dns::lookups;
 use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader, PassedOver};
@@ -356,7 +357,14 @@ pub fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure
         );
         return Ok(());
     }
-    check_sums(run_dir, &[(evidence::FILE_NAME, &evidence.sha256())]).map_err(|error| {
+    let sha256 = evidence.sha256();
+    let mut files = vec![(evidence::FILE_NAME, sha256.as_str())];
+    files.extend(
+        evidence
+            .lookups()
+            .map(|lookups| (lookups::FILE_NAME, lookups.sha256())),
+    );
+    check_sums(run_dir, &files).map_err(|error| {
         Failure::usage(format!("the evidence cannot be trusted: {error}"))
             .hint("restore the file from a copy; nothing was written or changed")
     })
@@ -391,7 +399,7 @@ impl Judged {
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
         let writing = tokio::task::spawn_blocking(move || {
             let ledger = self.history.ledger_header(
-                &header,
+                &self.evidence,
                 now,
                 self.policy.source.clone(),
                 self.thresholds,

@@ -21,6 +21,7 @@ mod failure;
 mod fix;
 mod judgement;
 mod logging;
+mod lookups;
 mod manual;
 mod progress;
 mod render;

@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::judgement::{FilesArgs, Judged, JudgementArgs, check_evidence, judged_at};
+use super::lookups::{LookupArgs, LookupProgress};
+use super::progress::When;
 use super::stop::Stop;
 use super::{Failure, exit, print, tell_line};
+use crate::audit;
+use crate::clock::Clock;
+use crate::collect::End;
+use crate::dns::lookups;
 use crate::evidence::{self, Evidence, parse_header};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader};
@@ -35,6 +41,8 @@ pub struct RenderArgs {
     /// The run's directory
     run_dir: PathBuf,
     #[command(flatten)]
+    lookups: LookupArgs,
+    #[command(flatten)]
     judgement: JudgementArgs,
     #[command(flatten)]
     files: FilesArgs,
@@ -46,9 +54,11 @@ pub struct RenderArgs {
 /// Runs the command.
 pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let stop = Stop::listen();
+    let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let asker = args.lookups.asker(clock, None)?;
     let template = args.files.template()?;
     let source = args.run_dir.join(evidence::FILE_NAME);
-    let evidence = Evidence::open(&source).map_err(|error| {
+    let mut evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
             .hint("give the directory of a run: it holds evidence.jsonl")
     })?;
@@ -58,6 +68,9 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         .canonicalize()
         .unwrap_or_else(|_| args.run_dir.clone());
     check_evidence(&run_dir, &evidence)?;
+    if asker.is_some() {
+        evidence = evidence.without_lookups();
+    }
     let header = evidence.header();
     let policy = args.judgement.policy(header.demo)?;
     let record = record_of(&run_dir)?;
@@ -70,14 +83,41 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
     if directory.canonicalize().is_ok_and(|place| place == run_dir) {
         let now = judged_at(header)?;
-        let now = history.ledger_header(header, now, policy.source.clone(), thresholds);
-        judged_as_before(&run_dir, record.as_ref(), &now)?;
+        let now = history.ledger_header(&evidence, now, policy.source.clone(), thresholds);
+        judged_as_before(&run_dir, record.as_ref(), &now, asker.is_some())?;
     }
     let mode = FileMode(args.files.output_mode);
     let own = args.output.is_none();
     let mut claim = Claim::on(&directory, own, &header.run_id, mode)?;
     claim.check_files(&args.files.formats())?;
     claim.bring_evidence(&source, mode)?;
+    if let Some(asker) = asker {
+        let aside = claim.room_for_lookups()?;
+        let mut progress = LookupProgress::new(When::Auto, quiet);
+        let stopped = stop.requested();
+        let ended = audit::look_up(
+            &evidence,
+            asker,
+            &aside,
+            mode,
+            CONCURRENCY,
+            &mut progress,
+            stopped,
+        );
+        let ended = ended.await.and_then(|end| {
+            evidence.add_lookups(&aside)?;
+            Ok(end)
+        });
+        let ended = ended.map_err(|error| Failure::failed(error.to_string()));
+        if ended.inspect_err(|_| claim.give_up_lookups())? == End::Interrupted {
+            claim.give_up_lookups();
+            let place = directory.display();
+            tell_line(&format!("interrupted: {place} is as it was"));
+            return Ok(exit::INTERRUPTED);
+        }
+    } else if evidence.lookups().is_some() {
+        claim.bring_lookups(&mut evidence, mode)?;
+    }
     let judged = Judged {
         directory: directory.clone(),
         evidence: Box::new(evidence),
@@ -121,6 +161,7 @@ fn judged_as_before(
     run_dir: &Path,
     record: Option<&LedgerHeader>,
     now: &LedgerHeader,
+    looks_up: bool,
 ) -> Result<(), Failure> {
     let refused = |problem: String| {
         Err(Failure::usage(format!("{}: {problem}", run_dir.display()))
@@ -161,6 +202,16 @@ fn judged_as_before(
         let carries = |header: &LedgerHeader| run("carrying on the history of", header.parent());
         differences.push([record, now].map(carries));
     }
+    let looked_up = |header: &LedgerHeader| match &header.dns {
+        Some(sha256) => format!("made from the DNS lookups in dns.jsonl (SHA-256 {sha256:.12}...)"),
+        None => "made without DNS lookups".to_owned(),
+    };
+    if looks_up {
+        let new = "made from new DNS lookups".to_owned();
+        differences.push([looked_up(record), new]);
+    } else if record.dns != now.dns {
+        differences.push([record, now].map(looked_up));
+    }
     if record.thresholds != now.thresholds {
         differences.push([record, now].map(|header| thresholds_in_words(&header.thresholds)));
     }
@@ -189,6 +240,10 @@ fn thresholds_in_words(thresholds: &Thresholds) -> String {
 
 /// The name of the evidence while it is copied.
 const COPY: &str = ".evidence.jsonl.staging";
+/// The name of what is looked up in DNS until it is whole.
+const ASIDE: &str = ".dns.jsonl.staging";
+/// Names that are asked for at once.
+const CONCURRENCY: usize = 32;
 
 /// A folder that is being written to, by this process alone.
 struct Claim<'a> {
@@ -255,8 +310,11 @@ impl<'a> Claim<'a> {
     /// Refuses to overwrite what no run made.
     fn check_files(&self, formats: &[&'static FormatSpec]) -> Result<(), Failure> {
         let failed = |error| write_failure(self.directory, &error);
-        let mut others =
-            not_made_by_a_run(self.directory, files_of_report(formats)).map_err(failed)?;
+        let mut others = not_made_by_a_run(
+            self.directory,
+            files_of_report(formats).chain([lookups::FILE_NAME]),
+        )
+        .map_err(failed)?;
         if !self.had_evidence && self.directory.join(SUMS).exists() {
             others.push(SUMS);
         }
@@ -280,29 +338,64 @@ impl<'a> Claim<'a> {
     /// Puts the evidence beside a report that goes elsewhere, so that the report can be checked and made again there.
     fn bring_evidence(&mut self, source: &Path, mode: FileMode) -> Result<(), Failure> {
         let place = self.directory.join(evidence::FILE_NAME);
-        let bring = || -> std::io::Result<Option<File>> {
+        let aside = self.directory.join(COPY);
+        let bring = || {
             if place.canonicalize()? == source.canonicalize()? {
                 return Ok(None);
             }
-            let aside = self.directory.join(COPY);
             match std::fs::remove_file(&aside) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut copy = mode.create_file(&aside)?;
-            // Whoever opens it from now on finds it locked, as the one that it replaces was.
-            try_lock(&aside, &copy)?;
-            std::io::copy(&mut File::open(source)?, &mut copy)?;
-            copy.sync_all()?;
-            std::fs::rename(aside, &place)?;
-            Ok(Some(copy))
+            let copied = copy(source, &aside, mode)?;
+            std::fs::rename(&aside, &place)?;
+            Ok(Some(copied))
         };
         self.brought = bring().map_err(|error| {
-            let _ = std::fs::remove_file(self.directory.join(COPY));
+            let _ = std::fs::remove_file(&aside);
             self.give_up();
             write_failure(self.directory, &error)
         })?;
         Ok(())
+    }
+
+    /// The place of what is looked up in DNS, until the report takes it.
+    fn room_for_lookups(&self) -> Result<PathBuf, Failure> {
+        let aside = self.directory.join(ASIDE);
+        match std::fs::remove_file(&aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(write_failure(self.directory, &error))
+            }
+            _ => Ok(aside),
+        }
+    }
+
+    /// Puts what was looked up in DNS beside a report that goes elsewhere.
+    fn bring_lookups(&self, evidence: &mut Evidence, mode: FileMode) -> Result<(), Failure> {
+        let Some(lookups) = evidence.lookups() else {
+            return Ok(());
+        };
+        let place = self.directory.join(lookups::FILE_NAME);
+        if place.canonicalize().ok() == lookups.path().canonicalize().ok() {
+            return Ok(());
+        }
+        let aside = self.room_for_lookups()?;
+        let brought = copy(lookups.path(), &aside, mode).map(drop);
+        let brought = brought.map_err(|error| write_failure(self.directory, &error));
+        let brought = brought.and_then(|()| {
+            let added = evidence.add_lookups(&aside);
+            added.map_err(|error| Failure::failed(error.to_string()))
+        });
+        brought.inspect_err(|_| self.give_up_lookups())
+    }
+
+    /// Takes back what was looked up in DNS, and what was brought for it.
+    fn give_up_lookups(&self) {
+        let _ = std::fs::remove_file(self.directory.join(ASIDE));
+        if self.brought.is_some() && !self.had_evidence {
+            let _ = std::fs::remove_file(self.directory.join(evidence::FILE_NAME));
+        }
+        self.give_up();
     }
 
     /// Takes back the empty file that was made to be locked.
@@ -311,6 +404,16 @@ impl<'a> Claim<'a> {
             let _ = std::fs::remove_file(self.directory.join(evidence::FILE_NAME));
         }
     }
+}
+
+/// Copies a file to where none is.
+fn copy(source: &Path, to: &Path, mode: FileMode) -> std::io::Result<File> {
+    let mut copy = mode.create_file(to)?;
+    // Whoever opens it from now on finds it locked, as the one that it replaces was.
+    try_lock(to, &copy)?;
+    std::io::copy(&mut File::open(source)?, &mut copy)?;
+    copy.sync_all()?;
+    Ok(copy)
 }
 
 fn write_failure(directory: &Path, error: &std::io::Error) -> Failure {

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::values::{parse_delay, parse_listen, parse_rate};
 use super::{Failure, exit, print};
-use crate::api::Rate;
 use crate::clock::Clock;
+use crate::rate::Rate;
 use crate::simulator::{self, TroubleShare, Troubles, World};
 
 /// Serve the API on this machine, with made-up accounts, until Ctrl-C

@@ -68,6 +68,9 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     ] {
         let _ = writeln!(out, "  {name:20} {figure}");
     }
+    for sentence in summary.dns_sentences().into_iter().flatten() {
+        let _ = writeln!(out, "  {}", for_terminal(&sentence));
+    }
     let _ = writeln!(out);
     let compared = summary.baseline.is_some();
     for severity in Severity::ALL {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::api::Rate;
+use crate::rate::Rate;
 use crate::region::Region;
 
 /// Reads `30s`, `500ms`, `5m` or `1h 30m`.

@@ -10,6 +10,7 @@ use super::step::{Action, Step};
 use crate::api::is_connector_id;
 use crate::assess::{Assessed, Assessor};
 use crate::claims::KnownElsewhere;
+use crate::dns::DnsTxt;
 use crate::evidence::{Evidence, EvidenceError, RunHeader};
 use crate::finding::Finding;
 use crate::memory::Earlier;
@@ -66,6 +67,8 @@ enum Answer {
     Covered,
     /// Waiting, once the TXT record is published.
     Wait,
+    /// Publishing the TXT record; nothing can be begun before.
+    Publish,
     /// Something that this program does not do, and why.
     Manual(&'static str),
     /// A person's decision about the connector itself: whether it should be there at all. Until it is made, nothing is
@@ -83,7 +86,14 @@ fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Groun
         Fix::Verify if connector.verification.status.known() == Some(&Status::Pending) => {
             Answer::Wait
         }
-        Fix::Verify | Fix::VerifyAgain => Answer::Step(Action::BeginVerification),
+        Fix::Publish => Answer::Publish,
+        Fix::Verify | Fix::VerifyAgain => match connector.dns_txt() {
+            None | Some(DnsTxt::Match) => Answer::Step(Action::BeginVerification),
+            Some(DnsTxt::Unknown) => {
+                Answer::Manual("nobody knows whether its TXT record is published: look it up again")
+            }
+            Some(_) => Answer::Publish,
+        },
         Fix::FedrampText if connector.use_fedramp_language.known() == Some(&true) => {
             Answer::Step(Action::FedrampOff)
         }
@@ -128,12 +138,16 @@ impl Plan {
     ) -> Result<Self, EvidenceError> {
         let header = evidence.header().clone();
         let shared_domains = evidence.index().shared_domains();
+        let elsewhere = KnownElsewhere {
+            codes: evidence.codes()?,
+            ..KnownElsewhere::default()
+        };
         let assessor = Assessor {
             header: &header,
             policy,
             shared_domains: &shared_domains,
             now,
-            elsewhere: &KnownElsewhere::default(),
+            elsewhere: &elsewhere,
             compares: false,
         };
         let grounds = Grounds {
@@ -214,10 +228,19 @@ impl Plan {
                 (Answer::Covered, _) => continue,
                 (Answer::Manual(reason), _) => Err(reason.to_owned()),
                 (Answer::Decision, _) => Err("a person must decide about the connector".to_owned()),
-                (Answer::Wait | Answer::Step(_), Some(reason)) => Err(reason.clone()),
+                (Answer::Wait | Answer::Publish | Answer::Step(_), Some(reason)) => {
+                    Err(reason.clone())
+                }
+                (Answer::Wait, None) if connector.dns_txt() == Some(DnsTxt::Match) => Err(
+                    "verification is under way, and the TXT record is published: wait".to_owned(),
+                ),
                 (Answer::Wait, None) => {
                     self.records.extend(Record::of(connector));
                     Err("verification is under way: publish the TXT record, and wait".to_owned())
+                }
+                (Answer::Publish, None) => {
+                    self.records.extend(Record::of(connector));
+                    Err(unpublished(connector))
                 }
                 (Answer::Step(action), None) => address(connector).map(|id| (id, action)),
             };
@@ -228,7 +251,8 @@ impl Plan {
                     continue;
                 }
             };
-            if action == Action::BeginVerification {
+            let is_published = connector.dns_txt() == Some(DnsTxt::Match);
+            if action == Action::BeginVerification && !is_published {
                 self.records.extend(Record::of(connector));
             }
             steps.push(Step {
@@ -265,6 +289,21 @@ impl Plan {
         self.manual.sort_by_key(|left| left.severity);
         self.records.sort();
         self.records.dedup();
+    }
+}
+
+/// Why verification is not begun.
+fn unpublished(connector: &Connector) -> String {
+    let dns = connector.dns.as_ref();
+    match dns.map(|seen| (seen.txt, seen.detail.as_str())) {
+        Some((DnsTxt::NxDomain, _)) => "its domain does not exist in DNS".to_owned(),
+        Some((DnsTxt::Misspelt, _)) => {
+            "its TXT record is misspelt: publish the right one first".to_owned()
+        }
+        Some((DnsTxt::Misplaced, place)) => {
+            format!("its TXT record stands at {place}: publish it at the domain itself first")
+        }
+        _ => "its TXT record is not published: publish it first".to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::dns::names::is_host_name;
 use crate::model::Connector;
 
 /// A record that has to be published before a verification can succeed.
@@ -59,13 +60,6 @@ fn unpublishable(record: &Record) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// Whether the name can own a record, and means nothing else in a zone file.
-fn is_host_name(name: &str) -> bool {
-    let of_host = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(of_host);
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A character string of a zone file: what is not plain is written by its number.

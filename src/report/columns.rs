@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::dialect::Dialect;
 use crate::assess::Assessed;
 use crate::compare::{Cause, Change, ChangeKind};
+use crate::dns::DnsTxt;
 use crate::finding::{Finding, Status};
 use crate::model::{Connector, Field, Wire};
 use crate::outcome::Outcome;
@@ -384,6 +385,8 @@ pub struct ConnectorRow<'r> {
     about_verification: Verdict,
     about_enablement: Verdict,
     about_fedramp: Verdict,
+    dns_detail: Text<'r>,
+    dns_other_codes: Text<'r>,
     /// The rules that fired.
     rules: String,
     worst: Option<Severity>,
@@ -448,6 +451,7 @@ impl<'r> ConnectorRow<'r> {
             worst_open = worst_open.or(Some(finding.severity).filter(|_| finding.is_open()));
         }
         let age = connector.changed_at().map(|at| (now - at).num_days());
+        let dns = connector.dns.as_deref();
         let about_fedramp = Verdict::of(
             account,
             position,
@@ -473,6 +477,12 @@ impl<'r> ConnectorRow<'r> {
             ),
             about_enablement: Verdict::of(account, position, Topic::Enablement, &connector.enabled),
             about_fedramp,
+            dns_detail: Text::new(dns.map_or("", |seen| &seen.detail), dialect),
+            dns_other_codes: Text::new(
+                dns.map(|seen| seen.other_codes.join(" "))
+                    .unwrap_or_default(),
+                dialect,
+            ),
             rules,
             worst,
             worst_open,
@@ -505,6 +515,11 @@ impl OfConnector {
         column("verification_status", |row| row.status.cell());
     const USE_FEDRAMP_LANGUAGE: Column<Self> =
         column("use_fedramp_language", |row| row.fedramp.cell());
+    const TXT_NAME: Column<Self> = column("txt_name", |row| Cell::Text(&row.names.domain));
+    const TXT_VALUE: Column<Self> = column("txt_value", |row| Cell::Text(&row.code));
+    const DNS_TXT: Column<Self> = column("dns_txt", |row| {
+        Cell::Word(row.connector.dns_txt().map_or("", DnsTxt::as_str))
+    });
     const CREATED_ON: Column<Self> = column("created_on_utc", |row| row.created_on.cell());
     const UPDATED_ON: Column<Self> = column("updated_on_utc", |row| row.updated_on.cell());
 }
@@ -519,9 +534,9 @@ pub const UNVERIFIED: Table<OfConnector> = Table {
         OfConnector::EMAIL_DOMAIN,
         OfConnector::VERIFICATION_STATUS,
         OfConnector::ENABLED,
-        column("txt_name", |row| Cell::Text(&row.names.domain)),
-        column("txt_value", |row| Cell::Text(&row.code)),
-        column("dns_txt", |_| Cell::Word("")),
+        OfConnector::TXT_NAME,
+        OfConnector::TXT_VALUE,
+        OfConnector::DNS_TXT,
         column("age_days", |row| Cell::known_count(row.age)),
         column("severity", |row| {
             Cell::severity(row.about_verification.worst)
@@ -594,9 +609,60 @@ pub const CONNECTORS: Table<OfConnector> = Table {
     severity: |row| row.worst_open,
 };
 
+/// Every connector whose domain was looked up in DNS, with how its record stands there.
+pub const DNS_RECORDS: Table<OfConnector> = Table {
+    file: "dns_records.csv",
+    columns: &[
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::VERIFICATION_STATUS,
+        OfConnector::ENABLED,
+        OfConnector::TXT_NAME,
+        OfConnector::TXT_VALUE,
+        OfConnector::DNS_TXT,
+        column("detail", |row| Cell::Text(&row.dns_detail)),
+        column("other_codes", |row| Cell::Text(&row.dns_other_codes)),
+    ],
+    admits: |row| row.connector.dns.is_some(),
+    severity: |row| row.about_verification.open(),
+};
+
+/// Verified connectors whose record is not where it was: for the page, as information. `dns_records.csv` has them among
+/// all others.
+pub const RECORD_GONE: Table<OfConnector> = Table {
+    columns: &[
+        OfConnector::ACCOUNT_ID,
+        OfConnector::ACCOUNT_NAME,
+        OfConnector::CONNECTOR_ID,
+        OfConnector::EMAIL_DOMAIN,
+        OfConnector::ENABLED,
+        OfConnector::TXT_VALUE,
+        OfConnector::DNS_TXT,
+    ],
+    admits: |row| row.connector.is_verified_and_record_gone(),
+    severity: |_| None,
+    ..DNS_RECORDS
+};
+
 /// The tables of connectors, the three reports that people ask for first.
-pub const CONNECTOR_TABLES: [&Table<OfConnector>; 4] =
-    [&UNVERIFIED, &DISABLED, &FEDRAMP, &CONNECTORS];
+const CONNECTOR_TABLES: &[&Table<OfConnector>] = &[
+    &UNVERIFIED,
+    &DISABLED,
+    &FEDRAMP,
+    &CONNECTORS,
+    // Last, since it is there only where DNS was looked up.
+    &DNS_RECORDS,
+];
+
+/// The tables of connectors that a report has.
+pub fn connector_tables(dns_was_looked_up: bool) -> &'static [&'static Table<OfConnector>] {
+    match dns_was_looked_up {
+        true => CONNECTOR_TABLES,
+        false => &CONNECTOR_TABLES[..CONNECTOR_TABLES.len() - 1],
+    }
+}
 
 // ---------------------------------------------------------------- findings
 

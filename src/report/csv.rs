@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use tempfile::SpooledTempFile;
 
 use super::columns::{
-    ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, CONNECTORS, Cell, ChangeRow, ConnectorRow,
-    DISABLED, FEDRAMP, FINDINGS, FindingRow, Kind, Table, UNVERIFIED,
+    ACCOUNTS, AccountRow, CHANGES, CONNECTORS, Cell, ChangeRow, ConnectorRow, DISABLED,
+    DNS_RECORDS, FEDRAMP, FINDINGS, FindingRow, Kind, OfConnector, Table, UNVERIFIED,
+    connector_tables,
 };
 use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool};
@@ -65,6 +66,10 @@ pub const FORMAT: FormatSpec = FormatSpec {
         ),
         (CONNECTORS.file, "every connector"),
         (CHANGES.file, "what changed since the baseline"),
+        (
+            DNS_RECORDS.file,
+            "how the TXT record of every connector stands in DNS",
+        ),
     ],
     by_default: true,
     open: CsvFiles::open,
@@ -73,7 +78,8 @@ pub const FORMAT: FormatSpec = FormatSpec {
 /// All tables as CSV.
 struct CsvFiles {
     dialect: Dialect,
-    connectors: [Mutex<StagedFile>; CONNECTOR_TABLES.len()],
+    connector_tables: &'static [&'static Table<OfConnector>],
+    connectors: Vec<Mutex<StagedFile>>,
     accounts: Mutex<StagedFile>,
     changes: Mutex<StagedFile>,
     findings: Mutex<StagedFile>,
@@ -88,16 +94,13 @@ impl CsvFiles {
     /// A file cannot be written.
     fn open<'a>(staging: &Staging, settings: &'a Settings<'a>) -> io::Result<Box<dyn Format + 'a>> {
         let dialect = settings.dialect;
-        let [a, b, c, d] = CONNECTOR_TABLES;
-        let connectors = [
-            begun(staging, dialect, a)?,
-            begun(staging, dialect, b)?,
-            begun(staging, dialect, c)?,
-            begun(staging, dialect, d)?,
-        ];
+        let connector_tables = connector_tables(settings.dns_was_looked_up());
+        let begin = |table: &&Table<OfConnector>| begun(staging, dialect, table);
+        let connectors: io::Result<_> = connector_tables.iter().map(begin).collect();
         Ok(Box::new(Self {
             dialect,
-            connectors,
+            connector_tables,
+            connectors: connectors?,
             accounts: begun(staging, dialect, &ACCOUNTS)?,
             changes: begun(staging, dialect, &CHANGES)?,
             findings: begun(staging, dialect, &FINDINGS)?,
@@ -121,7 +124,7 @@ impl Format for CsvFiles {
         let rows = || Rows::new(self.dialect);
         Box::new(Worker {
             files: self,
-            connectors: std::array::from_fn(|_| rows()),
+            connectors: self.connectors.iter().map(|_| rows()).collect(),
             accounts: rows(),
             changes: rows(),
             findings: std::array::from_fn(|_| rows()),
@@ -188,7 +191,7 @@ impl Rows {
 
 struct Worker<'f> {
     files: &'f CsvFiles,
-    connectors: [Rows; CONNECTOR_TABLES.len()],
+    connectors: Vec<Rows>,
     accounts: Rows,
     changes: Rows,
     findings: [Rows; Severity::ALL.len()],
@@ -207,7 +210,8 @@ impl FormatWorker for Worker<'_> {
     }
 
     fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
-        for (table, rows) in CONNECTOR_TABLES.into_iter().zip(&mut self.connectors) {
+        let tables = self.files.connector_tables;
+        for (table, rows) in tables.iter().zip(&mut self.connectors) {
             if (table.admits)(row) {
                 rows.push(table, row)?;
             }

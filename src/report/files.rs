@@ -91,6 +91,19 @@ impl Staging {
         self.done.note(name.to_owned(), sha256, None);
     }
 
+    /// Adds a file that is written already, with its checksum: it goes into its place with the others, where it does not
+    /// stand there.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn adopt(&self, path: &Path, name: &str, sha256: String) -> io::Result<()> {
+        if path.canonicalize()? != self.place.canonicalize()?.join(name) {
+            fs::rename(path, self.aside.join(name))?;
+        }
+        self.add_sum(name, sha256);
+        Ok(())
+    }
+
     /// Brings every file to the disk and moves it into its place, and last the list of their checksums. Of the `names`
     /// that a report may leave, those that this one did not write are removed where an earlier one made them; nothing
     /// else is.

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::assess::Assessor;
 use crate::baseline::{BaselineError, History};
+use crate::dns::lookups;
 use crate::evidence::{self, Evidence, EvidenceError, RunHeader};
 use crate::file_mode::FileMode;
 use crate::ledger::{self as ledger_file, LedgerHeader};
@@ -143,6 +144,11 @@ pub struct Settings<'a> {
 }
 
 impl Settings<'_> {
+    /// Whether the report tells of what DNS holds.
+    fn dns_was_looked_up(&self) -> bool {
+        self.ledger.dns.is_some()
+    }
+
     fn context(&self) -> Context<'_> {
         Context {
             policy: self.policy,
@@ -193,7 +199,9 @@ pub fn write<'a>(
     let staging = Staging::new(directory, settings.mode, &names).map_err(write_error)?;
     let made = make(&staging, evidence, header, history, settings, &write_error);
     let written = made.and_then(|summary| {
-        let published = staging.publish(report_files());
+        // Lookups that this report was not made from are another one's.
+        let names = report_files().chain([lookups::FILE_NAME]);
+        let published = staging.publish(names);
         published.map(|()| summary).map_err(write_error)
     });
     if written.is_err() {
@@ -215,7 +223,7 @@ fn make<'a>(
         formats.push((format.open)(staging, settings).map_err(write_error)?);
     }
     let shared_domains = evidence.index().shared_domains();
-    let elsewhere = history.elsewhere(header, evidence.index(), &shared_domains)?;
+    let elsewhere = history.elsewhere(evidence, &shared_domains)?;
     let assessor = Assessor {
         header,
         policy: settings.policy,
@@ -232,7 +240,14 @@ fn make<'a>(
     };
     let tally = pipeline::run(&source, &formats, write_error)?;
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());
-    let summary = tally.finish(header, settings, evidence.sha256(), history);
+    if let Some(lookups) = evidence.lookups() {
+        let sha256 = lookups.sha256().to_owned();
+        staging
+            .adopt(lookups.path(), lookups::FILE_NAME, sha256)
+            .map_err(write_error)?;
+    }
+    let lookups = evidence.lookups().map(|lookups| lookups.header().clone());
+    let summary = tally.finish(header, settings, evidence.sha256(), history, lookups);
     finish_all(formats, &summary).map_err(write_error)?;
     Ok(summary)
 }
@@ -263,8 +278,11 @@ pub fn files_of_report(formats: &[&'static FormatSpec]) -> impl Iterator<Item = 
     files.map(|(name, _)| *name).chain([ledger_file::FILE_NAME])
 }
 
-/// Every file that a run's directory may hold, with what stands in it.
-pub fn files_written(formats: &[&'static FormatSpec]) -> Vec<(&'static str, &'static str)> {
+/// Every file that a run's directory may hold, with what stands in it; those about DNS only where that was looked up.
+pub fn files_written(
+    formats: &[&'static FormatSpec],
+    dns_was_looked_up: bool,
+) -> Vec<(&'static str, &'static str)> {
     let mut files: Vec<_> = formats
         .iter()
         .flat_map(|format| format.files)
@@ -276,10 +294,16 @@ pub fn files_written(formats: &[&'static FormatSpec]) -> Vec<(&'static str, &'st
             "what every account was answered: the source of everything else",
         ),
         (
+            lookups::FILE_NAME,
+            "what was asked about every domain, of whom, when, and answered",
+        ),
+        (
             ledger_file::FILE_NAME,
             "what the next run compares itself with",
         ),
         (SUMS, "the checksums of all files, for sha256sum -c"),
     ]);
+    let about_dns = [lookups::FILE_NAME, columns::DNS_RECORDS.file];
+    files.retain(|(name, _)| dns_was_looked_up || !about_dns.contains(name));
     files
 }

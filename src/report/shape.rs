@@ -46,6 +46,39 @@ pub struct Head<'a> {
     pub policy_accounts_absent: &'a [String],
     /// The figures of this run and those before it, oldest first.
     pub trend: Vec<Point<'a>>,
+    /// What DNS was seen to hold; null where nothing was looked up.
+    pub dns: Option<Dns<'a>>,
+}
+
+/// What DNS was seen to hold.
+#[derive(Serialize, JsonSchema)]
+pub struct Dns<'a> {
+    /// Connectors whose domains were looked up, by how their records stand.
+    connectors: &'a BTreeMap<&'static str, u64>,
+    /// Why nobody was asked.
+    nobody: Option<&'a str>,
+    /// Who was asked.
+    resolvers: &'a [String],
+    /// The words of the report.
+    sentences: Vec<String>,
+    #[schemars(extend("pattern" = TIME))]
+    started_utc: String,
+    /// Verified connectors whose record is not there any more.
+    verified_without_record: u64,
+}
+
+impl<'a> Dns<'a> {
+    fn of(summary: &'a Summary<'_>) -> Option<Self> {
+        let lookups = summary.lookups.as_ref()?;
+        Some(Self {
+            connectors: &summary.totals.dns,
+            nobody: lookups.nobody.as_deref(),
+            resolvers: &lookups.resolvers,
+            sentences: summary.dns_sentences()?,
+            started_utc: utc(lookups.started),
+            verified_without_record: summary.totals.records_gone,
+        })
+    }
 }
 
 /// The run.
@@ -476,6 +509,7 @@ impl<'a> Head<'a> {
                 .collect(),
             policy_accounts_absent: &summary.policy_accounts_absent,
             trend: summary.trend.iter().map(Point::of).collect(),
+            dns: Dns::of(summary),
         }
     }
 
@@ -483,7 +517,7 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// None that is known: nothing in it has a shape that JSON does not know.
-    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 7]> {
+    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 8]> {
         use serde_json::to_string;
         Ok([
             ("run", to_string(&self.run)?),
@@ -496,6 +530,7 @@ impl<'a> Head<'a> {
                 to_string(self.policy_accounts_absent)?,
             ),
             ("trend", to_string(&self.trend)?),
+            ("dns", to_string(&self.dns)?),
         ])
     }
 }

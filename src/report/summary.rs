@@ -10,6 +10,7 @@ use super::columns::compliance;
 use crate::assess::Assessed;
 use crate::baseline::History;
 use crate::compare::{Change, ChangeKind};
+use crate::dns::{DnsTxt, LookupsHeader};
 use crate::evidence::RunHeader;
 use crate::finding::Age;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
@@ -17,7 +18,7 @@ use crate::model::{Field, Status};
 use crate::organizations;
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
-use crate::rules::{RULES, Rule};
+use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
 use crate::text::{count, utc};
 use crate::thresholds::Thresholds;
@@ -169,6 +170,10 @@ pub struct Totals {
     pub accounts_compared: u64,
     /// Findings known from earlier runs that this one could not judge again, in the accounts asked for.
     pub not_judged: NotJudged,
+    /// Connectors whose domains were looked up in DNS, by how their records stand.
+    pub dns: BTreeMap<&'static str, u64>,
+    /// Of those, verified ones whose record is not there any more.
+    pub records_gone: u64,
 }
 
 /// Findings known from earlier runs that a run could not judge again: how bad they were, and why they were not judged.
@@ -182,6 +187,8 @@ pub struct NotJudged {
     pub off: u64,
     /// They depend on accounts that were not read whole.
     pub shared: u64,
+    /// They depend on what DNS holds, and that was not looked up, or nobody knows.
+    pub dns: u64,
 }
 
 impl NotJudged {
@@ -191,10 +198,12 @@ impl NotJudged {
             let rule = crate::rules::rule(&finding.rule);
             *if assessed.evidence.outcome != Outcome::Read {
                 &mut self.unread
-            } else if rule.is_some_and(|rule| policy.is_in_force(rule)) {
-                &mut self.shared
             } else {
-                &mut self.off
+                match rule.filter(|rule| policy.is_in_force(rule)) {
+                    None => &mut self.off,
+                    Some(rule) if rule.basis == Basis::Dns => &mut self.dns,
+                    Some(_) => &mut self.shared,
+                }
             } += 1;
         }
     }
@@ -204,6 +213,7 @@ impl NotJudged {
         self.unread += other.unread;
         self.off += other.off;
         self.shared += other.shared;
+        self.dns += other.dns;
     }
 
     /// How many.
@@ -229,6 +239,7 @@ impl NotJudged {
                 self.shared,
                 "about domains shared with accounts that were not read whole",
             ),
+            (self.dns, "about what DNS holds, which is not known"),
         ];
         let reasons: Vec<_> = reasons
             .iter()
@@ -354,6 +365,10 @@ impl Totals {
                 .entry(compliance(expected, connector))
                 .or_default() += 1;
             self.statuses.add(&connector.verification.status);
+            if let Some(txt) = connector.dns_txt() {
+                *self.dns.entry(txt.as_str()).or_default() += 1;
+            }
+            self.records_gone += u64::from(connector.is_verified_and_record_gone());
         }
         for finding in &assessed.findings {
             let (open, new) = (finding.is_open(), finding.age == Age::New);
@@ -390,6 +405,8 @@ impl Totals {
         add_each(&mut self.resolved, other.resolved);
         self.accounts_compared += other.accounts_compared;
         self.not_judged.merge(other.not_judged);
+        add_each(&mut self.dns, other.dns);
+        self.records_gone += other.records_gone;
     }
 
     /// Counts changes.
@@ -445,9 +462,47 @@ pub struct Summary<'a> {
     pub evidence_sha256: String,
     /// When the run does not end with 0.
     pub thresholds: Thresholds,
+    /// Who was asked what DNS holds; `None` where nothing was looked up.
+    pub lookups: Option<LookupsHeader>,
 }
 
 impl Summary<'_> {
+    /// What DNS was seen to hold, in words; `None` where nothing was looked up.
+    pub fn dns_sentences(&self) -> Option<Vec<String>> {
+        let lookups = self.lookups.as_ref()?;
+        if let Some(nobody) = &lookups.nobody {
+            return Some(vec![format!("Nothing was looked up in DNS: {nobody}.")]);
+        }
+        let dns = &self.totals.dns;
+        let of = |txt: &DnsTxt| {
+            let number = dns.get(txt.as_str()).filter(|number| **number > 0)?;
+            Some(format!("{number} {}", txt.as_str()))
+        };
+        let counts: Vec<_> = DnsTxt::ALL.iter().filter_map(of).collect();
+        let mut sentences = vec![match counts.is_empty() {
+            true => "No connector names a domain that could be looked up in DNS.".to_owned(),
+            false => format!(
+                "TXT records of {} as {} {}: {}.",
+                count(dns.values().sum::<u64>() as usize, "connector"),
+                lookups.resolvers.join(" and "),
+                if lookups.resolvers.len() == 1 {
+                    "sees them"
+                } else {
+                    "see them"
+                },
+                counts.join(", ")
+            ),
+        }];
+        let gone = self.totals.records_gone;
+        if gone > 0 {
+            sentences.push(format!(
+                "Of {}, the record is not there any more: no finding, since Cloudflare does not say that it must stay.",
+                count(gone as usize, "verified connector")
+            ));
+        }
+        Some(sentences)
+    }
+
     /// Whether an open finding is as bad as `--fail-on` says.
     pub fn reaches_fail_on(&self) -> bool {
         self.thresholds
@@ -630,6 +685,7 @@ impl Tally {
         settings: &Settings<'a>,
         evidence_sha256: String,
         history: &History,
+        lookups: Option<LookupsHeader>,
     ) -> Summary<'a> {
         let policy = settings.policy;
         self.coverage.gaps.clone_from(&header.gaps);
@@ -675,6 +731,7 @@ impl Tally {
             trend,
             evidence_sha256,
             thresholds: settings.ledger.thresholds,
+            lookups,
         }
     }
 }

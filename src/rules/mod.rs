@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
+use crate::dns::KnownCodes;
 use crate::evidence::{AccountEvidence, SharedDomains};
 use crate::model::Connector;
 use crate::policy::Policy;
@@ -19,10 +20,14 @@ mod duplicate_domain;
 mod enabled_unverified;
 mod fedramp_inconsistent;
 mod fedramp_language;
+mod foreign_code;
 mod in_force;
 mod missing_domain;
 mod no_connector;
 mod stale_verification;
+mod txt_missing;
+mod txt_published;
+mod txt_record;
 mod unexpected_domain;
 mod unknown_value;
 mod unread_account;
@@ -44,6 +49,9 @@ pub const RULES: &[&Rule] = &[
     &missing_domain::RULE,
     &unknown_value::RULE,
     &unread_account::RULE,
+    &txt_missing::RULE,
+    &txt_published::RULE,
+    &foreign_code::RULE,
 ];
 
 /// The rule with an id.
@@ -75,6 +83,8 @@ pub enum Basis {
     Account,
     /// The connectors of all accounts of the run.
     Run,
+    /// What DNS holds for the account's connectors, where that was looked up.
+    Dns,
 }
 
 /// What fixes a finding about a connector, as far as this program can.
@@ -90,6 +100,8 @@ pub enum Fix {
     VerifyAgain,
     /// Its FedRAMP text has to be the other one.
     FedrampText,
+    /// A person has to publish its TXT record.
+    Publish,
     /// A person has to decide about the connector itself: whether it should be there at all. Until then nothing is done
     /// that would build on the connector.
     Decision,
@@ -150,6 +162,8 @@ pub struct Subject<'a> {
     pub shared_domains: &'a SharedDomains,
     /// Every account of the run, to name those that share a domain.
     pub accounts: &'a [AskedAccount],
+    /// The codes of all connectors that this run knows, or those before it.
+    pub known_codes: &'a KnownCodes,
 }
 
 /// What a rule found.
@@ -180,6 +194,7 @@ pub(crate) mod testing {
     //! What the rules' tests share: an account from JSON, judged by one rule.
 
     use super::*;
+    use crate::dns::{DnsTxt, SeenInDns};
     use crate::outcome::{ErrorKind, Outcome, ReadError};
     use serde_json::Value;
 
@@ -193,6 +208,18 @@ pub(crate) mod testing {
         pub evidence: AccountEvidence,
         pub shared: SharedDomains,
         pub accounts: Vec<AskedAccount>,
+        pub known_codes: KnownCodes,
+    }
+
+    /// A connector of which DNS was seen to hold something.
+    pub fn with_dns(connector: &Value, txt: DnsTxt, detail: &str) -> Connector {
+        let mut connector: Connector = serde_json::from_value(connector.clone()).unwrap();
+        connector.dns = Some(Box::new(SeenInDns {
+            txt,
+            detail: detail.to_owned(),
+            other_codes: Vec::new(),
+        }));
+        connector
     }
 
     impl Case {
@@ -205,6 +232,13 @@ pub(crate) mod testing {
             Self::of(evidence)
         }
 
+        /// An account read whole, with these connectors.
+        pub fn of_connectors(connectors: Vec<Connector>) -> Self {
+            let mut case = Self::read(Value::Array(Vec::new()));
+            case.evidence.connectors = connectors;
+            case
+        }
+
         pub fn of(evidence: AccountEvidence) -> Self {
             let other = AskedAccount {
                 name: "Other Ltd".to_owned(),
@@ -215,6 +249,7 @@ pub(crate) mod testing {
                 evidence,
                 shared: SharedDomains::default(),
                 accounts: vec![AskedAccount::new(ID, ""), other],
+                known_codes: KnownCodes::default(),
             }
         }
 
@@ -226,6 +261,7 @@ pub(crate) mod testing {
                 now: NOW.parse().unwrap(),
                 shared_domains: &self.shared,
                 accounts: &self.accounts,
+                known_codes: &self.known_codes,
             };
             match rule.judge {
                 Judge::Connector(judge) => self

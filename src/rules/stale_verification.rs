@@ -1,7 +1,7 @@
 //! A verification that has been pending for longer than Cloudflare polls.
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
-use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic, txt_record};
 use crate::model::{Connector, Status};
 use crate::severity::Severity;
 
@@ -30,12 +30,20 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     (age > allowed).then(|| {
         // Rounded down to a tenth, and never so that it looks as if it were within the limit.
         let tenths = (age.num_minutes() * 10 / (24 * 60)).max(allowed.num_days() * 10 + 1);
-        Hit::new(format!(
+        let message = format!(
             "pending for {}.{} days (limit {})",
             tenths / 10,
             tenths % 10,
             allowed.num_days()
-        ))
+        );
+        Hit {
+            // What DNS holds says more than the rule's own words.
+            remedy: connector
+                .dns
+                .as_ref()
+                .and_then(|_| txt_record::remedy(connector)),
+            ..Hit::new(message)
+        }
     })
 }
 

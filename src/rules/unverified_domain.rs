@@ -1,7 +1,7 @@
 //! A domain that an account claims and has not shown to own.
 
 use super::controls::{ISO_A_8_9, NIST_CM_6, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic, txt_record};
 use crate::model::{Connector, Status};
 use crate::severity::Severity;
 
@@ -37,15 +37,9 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         ),
         Status::Awaiting => (Severity::Medium, "verification has not been begun"),
     };
-    let record = connector
-        .email_domain
-        .known()
-        .zip(connector.verification.code.known());
     Some(Hit {
         severity: Some(severity),
-        remedy: record.map(|(domain, code)| {
-            format!("Publish the TXT record \"{code}\" at {domain}, then begin verification; delete the connector if the domain is not yours.")
-        }),
+        remedy: txt_record::remedy(connector),
         ..Hit::new(message)
     })
 }

@@ -169,6 +169,7 @@ mod tests {
             sequence,
             judged_at: crate::rules::testing::NOW.parse().unwrap(),
             policy: None,
+            dns: None,
             thresholds: crate::thresholds::Thresholds::default(),
             compared_with: None,
             carries_on: None,

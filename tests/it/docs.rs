@@ -318,7 +318,7 @@ fn the_table_of_files_is_what_a_run_writes() {
     let rows = table("A run's directory", "file");
     let described: BTreeSet<_> = first_cells(&rows).into_iter().collect();
     let all: Vec<_> = FORMATS.iter().collect();
-    let written = files_written(&all);
+    let written = files_written(&all, true);
     assert_eq!(described, written.iter().map(|(file, _)| *file).collect());
     let of_format: BTreeMap<_, _> = FORMATS
         .iter()

@@ -18,6 +18,7 @@ mod connectors;
 mod crashes;
 mod csv_files;
 mod determinism;
+mod dns;
 mod docs;
 mod doctor;
 mod faults;

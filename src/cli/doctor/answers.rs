@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::examination::{Examination, Verdict, told};
-use crate::api::{Exchange, Rate, TokenKind, TokenState, rate_limits};
+use crate::api::{Exchange, TokenKind, TokenState, rate_limits};
 use crate::outcome::ReadError;
+use crate::rate::Rate;
 
 /// A clock that is off by more is told of, in seconds.
 const CLOCK_WARN: i64 = 30;

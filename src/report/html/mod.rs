@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTORS, ChangeRow, Column, ConnectorRow, DISABLED, FEDRAMP,
-    FINDINGS, FindingRow, Kind, OfConnector, Table, UNREAD, UNVERIFIED,
+    FINDINGS, FindingRow, Kind, OfConnector, RECORD_GONE, Table, UNREAD, UNVERIFIED,
 };
 use super::files::{StagedFile, Staging};
 use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
@@ -20,6 +20,7 @@ use super::{Format, FormatSpec, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::ChangeKind;
+use crate::dns::DnsTxt;
 use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::Policy;
 use crate::region::Region;
@@ -63,6 +64,7 @@ enum PageTable {
     Disabled,
     Fedramp,
     Connectors,
+    RecordGone,
     Findings,
     Accounts,
     Unread,
@@ -70,19 +72,21 @@ enum PageTable {
 }
 
 /// The tables of connectors.
-const OF_CONNECTORS: [(PageTable, &Table<OfConnector>); 4] = [
+const OF_CONNECTORS: [(PageTable, &Table<OfConnector>); 5] = [
     (PageTable::Unverified, &UNVERIFIED),
     (PageTable::Disabled, &DISABLED),
     (PageTable::Fedramp, &FEDRAMP),
     (PageTable::Connectors, &CONNECTORS),
+    (PageTable::RecordGone, &RECORD_GONE),
 ];
 
 impl PageTable {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Unverified,
         Self::Disabled,
         Self::Fedramp,
         Self::Connectors,
+        Self::RecordGone,
         Self::Findings,
         Self::Accounts,
         Self::Unread,
@@ -96,6 +100,7 @@ impl PageTable {
             Self::Disabled => ("disabled", DISABLED.file),
             Self::Fedramp => ("fedramp_settings", FEDRAMP.file),
             Self::Connectors => ("connectors", CONNECTORS.file),
+            Self::RecordGone => ("record_gone", RECORD_GONE.file),
             Self::Findings => ("findings", FINDINGS.file),
             Self::Accounts => ("accounts", ACCOUNTS.file),
             Self::Unread => ("unread", UNREAD.file),
@@ -374,6 +379,7 @@ impl Format for Page<'_> {
             "trend": summary.trend,
             "controls": controls(summary),
             "rules": RULES.iter().map(|rule| explained(rule, summary.policy)).collect::<Vec<_>>(),
+            "dns": dns(summary),
             "files": files(self.settings),
         });
         for (which, kept) in PageTable::ALL.into_iter().zip(self.tables) {
@@ -660,6 +666,22 @@ fn waivers(summary: &Summary<'_>) -> Value {
     })
 }
 
+/// What DNS was seen to hold; null where nothing was looked up.
+fn dns(summary: &Summary<'_>) -> Value {
+    let Some(lookups) = &summary.lookups else {
+        return Value::Null;
+    };
+    let of = |txt: &DnsTxt| {
+        let number = summary.totals.dns.get(txt.as_str());
+        json!({"txt": txt.as_str(), "words": txt.words(), "count": number.copied().unwrap_or_default()})
+    };
+    json!({
+        "sentences": summary.dns_sentences(),
+        "resolvers": lookups.resolvers,
+        "counts": DnsTxt::ALL.iter().map(of).collect::<Vec<_>>(),
+    })
+}
+
 fn controls(summary: &Summary<'_>) -> Vec<Value> {
     CONTROLS
         .iter()
@@ -701,7 +723,7 @@ fn explained(rule: &Rule, policy: &Policy) -> Value {
 }
 
 fn files(settings: &Settings<'_>) -> Vec<Value> {
-    let files = files_written(settings.formats);
+    let files = files_written(settings.formats, settings.dns_was_looked_up());
     files
         .into_iter()
         .map(|(name, what)| json!({"name": name, "what": what}))

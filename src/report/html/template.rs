@@ -39,6 +39,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "partials/contents.hbs",
     "partials/controls.hbs",
     "partials/disabled.hbs",
+    "partials/dns.hbs",
     "partials/fedramp.hbs",
     "partials/filter.hbs",
     "partials/findings.hbs",

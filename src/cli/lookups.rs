@@ -1,0 +1,223 @@
+//! Whether and how TXT records are looked up: what `audit` and `render` share.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use super::logging::as_json;
+use super::progress::When;
+use super::screen::{Stderr, screen};
+use super::values::{parse_duration, parse_rate};
+use crate::audit::LookupWatcher;
+use crate::clock::Clock;
+use crate::dns::resolver::system_resolvers;
+use crate::dns::{Asker, AskerOptions};
+use crate::rate::Rate;
+use crate::text::count;
+
+/// The port of a resolver where none is said.
+const PORT: u16 = 53;
+/// Attempts at a question that gets no answer.
+const ATTEMPTS: u32 = 3;
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether and how TXT records are looked up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "DNS")]
+pub struct LookupArgs {
+    /// Look up in DNS whether the TXT record of each connector stands at its e-mail domain
+    #[arg(long)]
+    pub check_dns: bool,
+    /// A resolver to ask, in place of the system's; may be given several times. Where there are two, a record is absent
+    /// only if both say so
+    #[arg(long, value_name = "IP[:PORT]", value_parser = parse_resolver, requires = "check_dns")]
+    pub resolver: Vec<SocketAddr>,
+    /// The most questions in a window, over all resolvers, asked evenly
+    #[arg(long, value_name = "N/DURATION", default_value = "200/1s", value_parser = parse_rate)]
+    dns_rate: Rate,
+    /// How long a resolver's answer is waited for, at each of three attempts
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
+    dns_timeout: Duration,
+}
+
+impl LookupArgs {
+    /// Who is asked, and how; `None` where nothing is looked up. `demo` is the demo's own resolver.
+    pub fn asker(&self, clock: Clock, demo: Option<SocketAddr>) -> Result<Option<Asker>, Failure> {
+        let mut nobody = None;
+        let mut resolvers = match demo {
+            Some(resolver) => vec![resolver],
+            None if !self.check_dns => return Ok(None),
+            None if self.resolver.is_empty() => system_resolvers().unwrap_or_else(|cause| {
+                nobody = Some(format!(
+                    "the system does not say which resolver to ask ({cause}); give one with --resolver"
+                ));
+                Vec::new()
+            }),
+            None => self.resolver.clone(),
+        };
+        // Twice the same one is no second opinion.
+        let mut seen = Vec::new();
+        resolvers.retain(|resolver| {
+            let is_new = !seen.contains(resolver);
+            seen.push(*resolver);
+            is_new
+        });
+        let options = AskerOptions {
+            resolvers,
+            nobody,
+            timeout: self.dns_timeout,
+            attempts: ATTEMPTS,
+            rate: self.dns_rate,
+            clock,
+        };
+        Asker::new(options).map(Some).map_err(Failure::failed)
+    }
+}
+
+/// Reads `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`.
+///
+/// # Errors
+/// What is wrong, with an example.
+fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
+    const EXAMPLE: &str = "a resolver looks like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53";
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address: Result<SocketAddr, _> = match bare.unwrap_or(text).parse::<IpAddr>() {
+        Ok(ip) => Ok(SocketAddr::new(ip, PORT)),
+        Err(_) => text.parse(),
+    };
+    let address = address.map_err(|_| {
+        format!(
+            "is not the address of a resolver (a name would itself have to be looked up); {EXAMPLE}"
+        )
+    })?;
+    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+        return Err(format!("cannot be asked; {EXAMPLE}"));
+    }
+    Ok(address)
+}
+
+/// Shows how many names were asked for, on stderr.
+pub struct LookupProgress {
+    asked: usize,
+    unanswered: usize,
+    began: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+impl LookupProgress {
+    /// Begins to show it.
+    pub fn new(when: When, quiet: bool) -> Self {
+        let began = Instant::now();
+        let shown = match when {
+            When::Never => Shown::Nothing,
+            When::Auto if quiet => Shown::Nothing,
+            _ if io::stderr().is_terminal() => Shown::Bar(screen().add(spinner())),
+            _ => Shown::Lines { last: began },
+        };
+        Self {
+            asked: 0,
+            unanswered: 0,
+            began,
+            shown,
+        }
+    }
+
+    fn figures(&self) -> String {
+        format!(
+            "{} looked up in DNS, {} unanswered",
+            count(self.asked, "name"),
+            self.unanswered
+        )
+    }
+
+    fn line(text: &str) {
+        // A progress line that cannot be written is no reason to stop the run.
+        let line = as_json("INFO", text, None).unwrap_or_else(|| format!("{text}\n"));
+        let _ = Stderr.write_all(line.as_bytes());
+    }
+}
+
+/// How many names there will be is not known beforehand.
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+impl LookupWatcher for LookupProgress {
+    fn looked_up(&mut self, is_answered: bool) {
+        self.asked += 1;
+        self.unanswered += usize::from(!is_answered);
+    }
+
+    fn tick(&mut self) {
+        let figures = self.figures();
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.tick();
+                bar.set_message(figures);
+            }
+            Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
+                *last = Instant::now();
+                Self::line(&figures);
+            }
+            Shown::Lines { .. } | Shown::Nothing => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Lines { .. } => {
+                let seconds = self.began.elapsed().as_secs_f64();
+                Self::line(&format!("{}, in {seconds:.1} s", self.figures()));
+            }
+            Shown::Nothing => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_is_an_address_with_or_without_port() {
+        for (text, address) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]", "[2001:db8::53]:53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(parse_resolver(text).unwrap().to_string(), address);
+        }
+        for bad in [
+            "",
+            "dns.example",
+            "192.0.2.53:",
+            "192.0.2.53:0",
+            "0.0.0.0",
+            "[::]:53",
+            "224.0.0.251",
+            "192.0.2.53:99999",
+            "192.0.2",
+            "https://192.0.2.53",
+        ] {
+            assert!(parse_resolver(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What was asked about names, of whom, when, and answered: `dns.jsonl`, evidence beside that of the accounts.
+//!
+//! The first line says who was asked and how; each further one holds what was answered about a name. A name that was
+//! asked for again (a resumed run) has several: the last holds.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+
+use super::names::{elsewhere, is_host_name};
+use super::record::{self, Claim, DnsTxt, Lookup, SeenInDns};
+use super::resolver::{AskerOptions, needed};
+use crate::file_mode::{FileMode, open_file, open_own_file};
+use crate::jsonl::{LineError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
+use crate::text::{hex, stable_hash};
+
+/// The file's name in a run's directory.
+pub const FILE_NAME: &str = "dns.jsonl";
+/// The name and version of the format.
+const SCHEMA: &str = "cf-sso-audit/dns/v1";
+/// The longest line, in bytes: an answer has 64 KiB at most, which escapes make six times as long, and several resolvers
+/// give one.
+const LONGEST_LINE: u64 = 16 * 64 * 1024 * 6;
+
+/// The first line: who was asked, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookupsHeader {
+    /// The format.
+    pub schema: String,
+    /// The run whose connectors were looked up.
+    pub run_id: String,
+    /// The version of the program.
+    pub version: String,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// Who was asked, in this order.
+    pub resolvers: Vec<String>,
+    /// Why there was nobody to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nobody: Option<String>,
+    /// How long an answer was waited for, at each attempt.
+    pub timeout_seconds: f64,
+    /// Attempts at a question that got no answer.
+    pub attempts: u32,
+    /// The most questions in a window: `100/1s`.
+    pub rate: String,
+}
+
+impl LookupsHeader {
+    /// Of the lookups for a run that begin now.
+    pub fn new(run_id: &str, options: &AskerOptions) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            run_id: run_id.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: options.clock.now(),
+            resolvers: options.resolvers.iter().map(ToString::to_string).collect(),
+            nobody: options.nobody.clone(),
+            timeout_seconds: options.timeout.as_secs_f64(),
+            attempts: options.attempts,
+            rate: options.rate.to_string(),
+        }
+    }
+
+    /// Whether the same was asked of the same: then lookups that were interrupted can go on.
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.run_id == other.run_id
+            && self.resolvers == other.resolvers
+            && self.nobody == other.nobody
+    }
+}
+
+/// What went wrong with a file of lookups.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupsError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not what this program writes.
+    #[error("{} line {line}: {cause}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+fn io_error(path: &Path, source: io::Error) -> LookupsError {
+    LookupsError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A name, by hash, and where its line stands.
+#[derive(Debug, Clone, Copy)]
+struct Located {
+    name: u64,
+    place: Place,
+}
+
+/// Reads what was answered, name by name.
+#[derive(Debug)]
+pub struct Lookups {
+    path: PathBuf,
+    file: File,
+    header: LookupsHeader,
+    /// By name; of lines of one name the last stands last.
+    located: Vec<Located>,
+    /// Names that some resolver did not answer about.
+    unanswered: HashSet<u64>,
+    sha256: String,
+}
+
+impl Lookups {
+    /// Opens a file, and checks every line of it.
+    ///
+    /// # Errors
+    /// It cannot be read, or a line is damaged.
+    pub fn open(path: &Path) -> Result<Self, LookupsError> {
+        let bad_line = |line, error| match error {
+            LineError::Io(error) => io_error(path, error),
+            LineError::Damaged(cause) => LookupsError::Damaged {
+                path: path.to_owned(),
+                line,
+                cause,
+            },
+        };
+        let file = open_file(path).map_err(|error| io_error(path, error))?;
+        let mut reader = LineReader::new(file);
+        let mut line = Vec::new();
+        reader
+            .next(LONGEST_LINE, &mut line)
+            .map_err(|error| bad_line(1, error))?;
+        let header: LookupsHeader = serde_json::from_slice(&line)
+            .map_err(|error| format!("is not the beginning of a file of lookups ({error})"))
+            .and_then(|header: LookupsHeader| match header.schema == SCHEMA {
+                true => Ok(header),
+                false => Err(format!(
+                    "the lookups have the format {:?}, and this version of the program reads {SCHEMA:?}",
+                    header.schema
+                )),
+            })
+            .map_err(|cause| bad_line(1, LineError::Damaged(cause)))?;
+        let mut located = Vec::new();
+        let mut unanswered = HashSet::new();
+        let look = |line: &[u8], place| {
+            let lookup: Lookup = serde_json::from_slice(line)
+                .map_err(|error| format!("is not what was answered about a name ({error})"))?;
+            let name = stable_hash(lookup.name.as_bytes());
+            Ok((Located { name, place }, lookup.is_answered()))
+        };
+        let take = |(line, is_answered): (Located, bool)| {
+            if is_answered {
+                unanswered.remove(&line.name);
+            } else {
+                unanswered.insert(line.name);
+            }
+            located.push(line);
+            Ok(())
+        };
+        let reader = look_at_all(reader, LONGEST_LINE, look, take)
+            .map_err(|bad| bad_line(bad.number, bad.error))?;
+        let (file, digest) = reader.into_parts();
+        located.sort_by_key(|line| line.name);
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            located,
+            unanswered,
+            sha256: hex(&digest.finalize()),
+        })
+    }
+
+    /// Who was asked, and how.
+    pub fn header(&self) -> &LookupsHeader {
+        &self.header
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The SHA-256 of the file, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Whether a name was asked for, and every resolver answered.
+    pub fn has_answer(&self, name: &str) -> bool {
+        let name = stable_hash(name.as_bytes());
+        let found = self.located.binary_search_by_key(&name, |line| line.name);
+        found.is_ok() && !self.unanswered.contains(&name)
+    }
+
+    /// What was answered about a name; `None` where nobody was asked. `line` is room for its line.
+    fn lookup(&self, name: &str, line: &mut Vec<u8>) -> Result<Option<Lookup>, LookupsError> {
+        let hash = stable_hash(name.as_bytes());
+        let end = self.located.partition_point(|line| line.name <= hash);
+        let of_it = self.located[..end].iter().rev();
+        // Names may have a hash in common.
+        for located in of_it.take_while(|line| line.name == hash) {
+            let read = read_again(&self.file, located.place, line);
+            read.map_err(|error| io_error(&self.path, error))?;
+            let lookup: Lookup = serde_json::from_slice(line).map_err(|error| {
+                let changed = format!("it changed while it was read: {error}");
+                io_error(&self.path, io::Error::other(changed))
+            })?;
+            if lookup.name == name {
+                return Ok(Some(lookup));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What DNS was seen to hold for a connector; `None` where its domain was not looked up. `line` is room for a line.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has changed since it was opened.
+    pub fn seen(
+        &self,
+        claim: &Claim<'_>,
+        line: &mut Vec<u8>,
+    ) -> Result<Option<SeenInDns>, LookupsError> {
+        let unknown = |detail: &str| {
+            Ok(Some(SeenInDns {
+                txt: DnsTxt::Unknown,
+                detail: detail.to_owned(),
+                other_codes: Vec::new(),
+            }))
+        };
+        if !is_host_name(&claim.domain) {
+            return unknown("the domain is no name that DNS could hold");
+        }
+        if let Some(nobody) = &self.header.nobody {
+            return unknown(nobody);
+        }
+        let Some(at_domain) = self.lookup(&claim.domain, line)? else {
+            return Ok(None);
+        };
+        let mut others = Vec::new();
+        if record::wants_elsewhere(claim, &at_domain, self.needed()) {
+            for name in elsewhere(&claim.domain) {
+                others.extend(self.lookup(&name, line)?);
+            }
+        }
+        Ok(Some(record::seen(
+            claim,
+            &at_domain,
+            &others,
+            self.needed(),
+        )))
+    }
+
+    /// Whether it is of use to ask for a connector's record at other names than its domain.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn wants_elsewhere(
+        &self,
+        claim: &Claim<'_>,
+        line: &mut Vec<u8>,
+    ) -> Result<bool, LookupsError> {
+        let at_domain = self.lookup(&claim.domain, line)?;
+        Ok(at_domain
+            .is_some_and(|at_domain| record::wants_elsewhere(claim, &at_domain, self.needed())))
+    }
+
+    /// How many resolvers have to say alike that a record is not there.
+    fn needed(&self) -> usize {
+        needed(self.header.resolvers.len())
+    }
+}
+
+/// Appends to a file of lookups.
+#[derive(Debug)]
+pub struct LookupsWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl LookupsWriter {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be written.
+    pub fn create(
+        path: &Path,
+        header: &LookupsHeader,
+        mode: FileMode,
+    ) -> Result<Self, LookupsError> {
+        let file = mode
+            .create_file(path)
+            .map_err(|error| io_error(path, error))?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            file,
+        };
+        writer.write(header)?;
+        Ok(writer)
+    }
+
+    /// Goes on with a file that an interrupted run left. A last line that is only half there is cut off.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn resume(path: &Path) -> Result<Self, LookupsError> {
+        let open = || {
+            let file = open_own_file(path)?;
+            file.set_len(length_of_whole_lines(&file)?)?;
+            Ok(file)
+        };
+        let file = open().map_err(|error| io_error(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// Removes a file that is not needed any more.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn remove(path: &Path) -> Result<(), LookupsError> {
+        std::fs::remove_file(path).map_err(|error| io_error(path, error))
+    }
+
+    /// Appends what was answered about a name.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append(&mut self, lookup: &Lookup) -> Result<(), LookupsError> {
+        self.write(lookup)
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), LookupsError> {
+        let mut write = || {
+            let mut bytes = serde_json::to_vec(line)?;
+            bytes.push(b'\n');
+            self.file.write_all(&bytes)
+        };
+        write().map_err(|error| io_error(&self.path, error))
+    }
+
+    /// Ends the writing: all lines are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn finish(self) -> Result<(), LookupsError> {
+        let synced = self.file.sync_all();
+        synced.map_err(|error| io_error(&self.path, error))
+    }
+}
