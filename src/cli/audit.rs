@@ -317,6 +317,7 @@ fn interrupted(args: &AuditArgs, directory: &RunDirectory, is_overtaken: bool) -
 async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
     let options = simulator::Options {
         listen: ([127, 0, 0, 1], 0).into(),
+        dns_listen: ([127, 0, 0, 1], 0).into(),
         token: super::simulate::TOKEN.to_owned(),
         read_only_token: None,
         rate: None,

@@ -18,6 +18,9 @@ pub struct SimulateArgs {
     /// Where to listen, on this machine only; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_listen)]
     listen: SocketAddr,
+    /// Where to answer DNS questions for the TXT records of the made-up domains, over UDP and TCP
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_listen)]
+    dns_listen: SocketAddr,
     /// Accounts to make up; without it, the world of `audit --demo`
     #[arg(long, value_name = "N")]
     accounts: Option<usize>,
@@ -79,6 +82,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     };
     let options = simulator::Options {
         listen: args.listen,
+        dns_listen: args.dns_listen,
         token: TOKEN.to_owned(),
         read_only_token: None,
         rate,
@@ -90,7 +94,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let root = world.organizations().next().map(|(id, _)| id);
     let running = simulator::start(world, options).await.map_err(|error| {
         Failure::failed(format!("cannot serve on {}: {error}", args.listen))
-            .hint("--listen takes an address of this machine with a free port, such as 127.0.0.1:0")
+            .hint("--listen and --dns-listen take an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
     let stop = super::stop::Stop::listen();
     let mut lines = format!(
@@ -102,6 +106,10 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         // A comment, where this is pasted into a shell.
         lines += &format!("# cf-sso-audit audit --organization {root}\n");
     }
+    lines += &format!(
+        "# cf-sso-audit audit --all-accounts --check-dns --resolver {}\n",
+        running.resolver()
+    );
     // At once: whoever reads only what they want may be gone then.
     print(&lines)?;
     let totals = running.totals();

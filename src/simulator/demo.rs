@@ -1,12 +1,15 @@
 //! The world of `audit --demo`.
 
 use super::seed::{Dice, Id};
-use super::world::{Account, Connector, Oddity, Organization, Verification, World};
+use super::world::{
+    Account, Connector, Label, Oddity, Organization, Published, Spelling, Verification, World,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 impl World {
     /// Forty-two accounts, most of them healthy, that show every rule that an answer alone can show. All can be read.
+    /// DNS holds a case of everything for them.
     ///
     /// Three more rules show with a policy:
     /// ```toml
@@ -37,6 +40,7 @@ impl World {
 }
 
 fn accounts() -> Vec<Draft> {
+    use Published::{Absent, Different, Misplaced, Misspelt, NoDomain, RightBesideOld, Unanswered};
     use Verification::{Awaiting, Failed};
     let pending = Verification::Pending { begun: None };
     vec![
@@ -63,7 +67,7 @@ fn accounts() -> Vec<Draft> {
             [
                 on("eastmarch.example"),
                 on("claims.eastmarch.example"),
-                on("acquired-startup.test"),
+                on("acquired-startup.test").in_dns(RightBesideOld),
             ],
         ),
         account(
@@ -86,7 +90,7 @@ fn accounts() -> Vec<Draft> {
             [on("jarrahtimber.example"), on("mills.jarrahtimber.example")],
         ),
         account("Kestrel Bay Ferries", [on("kestrelbay.example")]).managed(),
-        account("Lanternfish Games", [on("lanternfish.test")]),
+        account("Lanternfish Games", [on("lanternfish.test").in_dns(Absent)]),
         account("Marrowby Town Council", [on("marrowby.example")]),
         account(
             "Meridian Federal Systems",
@@ -110,7 +114,10 @@ fn accounts() -> Vec<Draft> {
         account("Thistledown Textiles", [on("thistledown.example")]).managed(),
         account("Umberfield Legal LLP", [on("umberfield.example")]),
         account("Verdigris Design Studio", [on("verdigris.test")]).managed(),
-        account("Wexcombe University Press", [on("wexcombe.example")]),
+        account(
+            "Wexcombe University Press",
+            [on("wexcombe.example").in_dns(Absent)],
+        ),
         account("Yarrowgate Housing Association", [on("yarrowgate.example")]).managed(),
         account("Zephyr Cove Yachts", [on("zephyrcove.example")]),
         // enabled-unverified
@@ -118,7 +125,10 @@ fn accounts() -> Vec<Draft> {
             "Northgate Payments",
             [
                 on("northgatepay.example"),
-                on("settlement.northgatepay.example").is(Failed).updated(19),
+                on("settlement.northgatepay.example")
+                    .is(Failed)
+                    .updated(19)
+                    .in_dns(Absent),
             ],
         ),
         account(
@@ -130,21 +140,28 @@ fn accounts() -> Vec<Draft> {
             "Brackenridge Retail Group",
             [
                 on("brackenridge.example"),
-                off("stores.brackenridge.example").is(Awaiting),
+                off("stores.brackenridge.example")
+                    .is(Awaiting)
+                    .in_dns(Misspelt(Spelling::FormerPrefix)),
             ],
         ),
         account(
             "Copperline Telecom",
             [
                 on("copperline.example"),
-                off("wholesale.copperline.example").is(pending).updated(0),
+                off("wholesale.copperline.example")
+                    .is(pending)
+                    .updated(0)
+                    .in_dns(Different),
             ],
         ),
         account(
             "Elmsworth Diagnostics",
             [
                 on("elmsworth.example"),
-                off("failing-mx.elmsworth.example").is(Failed),
+                off("failing-mx.elmsworth.example")
+                    .is(Failed)
+                    .in_dns(NoDomain),
             ],
         ),
         // stale-verification: Cloudflare gives up after two days
@@ -156,7 +173,10 @@ fn accounts() -> Vec<Draft> {
             "Ironbark Outdoors",
             [
                 on("ironbark.test"),
-                off("shop.ironbark.test").is(pending).updated(12),
+                off("shop.ironbark.test")
+                    .is(pending)
+                    .updated(12)
+                    .in_dns(Misplaced(Label::Cloudflare)),
             ],
         )
         .managed(),
@@ -190,7 +210,9 @@ fn accounts() -> Vec<Draft> {
             "Gerstenhof Export",
             [off("xn--gerstenhof-mnchen-e3b.example")
                 .is(Awaiting)
-                .updated(40)],
+                .updated(40)
+                // The other account's record is there.
+                .in_dns(Absent)],
         ),
         // no-connector
         account("Greywacke Surveying", []),
@@ -200,8 +222,11 @@ fn accounts() -> Vec<Draft> {
             [
                 on("legacy-imports.example"),
                 off("archive.legacy-imports.example")
-                    .odd("/verification/status", Some(json!("superseded"))),
-                off("returns.legacy-imports.example").odd("/verification/status", None),
+                    .odd("/verification/status", Some(json!("superseded")))
+                    .in_dns(Unanswered),
+                off("returns.legacy-imports.example")
+                    .odd("/verification/status", None)
+                    .in_dns(Absent),
                 on("warehouse.legacy-imports.example").odd("/enabled", Some(Value::Null)),
                 on("customs.legacy-imports.example").odd("/enabled", Some(json!("yes"))),
                 on("couriers.legacy-imports.example").odd("/use_fedramp_language", None),
@@ -224,6 +249,7 @@ struct ConnectorDraft {
     verification: Verification,
     /// How many days ago it last changed; drawn where absent.
     updated: Option<i64>,
+    published: Published,
     oddities: Vec<Oddity>,
 }
 
@@ -243,6 +269,7 @@ fn on(email_domain: &'static str) -> ConnectorDraft {
         use_fedramp_language: false,
         verification: Verification::Verified,
         updated: None,
+        published: Published::Right,
         oddities: Vec::new(),
     }
 }
@@ -278,6 +305,11 @@ impl ConnectorDraft {
         }
     }
 
+    /// What DNS holds, where it is not the right record.
+    fn in_dns(self, published: Published) -> Self {
+        Self { published, ..self }
+    }
+
     fn odd(mut self, pointer: &'static str, value: Option<Value>) -> Self {
         self.oddities.push(Oddity { pointer, value });
         self
@@ -306,6 +338,7 @@ impl ConnectorDraft {
             updated_on,
             code: Id::of(&format!("{key}/code")),
             verification: self.verification,
+            published: self.published,
             oddities: self.oddities,
         }
     }

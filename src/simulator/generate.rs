@@ -1,7 +1,9 @@
 //! Worlds of any size from a seed: the same seed makes the same world.
 
 use super::seed::{Dice, Id};
-use super::world::{Account, Connector, Organization, Verification, World};
+use super::world::{
+    Account, Connector, Label, Organization, Published, Spelling, Verification, World,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The most levels of organizations, as Cloudflare's.
@@ -334,7 +336,40 @@ fn connector(key: &str, email_domain: String, government: bool, now: DateTime<Ut
         updated_on,
         code: Id::of(&format!("{key}/code")),
         verification,
+        published: published(key, verification),
         oddities: Vec::new(),
+    }
+}
+
+/// Drawn apart from the rest, so that it decides nothing of what the API answers.
+fn published(key: &str, verification: Verification) -> Published {
+    use Published::{
+        Absent, Different, Misplaced, Misspelt, NoDomain, Right, RightBesideOld, Unanswered,
+    };
+    let mut dice = Dice::of(&format!("{key}/dns"));
+    let draw = dice.below(1000);
+    if verification == Verification::Verified {
+        return match draw {
+            0..970 => Right,
+            970..985 => Absent,
+            985..992 => RightBesideOld,
+            992..996 => NoDomain,
+            _ => Unanswered,
+        };
+    }
+    match draw {
+        0..300 => Right,
+        300..600 => Absent,
+        600..700 => Different,
+        700..740 => Misspelt(Spelling::FormerPrefix),
+        740..760 => Misspelt(Spelling::Quotes),
+        760..780 => Misspelt(Spelling::Blanks),
+        780..800 => Misspelt(Spelling::BareValue),
+        800..830 => Misplaced(Label::Cloudflare),
+        830..860 => Misplaced(Label::DashboardSso),
+        860..880 => Misplaced(Label::Www),
+        880..960 => NoDomain,
+        _ => Unanswered,
     }
 }
 

@@ -5,17 +5,20 @@
 //! in the one does not hide in the other.
 //!
 //! ```text
-//! world     what there is (accounts, connectors) and how it may change
+//! world     what there is (accounts, connectors) and how it may change      domains  which connectors a domain has
 //! generate  a world of any size from a seed      demo   the world of `audit --demo`
 //! routes    one request, one answer              answer the envelopes and the refusals
 //! server    sockets, tokens, pacing, headers     rate   the limit on requests
 //! trouble   accounts that cannot be read, on purpose
+//! zone      what DNS holds for the world       name_server  answers questions about it
 //! ```
 
 mod answer;
 mod clock;
 mod demo;
+mod domains;
 mod generate;
+mod name_server;
 mod rate;
 mod routes;
 mod seed;
@@ -24,6 +27,7 @@ mod server;
 mod tests;
 mod trouble;
 mod world;
+mod zone;
 
 pub use clock::Clock;
 pub use rate::Rate;

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::clock::Clock;
+use super::name_server::NameServer;
 use super::rate::{Limiter, Rate, Verdict};
 use super::routes::{self, BASE_PATH, Caller, Request, Stranger};
 use super::seed::{Id, mix};
@@ -42,13 +43,15 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 pub struct Options {
     /// A loopback address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the name server listens, over UDP and TCP: a loopback address; port 0 takes a free one.
+    pub dns_listen: SocketAddr,
     /// The token that may read and write everything.
     pub token: String,
     /// A token that may read everything and write nothing.
     pub read_only_token: Option<String>,
     /// The limit on the requests of each token; none where absent.
     pub rate: Option<Rate>,
-    /// How long each answer is held back.
+    /// How long each answer is held back, those of the name server too.
     pub latency: Duration,
     /// The tokens belong to an account and not to a user: they cannot list accounts, and verify at another address.
     pub account_owned_token: bool,
@@ -63,6 +66,7 @@ pub struct Running {
     state: Arc<State>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    name_server: NameServer,
 }
 
 /// Serves a world from tasks of the current tokio runtime.
@@ -71,11 +75,12 @@ pub struct Running {
 /// When the address is not on loopback or cannot be bound, a token is empty, or the rate is out of bounds.
 pub async fn start(world: World, options: Options) -> io::Result<Running> {
     let refuse = |message: String| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    if !options.listen.ip().is_loopback() {
-        return refuse(format!(
-            "the simulator listens on loopback only, and {} is not: use 127.0.0.1 or [::1]",
-            options.listen
-        ));
+    for address in [options.listen, options.dns_listen] {
+        if !address.ip().is_loopback() {
+            return refuse(format!(
+                "the simulator listens on loopback only, and {address} is not: use 127.0.0.1 or [::1]"
+            ));
+        }
     }
     let mut keys = Vec::new();
     for (token, may_write) in [
@@ -101,9 +106,18 @@ pub async fn start(world: World, options: Options) -> io::Result<Running> {
     let listener = listen(options.listen)?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
+    let clock = world.clock();
+    let world = Arc::new(RwLock::new(world));
+    let name_server = NameServer::start(
+        options.dns_listen,
+        Arc::clone(&world),
+        options.latency,
+        stopped.clone(),
+    )
+    .await?;
     let state = Arc::new(State {
-        clock: world.clock(),
-        world: RwLock::new(world),
+        clock,
+        world,
         keys,
         latency: options.latency,
         troubles: options.troubles,
@@ -118,6 +132,7 @@ pub async fn start(world: World, options: Options) -> io::Result<Running> {
         state,
         stop,
         accepting,
+        name_server,
     })
 }
 
@@ -130,6 +145,16 @@ impl Running {
     /// The token that may read and write.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Where the name server of the world answers, over UDP and TCP.
+    pub fn resolver(&self) -> SocketAddr {
+        self.name_server.address
+    }
+
+    /// The questions that the name server answered, whatever the answer.
+    pub fn questions(&self) -> u64 {
+        self.name_server.answered()
     }
 
     /// All requests that came in, the throttled and the refused included.
@@ -156,18 +181,19 @@ impl Running {
             .totals()
     }
 
-    /// Takes no more connections, lets the answers under way go out (for at most 5 s), and closes all.
+    /// Takes no more connections, lets the answers of the API that are under way go out (for at most 5 s), and closes all.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.accepting.await {
             tracing::warn!(%error, "the simulator ended badly");
         }
+        self.name_server.ended().await;
     }
 }
 
 /// What all connections share.
 struct State {
-    world: RwLock<World>,
+    world: Arc<RwLock<World>>,
     clock: Clock,
     keys: Vec<Key>,
     latency: Duration,

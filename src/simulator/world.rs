@@ -1,12 +1,14 @@
 //! What there is, and how it may change: accounts, their connectors, and the rules by which the API lets them be written.
 
 use super::clock::Clock;
+use super::domains::{Domains, Place};
 use super::seed::Id;
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Mail domains that belong to everybody: the API makes no connector for them. Cloudflare publishes no list.
@@ -38,6 +40,8 @@ pub struct World {
     pub(super) accounts: Vec<Account>,
     pub(super) organizations: Vec<Organization>,
     by_id: HashMap<Id, usize>,
+    /// Made for the first question about a domain, and kept up from then on.
+    domains: OnceLock<Domains>,
     clock: Clock,
     verification_delay: TimeDelta,
     /// How many connectors were made since the world began: their identifiers are drawn from it.
@@ -90,6 +94,7 @@ pub(super) struct Connector {
     /// What follows `cloudflare_dashboard_sso=` in the TXT record.
     pub(super) code: Id,
     pub(super) verification: Verification,
+    pub(super) published: Published,
     /// Where its JSON is not as documented.
     pub(super) oddities: Vec<Oddity>,
 }
@@ -104,6 +109,58 @@ pub(super) enum Verification {
     },
     Failed,
     Verified,
+}
+
+/// What DNS holds for the sake of a connector, whose own record is its code, whole, as TXT at the e-mail domain itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// The connector's own record.
+    Right,
+    /// The same, and the record of a connector that nobody has any more.
+    RightBesideOld,
+    /// The record of another connector, which nobody has.
+    Different,
+    /// The right value, written wrongly.
+    Misspelt(Spelling),
+    /// The right record at a name below the domain.
+    Misplaced(Label),
+    /// No such record.
+    Absent,
+    /// The domain is not there.
+    NoDomain,
+    /// Its name servers are out of order.
+    Unanswered,
+}
+
+/// How a record is misspelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// `cloudflared_dashboard_sso=`, as Cloudflare's guide had it once.
+    FormerPrefix,
+    /// In quotes that are part of the text.
+    Quotes,
+    /// With blanks around it and around the equals sign.
+    Blanks,
+    /// The value without the prefix.
+    BareValue,
+}
+
+/// The label below the domain that a record was put at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    Cloudflare,
+    DashboardSso,
+    Www,
+}
+
+impl Label {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "_cloudflare",
+            Self::DashboardSso => "cloudflare_dashboard_sso",
+            Self::Www => "www",
+        }
+    }
 }
 
 /// A field that is not as documented: another value, or (`None`) not there at all. A write of the field puts it right.
@@ -156,6 +213,7 @@ impl World {
             accounts,
             organizations,
             by_id,
+            domains: OnceLock::new(),
             clock: Clock::running_from(now),
             verification_delay: TimeDelta::seconds(5),
             made: 0,
@@ -268,7 +326,8 @@ impl World {
             return Err(Refusal::PublicMailDomain);
         }
         let made = self.made + 1;
-        let owner = self.account_mut(account)?;
+        let index = self.account_index(account)?;
+        let owner = &mut self.accounts[index];
         if owner
             .connectors
             .iter()
@@ -289,9 +348,20 @@ impl World {
                 true => Verification::Pending { begun: Some(now) },
                 false => Verification::Awaiting,
             },
+            published: match never_published(&key) {
+                true => Published::Absent,
+                false => Published::Right,
+            },
             oddities: Vec::new(),
         });
         self.made = made;
+        let place = Place {
+            account: index,
+            connector: id,
+        };
+        if let Some(domains) = self.domains.get_mut() {
+            domains.insert(&key, place);
+        }
         Ok(id)
     }
 
@@ -368,22 +438,73 @@ impl World {
 
     /// Takes a connector away.
     pub(super) fn delete(&mut self, account: Id, connector: Id) -> Result<(), Refusal> {
-        let connectors = &mut self.account_mut(account)?.connectors;
+        let account = self.account_index(account)?;
+        let connectors = &mut self.accounts[account].connectors;
         let index = connectors
             .iter()
             .position(|known| known.id == connector)
             .ok_or(Refusal::UnknownObject)?;
-        connectors.remove(index);
+        let removed = connectors.remove(index);
+        if let (Some(domains), Some(key)) =
+            (self.domains.get_mut(), domain_key(&removed.email_domain))
+        {
+            domains.remove(&key, Place { account, connector });
+        }
         Ok(())
     }
 
-    fn account_mut(&mut self, account: Id) -> Result<&mut Account, Refusal> {
+    /// The connectors of this very domain, which is in its form for comparing.
+    pub(super) fn of_domain(&self, domain: &str) -> impl Iterator<Item = &Connector> {
+        let places = self.domains().at(domain).iter();
+        places.filter_map(|place| self.at(*place))
+    }
+
+    /// The connectors of all domains below this one.
+    pub(super) fn below_domain(&self, domain: &str) -> impl Iterator<Item = &Connector> {
+        let places = self.domains().below(domain);
+        places.filter_map(|place| self.at(place))
+    }
+
+    /// What DNS holds for a connector now. Whoever begins a verification publishes the record, unless it is never found.
+    pub(super) fn published(&self, connector: &Connector) -> Published {
+        let begun = matches!(
+            connector.verification,
+            Verification::Pending { begun: Some(_) }
+        );
+        if begun && self.show(connector, self.now()).verification == Verification::Verified {
+            return Published::Right;
+        }
+        connector.published
+    }
+
+    fn domains(&self) -> &Domains {
+        self.domains.get_or_init(|| {
+            let mut domains = Domains::default();
+            for (account, owner) in self.accounts.iter().enumerate() {
+                for connector in &owner.connectors {
+                    if let Some(key) = domain_key(&connector.email_domain) {
+                        let connector = connector.id;
+                        domains.insert(&key, Place { account, connector });
+                    }
+                }
+            }
+            domains
+        })
+    }
+
+    fn at(&self, place: Place) -> Option<&Connector> {
+        let mut connectors = self.accounts.get(place.account)?.connectors.iter();
+        connectors.find(|known| known.id == place.connector)
+    }
+
+    fn account_index(&self, account: Id) -> Result<usize, Refusal> {
         let index = self.by_id.get(&account).ok_or(Refusal::UnknownObject)?;
-        self.accounts.get_mut(*index).ok_or(Refusal::UnknownObject)
+        Ok(*index)
     }
 
     fn connector_mut(&mut self, account: Id, connector: Id) -> Result<&mut Connector, Refusal> {
-        let connectors = &mut self.account_mut(account)?.connectors;
+        let index = self.account_index(account)?;
+        let connectors = &mut self.accounts[index].connectors;
         connectors
             .iter_mut()
             .find(|known| known.id == connector)
@@ -408,11 +529,10 @@ impl Connector {
         };
         match begun.checked_add_signed(delay) {
             Some(end) if now >= end => {
-                let published = !self.email_domain.to_ascii_lowercase().starts_with("fail");
-                let outcome = if published {
-                    Verification::Verified
-                } else {
+                let outcome = if never_published(&self.email_domain) {
                     Verification::Failed
+                } else {
+                    Verification::Verified
                 };
                 (outcome, end.max(self.updated_on))
             }
@@ -461,7 +581,8 @@ struct VerificationRecord {
     status: &'static str,
 }
 
-struct Code(Id);
+/// A verification code, whole: what the API answers, and what the TXT record holds.
+pub(super) struct Code(pub(super) Id);
 
 impl Shown<'_> {
     fn record(&self) -> Record<'_> {
@@ -529,9 +650,15 @@ impl Serialize for Shown<'_> {
     }
 }
 
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cloudflare_dashboard_sso={}", self.0)
+    }
+}
+
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("cloudflare_dashboard_sso={}", self.0))
+        serializer.collect_str(self)
     }
 }
 
@@ -580,6 +707,11 @@ fn same_domain(domain: &str, key: &str) -> bool {
             .eq_ignore_ascii_case(key);
     }
     domain_key(domain).is_some_and(|other| other == key)
+}
+
+/// Whether nobody ever publishes a record at the domain.
+fn never_published(domain: &str) -> bool {
+    domain.to_ascii_lowercase().starts_with("fail")
 }
 
 /// `.edu`, `.edu.<country>` and `.ac.<country>`: such domains can be verified, but are enabled by hand.

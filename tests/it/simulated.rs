@@ -14,20 +14,20 @@ use crate::support::*;
 
 const READ_ONLY: &str = "cfut_0123456789abcdefghijklmnopqrstuvwxyzABCDREAD0001";
 /// How long a verification takes here.
-const VERIFICATION: Duration = Duration::from_secs(60);
+pub const VERIFICATION: Duration = Duration::from_secs(60);
 
 /// The simulated API, whose time is moved by hand.
-struct Simulated {
-    running: simulator::Running,
+pub struct Simulated {
+    pub running: simulator::Running,
     time: Arc<Mutex<DateTime<Utc>>>,
     accounts: Vec<String>,
     dir: Rc<TempDir>,
     /// Serves until the test is over.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Simulated {
-    fn start(world: impl FnOnce(DateTime<Utc>) -> World) -> Self {
+    pub fn start(world: impl FnOnce(DateTime<Utc>) -> World) -> Self {
         let now = DateTime::from_timestamp(NOW.parse().unwrap(), 0).unwrap();
         let time = Arc::new(Mutex::new(now));
         let shown = Arc::clone(&time);
@@ -38,6 +38,7 @@ impl Simulated {
         let runtime = Runtime::new().unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
+            dns_listen: ([127, 0, 0, 1], 0).into(),
             token: TOKEN.to_owned(),
             read_only_token: Some(READ_ONLY.to_owned()),
             rate: None,
@@ -51,11 +52,11 @@ impl Simulated {
             time,
             accounts,
             dir: shared_dir(),
-            _runtime: runtime,
+            runtime,
         }
     }
 
-    fn pass(&self, time: Duration) {
+    pub fn pass(&self, time: Duration) {
         *self.time.lock().unwrap() += time;
     }
 
@@ -66,9 +67,13 @@ impl Simulated {
     }
 
     /// `connector` with an operation on the account with an index.
-    fn connector(&self, operation: &str, account: usize) -> Program {
+    pub fn connector(&self, operation: &str, account: usize) -> Program {
         self.command("connector")
             .args([operation, &self.accounts[account]])
+    }
+
+    pub fn stop(self) {
+        self.runtime.block_on(self.running.stop());
     }
 
     fn get(&self, account: usize, domain: &str) -> Value {

@@ -80,6 +80,7 @@ fn simulate_refuses_bad_values_with_an_example() {
         ("--rate", "10", "1000/300s"),
         ("--latency", "5", "500ms"),
         ("--listen", "nowhere", "127.0.0.1:0"),
+        ("--dns-listen", "nowhere", "127.0.0.1:0"),
         ("--accounts", "many", "--accounts"),
     ] {
         program("simulate")

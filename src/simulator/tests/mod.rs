@@ -28,6 +28,7 @@ fn now() -> DateTime<Utc> {
 fn options() -> Options {
     Options {
         listen: "127.0.0.1:0".parse().unwrap(),
+        dns_listen: "127.0.0.1:0".parse().unwrap(),
         token: TOKEN.to_owned(),
         read_only_token: Some(READ_ONLY.to_owned()),
         rate: None,

@@ -247,6 +247,16 @@ async fn what_cannot_be_served_is_refused_at_the_start() {
         text.contains("loopback only") && text.contains("0.0.0.0:0"),
         "{text}"
     );
+    let (kind, text) = error(Options {
+        dns_listen: "0.0.0.0:53".parse().unwrap(),
+        ..options()
+    })
+    .await;
+    assert_eq!(kind, io::ErrorKind::InvalidInput);
+    assert!(
+        text.contains("loopback only") && text.contains("0.0.0.0:53"),
+        "{text}"
+    );
     for token in ["", "two words"] {
         assert_eq!(
             error(Options {
@@ -285,4 +295,18 @@ fn a_running_clock_begins_where_it_is_told() {
         Clock::running_from(DateTime::<Utc>::MAX_UTC).now(),
         DateTime::<Utc>::MAX_UTC
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_to_the_name_server_is_not_kept_for_one_who_is_silent() {
+    // Time goes by at once wherever nobody does anything.
+    for begun in [&b""[..], b"\0", b"\0\x20half"] {
+        let sim = Sim::empty().await;
+        let mut silent = TcpStream::connect(sim.running.resolver()).await.unwrap();
+        let asked = tokio::time::Instant::now();
+        silent.write_all(begun).await.unwrap();
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+        let waited = asked.elapsed();
+        assert!((9..12).contains(&waited.as_secs()), "{waited:?}");
+    }
 }
