@@ -126,7 +126,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     };
     let api = api_asked(&args, &base_url);
     args.judgement.check_baseline(&args.report.output, api)?;
-    let resolver: Option<std::net::SocketAddr> = None; // TEMP
+    let resolver = demo.as_ref().map(simulator::Running::resolver);
     let asker = args.lookups.asker(clock, resolver)?;
     let mut tokens = tokens(&args, demo.as_ref())?;
     let collected = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
@@ -302,13 +302,18 @@ fn tokens(args: &AuditArgs, demo: Option<&simulator::Running>) -> Result<Tokens,
 fn interrupted(args: &AuditArgs, directory: &RunDirectory, is_overtaken: bool) -> u8 {
     let (output, partial) = (args.report.output.display(), directory.partial());
     let partial = partial.display();
+    let lookups = if args.lookups.check_dns {
+        " --check-dns"
+    } else {
+        ""
+    };
     tell_line(&if is_overtaken {
         format!(
             "interrupted: another run was completed meanwhile, so begin a new one; what was read is kept in {partial}"
         )
     } else {
         format!(
-            "interrupted: what was read is kept in {partial}; resume with `cf-sso-audit audit --resume --output {output}` and the same connection"
+            "interrupted: what was read is kept in {partial}; resume with `cf-sso-audit audit --resume --output {output}{lookups}` and the same connection"
         )
     });
     exit::INTERRUPTED

@@ -239,7 +239,9 @@ impl Plan {
                     Err("verification is under way: publish the TXT record, and wait".to_owned())
                 }
                 (Answer::Publish, None) => {
-                    self.records.extend(Record::of(connector));
+                    if connector.dns_txt() != Some(DnsTxt::NxDomain) {
+                        self.records.extend(Record::of(connector));
+                    }
                     Err(unpublished(connector))
                 }
                 (Answer::Step(action), None) => address(connector).map(|id| (id, action)),

@@ -723,7 +723,7 @@ fn verification_is_begun_only_where_the_record_is_published() {
     );
     insta::assert_snapshot!(
         serde_json::to_string_pretty(
-            &json!({"left": plan["left_to_you"], "records": plan["records"]})
+            &json!({"unmended": plan["unmended"], "records": plan["records"]})
         )
         .unwrap()
     );

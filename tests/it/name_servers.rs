@@ -180,23 +180,30 @@ fn it_stops_with_the_simulator() {
 
 #[test]
 fn simulate_says_where_it_answers() {
-    // A port that was free a moment ago.
-    let port = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
+    // A port that was free a moment ago, and may be another test's by now.
+    let begin = || {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap();
+        drop(free);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cf-sso-audit"))
+            .args(["simulate", "--latency", "80ms", "--dns-listen"])
+            .arg(port.to_string())
+            .env("SOURCE_DATE_EPOCH", NOW)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .take(3)
+            .map(Result::unwrap)
+            .collect();
+        (child, port, lines)
+    };
+    let started = std::iter::repeat_with(begin).take(10);
+    let (mut child, port, lines) = started
+        .into_iter()
+        .find(|(_, _, lines)| lines.len() == 3)
         .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_cf-sso-audit"))
-        .args(["simulate", "--latency", "80ms", "--dns-listen"])
-        .arg(port.to_string())
-        .env("SOURCE_DATE_EPOCH", NOW)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .take(3)
-        .map(Result::unwrap)
-        .collect();
     assert!(lines[0].starts_with("export CLOUDFLARE_BASE_URL="));
     assert!(lines[1].starts_with("export CLOUDFLARE_API_TOKEN="));
     // A comment, where it is pasted into a shell.

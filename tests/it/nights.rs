@@ -524,7 +524,8 @@ impl Press for InProcess {
                 Policy::parse("policy.toml", text.as_bytes()).unwrap()
             });
         let history = self.history(&header, tonight.baseline_none);
-        let ledger = history.ledger_header(&evidence, now, policy.source.clone(), Default::default());
+        let ledger =
+            history.ledger_header(&evidence, now, policy.source.clone(), Default::default());
         let settings = Settings {
             ledger: &ledger,
             policy: &policy,

@@ -70,9 +70,14 @@ impl NameServer {
         std::thread::spawn(move || {
             let mut packet = [0; 65_536];
             while let Ok((length, from)) = socket.recv_from(&mut packet) {
-                if let Some(answer) = over_udp(&packet[..length], false) {
-                    let _ = socket.send_to(&answer, from);
-                }
+                let (answer, packet) = (Arc::clone(&over_udp), packet[..length].to_vec());
+                let socket = socket.try_clone().unwrap();
+                // One that is held up holds up no other.
+                std::thread::spawn(move || {
+                    if let Some(answer) = answer(&packet, false) {
+                        let _ = socket.send_to(&answer, from);
+                    }
+                });
             }
         });
         std::thread::spawn(move || {
@@ -104,14 +109,6 @@ impl NameServer {
     /// The questions so far, in the order in which they came.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
-    }
-
-    /// The names that were asked for, each once, in order.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.asked().into_iter().map(|asked| asked.name).collect();
-        names.sort();
-        names.dedup();
-        names
     }
 }
 
