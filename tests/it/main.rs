@@ -13,6 +13,7 @@ mod accounts_cmd;
 mod answers;
 mod audit;
 mod baselines;
+mod completions;
 mod connections;
 mod connectors;
 mod crashes;
