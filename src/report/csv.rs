@@ -7,7 +7,7 @@ use tempfile::SpooledTempFile;
 
 use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTOR_TABLES, CONNECTORS, Cell, ChangeRow, ConnectorRow,
-    DISABLED, FEDRAMP, FINDINGS, FindingRow, Kind, Table, UNVERIFIED,
+    DISABLED, FEDRAMP, FINDINGS, FindingRow, HISTORY, HistoryRow, Kind, Table, UNVERIFIED,
 };
 use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool};
@@ -65,6 +65,7 @@ pub const FORMAT: FormatSpec = FormatSpec {
         ),
         (CONNECTORS.file, "every connector"),
         (CHANGES.file, "what changed since the baseline"),
+        (HISTORY.file, "the findings of each rule, run by run"),
     ],
     by_default: true,
     open: CsvFiles::open,
@@ -76,6 +77,7 @@ struct CsvFiles {
     connectors: [Mutex<StagedFile>; CONNECTOR_TABLES.len()],
     accounts: Mutex<StagedFile>,
     changes: Mutex<StagedFile>,
+    history: Mutex<StagedFile>,
     findings: Mutex<StagedFile>,
     /// The findings of the severities after the first, which stand in the file last.
     later_findings: [Mutex<SpooledTempFile>; Severity::ALL.len() - 1],
@@ -100,6 +102,7 @@ impl CsvFiles {
             connectors,
             accounts: begun(staging, dialect, &ACCOUNTS)?,
             changes: begun(staging, dialect, &CHANGES)?,
+            history: begun(staging, dialect, &HISTORY)?,
             findings: begun(staging, dialect, &FINDINGS)?,
             later_findings: std::array::from_fn(|_| Mutex::new(staging.spool())),
         }))
@@ -128,13 +131,18 @@ impl Format for CsvFiles {
         })
     }
 
-    fn finish(self: Box<Self>, _: &Summary<'_>) -> io::Result<()> {
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+        let mut history = Rows::new(self.dialect);
+        for row in HistoryRow::all(&summary.trend, self.dialect) {
+            history.push(&HISTORY, &row)?;
+        }
+        history.hand_on(&self.history)?;
         let mut findings = owned(self.findings);
         for later in self.later_findings {
             append_spool(&mut owned(later), &mut findings)?;
         }
         findings.finish();
-        let single = [self.accounts, self.changes];
+        let single = [self.accounts, self.changes, self.history];
         for file in self.connectors.into_iter().chain(single) {
             owned(file).finish();
         }

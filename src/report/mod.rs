@@ -27,6 +27,7 @@ pub mod files;
 pub mod html;
 mod json;
 mod ledger;
+mod markdown;
 mod pipeline;
 mod shape;
 mod summary;
@@ -122,7 +123,7 @@ impl std::fmt::Debug for FormatSpec {
 }
 
 /// Every format that can be asked for.
-pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT];
+pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT, markdown::FORMAT];
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {

@@ -796,7 +796,7 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
     );
     assert_eq!(
         points[2]["rules"]["unverified-domain"],
-        json!({"open": 1, "waived": 0, "new": 1, "resolved": 0})
+        json!({"judged": 1, "not_judged": 0, "open": 1, "waived": 0, "new": 1, "resolved": 0})
     );
     let page = third.text("report.html");
     assert!(page.contains("Trend over the last 3 runs"));

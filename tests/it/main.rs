@@ -27,6 +27,7 @@ mod fuzz;
 mod history;
 mod html_page;
 mod limits;
+mod markdown;
 mod nights;
 mod openapi_checks;
 mod organizations;
