@@ -17,12 +17,12 @@ const MOST_GAPS: usize = 20;
 const MOST_ORGANIZATIONS: usize = 30;
 
 /// The summary, coloured where standard output is a terminal that may be.
-pub fn text(summary: &Summary<'_>) -> String {
+pub fn text(summary: &Summary<'_>, notes: &[String]) -> String {
     let colours = stdout_takes_colours();
-    written(summary, colours)
+    written(summary, notes, colours)
 }
 
-fn written(summary: &Summary<'_>, colours: bool) -> String {
+fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colours {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -134,6 +134,9 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     }
     for sentence in thresholds(summary) {
         let _ = writeln!(out, "{sentence}");
+    }
+    for note in notes {
+        let _ = writeln!(out, "{note}");
     }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
     out

@@ -14,7 +14,7 @@ use crate::assess::Assessor;
 use crate::baseline::{BaselineError, History};
 use crate::evidence::{self, Evidence, EvidenceError, RunHeader};
 use crate::file_mode::FileMode;
-use crate::ledger::{self as ledger_file, LedgerHeader};
+use crate::ledger::{self as ledger_file, LedgerHeader, TrendPoint};
 use crate::memory::Known;
 use crate::policy::Policy;
 use crate::runs::SUMS;
@@ -30,6 +30,7 @@ mod ledger;
 mod markdown;
 mod pipeline;
 mod shape;
+pub mod split;
 mod summary;
 
 pub use columns::files_with_columns;
@@ -211,10 +212,6 @@ fn make<'a>(
     settings: &'a Settings<'a>,
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Summary<'a>, ReportError> {
-    let mut formats = vec![ledger::Ledger::open(staging, settings).map_err(write_error)?];
-    for format in settings.formats {
-        formats.push((format.open)(staging, settings).map_err(write_error)?);
-    }
     let shared_domains = evidence.index().shared_domains();
     let elsewhere = history.elsewhere(header, evidence.index(), &shared_domains)?;
     let assessor = Assessor {
@@ -230,10 +227,41 @@ fn make<'a>(
         assessor: &assessor,
         history,
         context: settings.context(),
+        scope: &pipeline::Scope::whole(header, history),
     };
-    let tally = pipeline::run(&source, &formats, write_error)?;
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());
-    let summary = tally.finish(header, settings, evidence.sha256(), history);
+    let earlier = history.remembered().map(|run| run.trend().to_vec());
+    let about = About {
+        header,
+        trend: earlier.unwrap_or_default(),
+    };
+    make_of(staging, &source, about, settings, |_| {}, write_error)
+}
+
+/// What a report is about, beside the accounts.
+struct About<'a> {
+    /// The run.
+    header: &'a RunHeader,
+    /// The figures of earlier runs, oldest first.
+    trend: Vec<TrendPoint>,
+}
+
+/// Makes a report about some accounts; `adjust` has the last word on what holds for all of them.
+fn make_of<'a>(
+    staging: &Staging,
+    source: &pipeline::Source<'_>,
+    about: About<'a>,
+    settings: &'a Settings<'a>,
+    adjust: impl FnOnce(&mut Summary<'a>),
+    write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
+) -> Result<Summary<'a>, ReportError> {
+    let mut formats = vec![ledger::Ledger::open(staging, settings).map_err(write_error)?];
+    for format in settings.formats {
+        formats.push((format.open)(staging, settings).map_err(write_error)?);
+    }
+    let tally = pipeline::run(source, &formats, write_error)?;
+    let mut summary = tally.finish(about, settings, source.evidence.sha256(), source.history);
+    adjust(&mut summary);
     finish_all(formats, &summary).map_err(write_error)?;
     Ok(summary)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::columns::compliance;
-use super::Settings;
+use super::{About, Settings};
 use crate::assess::Assessed;
 use crate::baseline::History;
 use crate::compare::{Change, ChangeKind};
@@ -640,7 +640,7 @@ impl Tally {
     /// What holds for all accounts.
     pub fn finish<'a>(
         mut self,
-        header: &'a RunHeader,
+        About { header, mut trend }: About<'a>,
         settings: &Settings<'a>,
         evidence_sha256: String,
         history: &History,
@@ -655,9 +655,6 @@ impl Tally {
             matched: count.matched,
         };
         let waivers = policy.waivers.iter().zip(&self.waivers).map(used).collect();
-        let mut trend = history
-            .remembered()
-            .map_or_else(Vec::new, |run| run.trend().to_vec());
         trend.push(self.figures(header, policy));
         trend.drain(..trend.len().saturating_sub(TREND_RUNS));
         let asked: HashSet<_> = header

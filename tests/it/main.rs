@@ -38,6 +38,7 @@ mod retries;
 mod schemas;
 mod simulated;
 mod spec;
+mod split;
 mod summaries;
 mod support;
 mod tokens;
