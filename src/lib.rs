@@ -14,6 +14,7 @@ pub mod clock;
 pub mod collect;
 pub mod compare;
 pub mod evidence;
+pub mod export;
 pub mod file_mode;
 pub mod finding;
 pub mod fix;

@@ -17,6 +17,7 @@ mod connector;
 mod descriptors;
 mod diff;
 mod doctor;
+mod export;
 mod failure;
 mod fix;
 mod judgement;
@@ -123,6 +124,7 @@ enum Command {
     Render(Box<render::RenderArgs>),
     Diff(diff::DiffArgs),
     Fix(Box<fix::FixArgs>),
+    Export(export::ExportArgs),
     Connector(Box<connector::ConnectorArgs>),
     Accounts(Box<accounts::AccountsArgs>),
     Doctor(Box<doctor::DoctorArgs>),
@@ -210,6 +212,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
         Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
         Command::Diff(args) => diff::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Fix(args) => runtime()?.block_on(fix::run(*args)),
         Command::Connector(args) => runtime()?.block_on(unless_stopped(connector::run(*args))),
         Command::Accounts(args) => runtime()?.block_on(unless_stopped(accounts::run(*args))),

@@ -21,6 +21,7 @@ mod csv_files;
 mod determinism;
 mod docs;
 mod doctor;
+mod exports;
 mod faults;
 mod fixes;
 mod fuzz;
