@@ -129,7 +129,7 @@ impl AskedAccount {
             None => Self {
                 id: shortened(id.trim(), LONGEST_NAME).into_owned(),
                 problem: format!(
-                    "{place}: an account id has 32 hex digits; this is {}",
+                    "{place}: an account ID has 32 hex digits; this is {}",
                     described(id)
                 ),
                 ..Self::default()
@@ -787,12 +787,12 @@ mod tests {
         assert!(!accounts[1].is_valid());
         assert_eq!(
             accounts[1].problem,
-            "accounts line 3: an account id has 32 hex digits; this is \"not-an-id\", with 9 characters"
+            "accounts line 3: an account ID has 32 hex digits; this is \"not-an-id\", with 9 characters"
         );
         let csv = parse(&format!("# c\naccount_id,owner\n{A},x\n,y\n")).unwrap();
         assert_eq!(
             csv[1].problem,
-            "accounts line 4: an account id has 32 hex digits; this is empty"
+            "accounts line 4: an account ID has 32 hex digits; this is empty"
         );
     }
 

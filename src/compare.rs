@@ -92,10 +92,10 @@ impl ChangeKind {
             Self::AccountAdded => ("account added", "accounts added"),
             Self::AccountRemoved => ("account removed", "accounts removed"),
             Self::AccountUnread => (
-                "account that became unreadable",
-                "accounts that became unreadable",
+                "account that became unread or incomplete",
+                "accounts that became unread or incomplete",
             ),
-            Self::AccountRead => ("account read again", "accounts read again"),
+            Self::AccountRead => ("account read whole again", "accounts read whole again"),
         }
     }
 

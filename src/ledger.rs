@@ -24,6 +24,7 @@ use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
 use crate::outcome::Outcome;
 use crate::policy::PolicySource;
+use crate::severity::Severity;
 use crate::text::hex;
 use crate::thresholds::Thresholds;
 
@@ -126,13 +127,24 @@ pub struct TrendPoint {
     pub new: u64,
     /// Findings that were resolved.
     pub resolved: u64,
-    /// The findings of each rule that had any.
+    /// The findings of each rule; in ledgers of earlier versions, of each that had any.
     pub rules: BTreeMap<String, RuleFigures>,
 }
 
 /// The findings of one rule in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RuleFigures {
+    /// How bad its findings were by the policy of that run, where they did not say themselves; absent where the rule was
+    /// off, and in ledgers of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Accounts that it judged; absent in ledgers of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<u64>,
+    /// Accounts asked for that it did not judge: not read whole, nothing expected of them, or the rule off. Absent as
+    /// above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_judged: Option<u64>,
     /// That call for action.
     pub open: u64,
     /// That are waived.

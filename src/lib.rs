@@ -15,6 +15,7 @@ pub mod collect;
 pub mod compare;
 pub mod dns;
 pub mod evidence;
+pub mod export;
 pub mod file_mode;
 pub mod finding;
 pub mod fix;

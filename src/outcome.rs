@@ -100,18 +100,21 @@ impl ErrorKind {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::InvalidId => {
-                "Correct the account id: 32 hex digits, as in the dashboard's address."
+                "Correct the account ID: 32 hex digits, as in the dashboard's address."
             }
             Self::Auth => {
-                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission SSO Connector Read."
+                "Check the token with `cf-sso-audit doctor ACCOUNT_ID`: it must be active, allowed from this address, and have the permission SSO Connector Read."
             }
             Self::Forbidden => {
                 "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
             }
             Self::NotFound => "Check the id; the account or connector may be deleted.",
             Self::RateLimited => "Run it again later, or with a lower `--rate`.",
-            Self::Server | Self::Timeout | Self::Connect => {
-                "Run it again; if it stays so, check the network with `cf-sso-audit doctor`, and Cloudflare's status page."
+            Self::Server => {
+                "Run it again later; if it fails again, see https://www.cloudflarestatus.com, or give Cloudflare's support the answer's cf-ray."
+            }
+            Self::Timeout | Self::Connect => {
+                "Run it again; if it fails again, check the network with `cf-sso-audit doctor`, and https://www.cloudflarestatus.com."
             }
             Self::Malformed | Self::Api => {
                 "Look at the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
@@ -129,7 +132,7 @@ impl ErrorKind {
     pub fn remedy_of_change(self) -> String {
         match self {
             Self::Auth => format!(
-                "Check the token with `cf-sso-audit doctor`: it must be active, not bound to another address, and have the permission {WRITE_PERMISSION}."
+                "Check the token with `cf-sso-audit doctor ACCOUNT_ID`: it must be active, allowed from this address, and have the permission {WRITE_PERMISSION}."
             ),
             Self::Forbidden => {
                 format!("Give the token the permission {WRITE_PERMISSION} on this account.")
@@ -181,6 +184,26 @@ impl ReadError {
             kind,
             code: code.map(|code| harmless(code, LONGEST_CODE)),
             message: harmless(message, LONGEST_MESSAGE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedies_fit_their_causes() {
+        assert!(!ErrorKind::Server.remedy().contains("network"));
+        for kind in [ErrorKind::Timeout, ErrorKind::Connect] {
+            assert!(kind.remedy().contains("network"));
+        }
+        // A token of an account's own can be examined only with its account.
+        for remedy in [
+            ErrorKind::Auth.remedy(),
+            &ErrorKind::Auth.remedy_of_change(),
+        ] {
+            assert!(remedy.contains("`cf-sso-audit doctor ACCOUNT_ID`"));
         }
     }
 }

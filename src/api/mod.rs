@@ -455,7 +455,7 @@ fn token_state(result: Option<types::TokenStatus>) -> Result<TokenState, ReadErr
 
 /// An account's id, as the generated client puts it into a path.
 fn account_path(account_id: &str) -> Result<types::AccountId, ReadError> {
-    types::AccountId::try_from(account_id).map_err(|error| no_id("an account id", &error))
+    types::AccountId::try_from(account_id).map_err(|error| no_id("an account ID", &error))
 }
 
 /// Whether a connector's id is one that a request can name: the API documents 32 characters, and the client keeps to
@@ -469,7 +469,7 @@ fn ids(
     connector_id: &str,
 ) -> Result<(types::AccountId, types::SsoConnectorId), ReadError> {
     let connector = types::SsoConnectorId::try_from(connector_id)
-        .map_err(|error| no_id("a connector id", &error))?;
+        .map_err(|error| no_id("a connector ID", &error))?;
     Ok((account_path(account_id)?, connector))
 }
 

@@ -1,5 +1,6 @@
 //! An audit that was asked for, and has not begun.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::tokens::Tokens;
 /// The most gaps of lists that are told in the log; the others are counted.
 const MOST_GAPS: usize = 20;
 /// The most accounts named more than once that are listed; the others are counted.
-const MOST_DUPLICATES: usize = 10;
+const MOST_DUPLICATES: usize = 3;
 
 /// What is asked for. The accounts that the API lists come later.
 #[derive(Debug)]
@@ -182,16 +183,22 @@ impl<'a> Asked<'a> {
     }
 
     fn warn_of_duplicates(&self) {
-        let duplicates = &self.named.list.duplicates;
-        for id in duplicates.iter().take(MOST_DUPLICATES) {
-            tracing::warn!("account {id} is named more than once, and read once");
+        let mut seen = HashSet::new();
+        let duplicates = self.named.list.duplicates.iter();
+        let duplicates: Vec<_> = duplicates.filter(|id| seen.insert(*id)).cloned().collect();
+        if duplicates.is_empty() {
+            return;
         }
+        let mut named = duplicates[..duplicates.len().min(MOST_DUPLICATES)].join(", ");
         if duplicates.len() > MOST_DUPLICATES {
-            tracing::warn!(
-                "and {} more than once",
-                count(duplicates.len() - MOST_DUPLICATES, "more account")
-            );
+            let more = duplicates.len() - MOST_DUPLICATES;
+            named.push_str(&format!(" and {more} more"));
         }
+        let verb = if duplicates.len() == 1 { "is" } else { "are" };
+        tracing::warn!(
+            "{} {verb} named more than once and read once: {named}",
+            count(duplicates.len(), "account")
+        );
     }
 }
 

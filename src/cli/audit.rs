@@ -61,10 +61,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accounts")]
 struct AccountsArgs {
-    /// Accounts to read, by their ids of 32 hex digits
+    /// Accounts to read, by their IDs of 32 hex digits
     #[arg(value_name = "ACCOUNT_ID")]
     ids: Vec<String>,
-    /// A file with one id a line, or CSV with a column account_id (and optionally account_name, owner, token_env). - reads
+    /// A file with one account ID per line, or CSV with a column account_id (and optionally account_name, owner, token_env). - reads
     /// standard input
     #[arg(long, value_name = "PATH")]
     accounts_file: Vec<PathBuf>,
@@ -378,10 +378,10 @@ impl From<AuditError> for Failure {
                 ));
             }
             AuditError::NoAccount => {
-                "give account ids, --accounts-file, --all-accounts or --organization; `audit --demo` shows a report of made-up accounts"
+                "give account IDs, --accounts-file, --all-accounts or --organization; `audit --demo` shows a report of made-up accounts"
             }
             AuditError::NoValidAccount(_) => {
-                "an account id stands in the dashboard's address: https://dash.cloudflare.com/<account id>"
+                "an account ID is in the dashboard's address: https://dash.cloudflare.com/<account ID>"
             }
             AuditError::OtherRegion { .. } => {
                 "the accounts of two regions are two audits: give --region, or a file of the accounts of this region alone"

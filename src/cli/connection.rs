@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::descriptors::possible_concurrency;
 use super::values::{
@@ -36,7 +37,7 @@ pub struct ConnectionArgs {
     pub base_url: Option<String>,
     /// Whose API is asked: that of FedRAMP High has tokens and accounts of its own; else CLOUDFLARE_COMPLIANCE_REGION,
     /// else public
-    #[arg(long, value_name = "REGION", value_parser = parse_region)]
+    #[arg(long, value_name = "REGION", value_parser = region_names())]
     pub region: Option<Region>,
     /// The file that holds the API token; else the environment variable CLOUDFLARE_API_TOKEN. Never on the command line
     #[arg(long, value_name = "PATH")]
@@ -64,6 +65,12 @@ pub struct ConnectionArgs {
     /// The most that the wait before the second attempt takes; it doubles with each further one
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_delay)]
     pub retry_delay: Duration,
+}
+
+/// The regions by their names, which clap checks, suggests and completes.
+fn region_names() -> impl TypedValueParser<Value = Region> {
+    let names = Region::ALL.map(Region::as_str);
+    PossibleValuesParser::new(names).try_map(|name| parse_region(&name))
 }
 
 impl ConnectionArgs {

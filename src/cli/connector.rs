@@ -19,7 +19,7 @@ use desk::{Desk, Effect, cut_short};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
 ///
-/// A connector is named by its id or by its e-mail domain. Listing and showing need the permission SSO Connector Read;
+/// A connector is named by its ID or by its e-mail domain. Listing and showing need the permission SSO Connector Read;
 /// everything else needs SSO Connector Write (labelled Edit in the dashboard). A --dry-run needs no token.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -141,17 +141,17 @@ struct BeginVerificationArgs {
 
 #[derive(Debug, Args)]
 struct Account {
-    /// The account, by its id
+    /// The account, by its ID
     #[arg(value_name = "ACCOUNT_ID")]
     account: String,
 }
 
 #[derive(Debug, Args)]
 struct Target {
-    /// The account, by its id
+    /// The account, by its ID
     #[arg(value_name = "ACCOUNT_ID")]
     account: String,
-    /// The connector, by its id or its e-mail domain
+    /// The connector, by its ID or its e-mail domain
     #[arg(value_name = "CONNECTOR")]
     connector: String,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::table::table;
 use super::{Failure, exit, print};
 use crate::baseline::Baseline;
 use crate::compare::{Change, ChangeKind, changes};
@@ -110,12 +111,12 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
     for id in ids {
         let before = old.account(&id, &mut line_before).map_err(unreadable)?;
         let now = new.account(&id, &mut line_now).map_err(unreadable)?;
-        let was_read = |account: &Option<AccountMemory<'_>>| {
-            account
-                .as_ref()
-                .is_some_and(|account| account.state.read.is_some())
+        let read = |account: &Option<AccountMemory<'_>>| {
+            let account = account.as_ref()?;
+            account.state.read.clone()
         };
-        *(if was_read(&before) && was_read(&now) {
+        let (read_before, read_now) = (read(&before), read(&now));
+        *(if read_before.is_some() && read_now.is_some() && read_before != read_now {
             &mut difference.compared
         } else {
             &mut difference.not_compared
@@ -150,7 +151,7 @@ fn text(difference: &Difference) -> String {
     if difference.not_compared > 0 {
         let _ = write!(
             text,
-            ", {} never read whole before one of the two runs and not compared",
+            ", {} not compared (not read whole since {old}, or never before it)",
             difference.not_compared
         );
     }
@@ -167,40 +168,40 @@ fn text(difference: &Difference) -> String {
         let label = if number == 1 { one } else { several };
         let _ = writeln!(text, "  {number} {label}");
     }
-    let mut account = None;
-    for change in &difference.changes {
-        if account != Some(&change.account_id) {
-            account = Some(&change.account_id);
-            let name = if change.account_name.is_empty() {
-                String::new()
-            } else {
-                format!("  {}", change.account_name)
-            };
-            let _ = writeln!(
-                text,
-                "\n{}",
-                for_terminal(&format!("{}{name}", change.account_id))
-            );
+    let of_one_account = |a: &Change, b: &Change| a.account_id == b.account_id;
+    for changes in difference.changes.chunk_by(of_one_account) {
+        if let Some(Change {
+            account_id,
+            account_name,
+            ..
+        }) = changes.first()
+        {
+            let head = format!("{account_id}  {account_name}");
+            let _ = writeln!(text, "\n{}", for_terminal(head.trim_end()));
         }
-        let subject = if change.email_domain.is_empty() {
-            &change.connector_id
-        } else {
-            &change.email_domain
-        };
-        let arrow = match (change.from.is_empty(), change.to.is_empty()) {
-            (false, false) => format!(": {} -> {}", change.from, change.to),
-            (true, false) => format!(": {}", change.to),
-            (false, true) => format!(": was {}", change.from),
-            (true, true) => String::new(),
-        };
-        let line = format!(
-            "  {:19} {subject} {}{arrow}",
-            change.kind.as_str(),
-            change.what
-        );
-        let _ = writeln!(text, "{}", for_terminal(&line));
+        let rows: Vec<_> = changes.iter().map(row).collect();
+        text.push_str(&table(2, &rows));
     }
     text
+}
+
+fn row(change: &Change) -> [String; 3] {
+    let subject = match (change.email_domain.as_str(), change.connector_id.as_str()) {
+        ("", "") => "-",
+        ("", connector) => connector,
+        (domain, _) => domain,
+    };
+    let arrow = match (change.from.as_str(), change.to.as_str()) {
+        ("", "") => String::new(),
+        ("", to) => format!(": {to}"),
+        (from, "") => format!(": was {from}"),
+        (from, to) => format!(": {from} -> {to}"),
+    };
+    [
+        change.kind.as_str().to_owned(),
+        for_terminal(subject).into_owned(),
+        for_terminal(&format!("{}{arrow}", change.what)).into_owned(),
+    ]
 }
 
 /// What has to be known to read the comparison right.

@@ -12,12 +12,13 @@ use serde_json::json;
 use super::connection::ConnectionArgs;
 use super::judgement::{check_evidence, policy_of};
 use super::stop::Stop;
+use super::table::table;
 use super::{Failure, exit, json_text, print, unprinted, write_out};
 use crate::api::Lane;
 use crate::clock::Clock;
 use crate::evidence::{Evidence, FILE_NAME};
 use crate::fix::{
-    Action, Allowed, ApplyError, FixLog, Hand, LogError, Plan, Record, Step, StepOutcome,
+    Action, Allowed, ApplyError, FixLog, Hand, LogError, Manual, Plan, Record, Step, StepOutcome,
     publishable, zone_snippet,
 };
 use crate::ledger::policy_of_run;
@@ -94,7 +95,15 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
         (_, true) => csv_text(&plan)?,
         _ => text(&plan),
     })?;
-    if !args.apply || plan.steps.is_empty() {
+    if plan.steps.is_empty() {
+        return Ok(exit::DONE);
+    }
+    if !args.apply {
+        say(
+            &args,
+            "\nNothing was sent. To carry the plan out, add --apply.\n",
+        )
+        .map_err(unprinted)?;
         return Ok(exit::DONE);
     }
     apply(&args, &evidence, &plan, clock).await
@@ -150,18 +159,8 @@ fn text(plan: &Plan) -> String {
         text.push('\n');
     }
     let _ = writeln!(text, "{} to carry out", count(plan.steps.len(), "step"));
-    for step in &plan.steps {
-        let _ = writeln!(
-            text,
-            "  {:8}  {:18}  {}  connector {}  of {}  ({})",
-            step.severity,
-            step.action.as_str(),
-            for_terminal(&step.email_domain),
-            for_terminal(&step.connector_id),
-            named(&step.account_name, &step.account_id),
-            step.rule
-        );
-    }
+    let rows: Vec<_> = plan.steps.iter().map(step_row).collect();
+    text.push_str(&table(2, &rows));
     if !plan.manual.is_empty() {
         let needs = if plan.manual.len() == 1 {
             "needs"
@@ -173,23 +172,34 @@ fn text(plan: &Plan) -> String {
             "\n{} {needs} manual action",
             count(plan.manual.len(), "finding")
         );
-        for left in &plan.manual {
-            let about = [left.email_domain.as_str(), left.connector_id.as_str()]
-                .into_iter()
-                .find(|text| !text.is_empty());
-            let about = about.map(|text| format!("{}  of ", for_terminal(text)));
-            let _ = writeln!(
-                text,
-                "  {:8}  {:20}  {}{}: {}",
-                left.severity,
-                left.rule,
-                about.unwrap_or_default(),
-                named(&left.account_name, &left.account_id),
-                left.reason
-            );
-        }
+        let rows: Vec<_> = plan.manual.iter().map(manual_row).collect();
+        text.push_str(&table(2, &rows));
     }
     text
+}
+
+fn step_row(step: &Step) -> [String; 6] {
+    [
+        step.severity.to_string(),
+        step.action.as_str().to_owned(),
+        for_terminal(&step.email_domain).into_owned(),
+        format!("connector {}", for_terminal(&step.connector_id)),
+        named(&step.account_name, &step.account_id),
+        step.rule.to_owned(),
+    ]
+}
+
+fn manual_row(left: &Manual) -> [String; 5] {
+    let about = [left.email_domain.as_str(), left.connector_id.as_str()]
+        .into_iter()
+        .find(|text| !text.is_empty());
+    [
+        left.severity.to_string(),
+        left.rule.to_owned(),
+        for_terminal(about.unwrap_or("-")).into_owned(),
+        named(&left.account_name, &left.account_id),
+        left.reason.clone(),
+    ]
 }
 
 /// An account, for people: `Acme (023e105f4ecef8ad9ca31a8372d0c353)`.

@@ -17,9 +17,11 @@ use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader, PassedOver};
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
+use crate::report::split::Split;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
 use crate::runs::{ApiAsked, SUMS, check_sums, is_unfinished};
 use crate::severity::Severity;
+use crate::text::count;
 use crate::thresholds::{AllowedUnread, Thresholds};
 
 /// The largest policy, in bytes.
@@ -87,6 +89,9 @@ pub struct FilesArgs {
     /// A folder with templates of your own for report.html; what it lacks is the built-in one's
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
+    /// Write one folder more for each owner, by-owner/OWNER, with the report of that owner's accounts alone
+    #[arg(long, value_enum, value_name = "WHAT")]
+    split_by: Option<SplitBy>,
     /// Who may read the files: 0600 only you, 0640 your group too
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
     pub output_mode: u32,
@@ -110,6 +115,13 @@ enum DialectArg {
     Excel,
     ExcelSemicolon,
     Plain,
+}
+
+/// By what a report is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SplitBy {
+    /// Who answers for the accounts, as policy or accounts file say.
+    Owner,
 }
 
 impl FilesArgs {
@@ -394,6 +406,7 @@ impl Judged {
             files.dialect(),
             FileMode(files.output_mode),
         );
+        let is_split = files.split_by == Some(SplitBy::Owner);
         let header = self.evidence.header().clone();
         let now = judged_at(&header)?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
@@ -421,6 +434,17 @@ impl Judged {
                 &self.history,
                 &settings,
             )?;
+            let mut notes = Vec::new();
+            if is_split {
+                let split = report::split::write(
+                    &self.directory,
+                    &self.evidence,
+                    &header,
+                    &self.history,
+                    &settings,
+                )?;
+                notes.push(split_in_words(split));
+            }
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(seconds, "judged and written");
             let code = if !summary.is_read_enough() {
@@ -430,7 +454,7 @@ impl Judged {
             } else {
                 exit::DONE
             };
-            Ok((code, summary::text(&summary)))
+            Ok((code, summary::text(&summary, &notes)))
         });
         writing
             .await
@@ -441,6 +465,25 @@ impl Judged {
             })?
             .map_err(|error: report::ReportError| Failure::failed(error.to_string()))
     }
+}
+
+fn split_in_words(
+    Split {
+        owners,
+        without_owner,
+    }: Split,
+) -> String {
+    let mut words = format!(
+        "{} with a report in {}/",
+        count(owners, "owner"),
+        report::split::FOLDER
+    );
+    if without_owner > 0 {
+        let accounts = count(without_owner, "account");
+        let verb = if without_owner == 1 { "has" } else { "have" };
+        words.push_str(&format!("; {accounts} without an owner {verb} none"));
+    }
+    words + "."
 }
 
 /// The moment up to which ages count: the clock that is given, else the run's start, so that the same evidence gives

@@ -17,6 +17,7 @@ mod connector;
 mod descriptors;
 mod diff;
 mod doctor;
+mod export;
 mod failure;
 mod fix;
 mod judgement;
@@ -31,6 +32,7 @@ mod screen;
 mod simulate;
 mod stop;
 mod summary;
+mod table;
 mod values;
 
 pub use failure::Failure;
@@ -38,6 +40,25 @@ pub use values::{parse_duration, parse_rate};
 
 /// Exit codes, as the contract has them.
 pub mod exit {
+    /// What each of them means, for the manual.
+    pub const MEANINGS: [(u8, &str); 6] = [
+        (DONE, "Done and complete."),
+        (FAILED, "The job could not be done."),
+        (USAGE, "Wrong usage, policy or input file."),
+        (
+            INCOMPLETE,
+            "Done, but more accounts are unread or incomplete than --allow-unread allows (none, by default), or a list of accounts is not whole.",
+        ),
+        (
+            FINDINGS,
+            "Done, and an open finding is at least as severe as --fail-on or --fail-on-new says. 3 outranks 10. Of diff: something changed.",
+        ),
+        (
+            INTERRUPTED,
+            "Interrupted. What was read is kept; audit --resume resumes the run.",
+        ),
+    ];
+
     /// Done and complete.
     pub const DONE: u8 = 0;
     /// Could not do the job.
@@ -104,6 +125,7 @@ enum Command {
     Render(Box<render::RenderArgs>),
     Diff(diff::DiffArgs),
     Fix(Box<fix::FixArgs>),
+    Export(export::ExportArgs),
     Connector(Box<connector::ConnectorArgs>),
     Accounts(Box<accounts::AccountsArgs>),
     Doctor(Box<doctor::DoctorArgs>),
@@ -116,6 +138,8 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // A shell that completes a command line sets the variable; nothing else is done then.
+    manual::complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -189,6 +213,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
         Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
         Command::Diff(args) => diff::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Fix(args) => runtime()?.block_on(fix::run(*args)),
         Command::Connector(args) => runtime()?.block_on(unless_stopped(connector::run(*args))),
         Command::Accounts(args) => runtime()?.block_on(unless_stopped(accounts::run(*args))),

@@ -37,6 +37,10 @@ pub struct Progress {
     lanes: Vec<Arc<Lane>>,
     total: usize,
     done: usize,
+    /// Accounts that were done before this began: an earlier run read them.
+    done_before: usize,
+    /// Requests that were sent before this began: those of the lists of accounts.
+    sent_before: u64,
     unread: usize,
     began: Instant,
     shown: Shown,
@@ -67,10 +71,12 @@ impl Progress {
             _ => Shown::Lines { last: began },
         };
         let progress = Self {
+            sent_before: gate.sent(),
             gate,
             lanes,
             total,
             done,
+            done_before: done,
             unread: 0,
             began,
             shown,
@@ -103,11 +109,7 @@ impl Progress {
             return None;
         }
         let at = chrono::Utc::now() + left;
-        Some(format!(
-            "rate limit until {} UTC, {} s left",
-            at.format("%H:%M:%S"),
-            left.as_secs()
-        ))
+        Some(format!("rate limit until {} UTC", at.format("%H:%M:%S")))
     }
 
     fn line(&self, text: &str) {
@@ -116,24 +118,42 @@ impl Progress {
         let _ = Stderr.write_all(line.as_bytes());
     }
 
-    /// When the rest will be done, if it goes on like this.
-    fn time_left(&self, requests_a_second: f64) -> String {
-        let left = self.total.saturating_sub(self.done);
-        if requests_a_second <= 0.0 || self.done == 0 || left == 0 {
-            return String::new();
+    /// How fast it goes or what is waited for, and when the rest will be done.
+    fn pace(&self) -> String {
+        let elapsed = self.began.elapsed();
+        let sent = self.gate.sent().saturating_sub(self.sent_before);
+        let rate = sent as f64 / elapsed.as_secs_f64().max(0.001);
+        let pace = self.waits();
+        let pace = pace.unwrap_or_else(|| format!("{rate:.0} requests/s"));
+        let done = self.done.saturating_sub(self.done_before);
+        match time_left(elapsed, done, self.total.saturating_sub(self.done)) {
+            Some(left) => format!("{pace}, {left} left"),
+            None => pace,
         }
-        let seconds = self.began.elapsed().as_secs_f64() / self.done as f64 * left as f64;
-        format!(
-            ", {} left",
-            humantime::format_duration(Duration::from_secs(seconds as u64 + 1))
-        )
     }
 }
 
+/// When the rest will be done, if it goes on as for the `done` of this run; to two units, for more would be made up.
+fn time_left(elapsed: Duration, done: usize, left: usize) -> Option<String> {
+    if done == 0 || left == 0 {
+        return None;
+    }
+    let seconds = (elapsed.as_secs_f64() / done as f64 * left as f64).ceil() as u64;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    Some(match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {}s", seconds % 60),
+        3600..86_400 => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    })
+}
+
+/// The bar takes what the figures leave, so that no terminal is too narrow for them before it is too narrow for a line.
+const BAR: &str = "{pos}/{len} accounts, {msg}  {wide_bar}";
+
 fn bar(total: u64) -> ProgressBar {
     // A template of our own making: what is wrong with it would be seen at once, and the default one serves.
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} accounts  {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
 }
 
@@ -144,15 +164,11 @@ impl Observer for Progress {
     }
 
     fn tick(&mut self) {
-        let elapsed = self.began.elapsed().as_secs_f64();
-        let rate = self.gate.sent() as f64 / elapsed.max(0.001);
-        let more = self
-            .waits()
-            .unwrap_or_else(|| format!("{rate:.0} requests/s{}", self.time_left(rate)));
+        let more = self.pace();
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(self.done as u64);
-                bar.set_message(format!("{} unread  {more}", self.unread));
+                bar.set_message(format!("{} unread, {more}", self.unread));
             }
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
@@ -180,5 +196,41 @@ impl Watcher for Progress {
             }
             Shown::Nothing => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+    use super::*;
+
+    #[test]
+    fn the_figures_fit_on_a_narrow_terminal() {
+        let terminal = InMemoryTerm::new(2, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let bar = bar(20_000);
+        bar.set_draw_target(target);
+        bar.set_position(12_345);
+        let message = "1,234 unread, rate limit until 10:15:00 UTC, 1h 23m left";
+        for message in [message, "0 unread, 200 requests/s, 23m 5s left"] {
+            bar.set_message(message);
+            bar.tick();
+            let shown = terminal.contents();
+            let expected = format!("12345/20000 accounts, {message}");
+            assert!(shown.starts_with(&expected), "{shown}");
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_time_left_goes_by_what_was_done_since_it_began() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(time_left(minute, 0, 1000), None);
+        assert_eq!(time_left(minute, 100, 0), None);
+        assert_eq!(time_left(minute, 100, 50).as_deref(), Some("30s"));
+        assert_eq!(time_left(minute, 100, 1000).as_deref(), Some("10m 0s"));
+        assert_eq!(time_left(minute, 1, 90).as_deref(), Some("1h 30m"));
+        assert_eq!(time_left(minute, 1, 1500).as_deref(), Some("1d 1h"));
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
+use super::table::table;
 use super::{Failure, exit, print};
 use crate::rules::{RULES, Rule, rule};
 
@@ -12,6 +14,7 @@ use crate::rules::{RULES, Rule, rule};
 #[command(after_long_help = EXAMPLES)]
 pub struct RulesArgs {
     /// The rule to explain
+    #[arg(value_parser = rule_ids(), hide_possible_values = true)]
     rule: Option<String>,
 }
 
@@ -22,36 +25,27 @@ Examples:
   What one of them means:
       cf-sso-audit rules enabled-unverified";
 
+/// The rules by their ids, which clap checks, suggests and completes.
+fn rule_ids() -> PossibleValuesParser {
+    let rules = RULES.iter();
+    PossibleValuesParser::new(rules.map(|rule| PossibleValue::new(rule.id).help(rule.title)))
+}
+
 /// Runs the command.
 pub fn run(args: &RulesArgs) -> Result<u8, Failure> {
-    match &args.rule {
-        None => print(&list())?,
-        Some(id) => match rule(id) {
-            Some(rule) => print(&explain(rule))?,
-            None => {
-                let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
-                return Err(Failure::usage(format!("there is no rule {id:?}"))
-                    .hint(format!("the rules are {}", ids.join(", "))));
-            }
-        },
-    }
+    print(&match args.rule.as_deref().and_then(rule) {
+        Some(rule) => explain(rule),
+        None => list(),
+    })?;
     Ok(exit::DONE)
 }
 
 fn list() -> String {
-    let width = RULES
+    let rows: Vec<_> = RULES
         .iter()
-        .map(|rule| rule.id.len())
-        .max()
-        .unwrap_or_default();
-    RULES.iter().fold(String::new(), |mut text, rule| {
-        let _ = writeln!(
-            text,
-            "{:width$}  {:8}  {}",
-            rule.id, rule.severity, rule.title
-        );
-        text
-    })
+        .map(|rule| [rule.id, rule.severity.as_str(), rule.title].map(str::to_owned))
+        .collect();
+    table(0, &rows)
 }
 
 fn explain(rule: &Rule) -> String {

@@ -17,12 +17,12 @@ const MOST_GAPS: usize = 20;
 const MOST_ORGANIZATIONS: usize = 30;
 
 /// The summary, coloured where standard output is a terminal that may be.
-pub fn text(summary: &Summary<'_>) -> String {
+pub fn text(summary: &Summary<'_>, notes: &[String]) -> String {
     let colours = stdout_takes_colours();
-    written(summary, colours)
+    written(summary, notes, colours)
 }
 
-fn written(summary: &Summary<'_>, colours: bool) -> String {
+fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colours {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -87,11 +87,16 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
             Severity::Low => "36",
         };
         let mut figure = count.open.to_string();
-        if compared && count.new > 0 {
-            let _ = write!(figure, " ({} new)", count.new);
-        }
+        // What is new of the open ones stands beside these, and what is new of the waived ones beside those.
+        let new = |number: u64| match number {
+            0 => String::new(),
+            _ if !compared => String::new(),
+            number => format!(" ({number} new)"),
+        };
+        figure.push_str(&new(count.new_open));
         if count.waived > 0 {
-            let _ = write!(figure, ", {} waived", count.waived);
+            let new = new(count.new.saturating_sub(count.new_open));
+            let _ = write!(figure, ", {} waived{new}", count.waived);
         }
         let name = format!("Findings {severity}");
         let _ = writeln!(out, "  {name:20} {}", paint(code, &figure));
@@ -118,11 +123,23 @@ fn written(summary: &Summary<'_>, colours: bool) -> String {
     for sentence in summary.passed_over_sentences() {
         let _ = writeln!(out, "{sentence}");
     }
+    let waivers = summary.waivers.iter();
+    let expired = waivers.filter(|used| used.waiver.is_expired(summary.now));
+    match expired.count() {
+        0 => {}
+        1 => out.push_str("1 waiver has expired: what it waived is open. Renew it, or remove it from the policy.\n"),
+        several => {
+            let _ = writeln!(out, "{several} waivers have expired: what they waived is open. Renew them, or remove them from the policy.");
+        }
+    }
     if let Some(sentence) = totals.not_judged.sentence() {
         let _ = writeln!(out, "{sentence}");
     }
     for sentence in thresholds(summary) {
         let _ = writeln!(out, "{sentence}");
+    }
+    for note in notes {
+        let _ = writeln!(out, "{note}");
     }
     let _ = writeln!(out, "\nOpen report.html, or the CSV files, in");
     out

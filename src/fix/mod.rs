@@ -12,5 +12,5 @@ mod step;
 pub use apply::{ApplyError, Hand, Tally};
 pub use log::{FixLog, LogError, StepOutcome, StepResult};
 pub use plan::{Allowed, Manual, Plan};
-pub use records::{Record, publishable, zone_snippet};
+pub use records::{Record, TTL, publishable, unpublishable, zone_snippet};
 pub use step::{Action, Step};

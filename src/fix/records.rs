@@ -24,6 +24,8 @@ impl Record {
     }
 }
 
+/// How long a resolver may keep a record, in seconds: short, for it is waited for.
+pub const TTL: u32 = 300;
 /// The longest value of a record, in bytes: 255 strings of 255, which with their lengths still fit a record.
 const LONGEST_VALUE: usize = 255 * 255;
 /// What is shown of a name that cannot be published, in characters.
@@ -35,7 +37,7 @@ pub fn zone_snippet(records: &[Record]) -> String {
     let line = |record: &Record| match unpublishable(record) {
         None => {
             let strings: Vec<_> = record.value.as_bytes().chunks(255).map(quoted).collect();
-            format!("{}. 300 IN TXT {}\n", record.name, strings.join(" "))
+            format!("{}. {TTL} IN TXT {}\n", record.name, strings.join(" "))
         }
         Some(reason) => {
             let name: String = record.name.chars().take(SHOWN_OF_NAME).collect();
@@ -52,7 +54,7 @@ pub fn publishable(records: &[Record]) -> usize {
 }
 
 /// Why no zone can hold a record.
-fn unpublishable(record: &Record) -> Option<&'static str> {
+pub fn unpublishable(record: &Record) -> Option<&'static str> {
     if !is_host_name(&record.name) {
         Some("it is not a domain name")
     } else if !(1..=LONGEST_VALUE).contains(&record.value.len()) {

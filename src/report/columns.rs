@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
 
 use super::dialect::Dialect;
@@ -15,10 +15,12 @@ use crate::assess::Assessed;
 use crate::compare::{Cause, Change, ChangeKind};
 use crate::dns::DnsTxt;
 use crate::finding::{Finding, Status};
+use crate::ledger::{RuleFigures, TrendPoint};
 use crate::model::{Connector, Field, Wire};
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, Waiver};
-use crate::rules::{RULES, Topic};
+use crate::rules::{RULES, Topic, rule};
+use crate::runs::is_run_id;
 use crate::severity::Severity;
 use crate::text::utc;
 
@@ -158,6 +160,12 @@ impl<K: Kind> Table<K> {
     /// The heads of the columns, in order.
     pub fn names(&self) -> Vec<&'static str> {
         self.columns.iter().map(|column| column.name).collect()
+    }
+
+    /// The cell of a row under a head; `None` where there is no such column.
+    pub fn cell<'r>(&self, name: &str, row: &'r K::Row<'_>) -> Option<Cell<'r>> {
+        let column = self.columns.iter().find(|column| column.name == name)?;
+        Some((column.cell)(row))
     }
 }
 
@@ -522,6 +530,8 @@ impl OfConnector {
     });
     const CREATED_ON: Column<Self> = column("created_on_utc", |row| row.created_on.cell());
     const UPDATED_ON: Column<Self> = column("updated_on_utc", |row| row.updated_on.cell());
+    /// Last, for tables that had none before: whoever counts columns finds the others where they were.
+    const OWNER: Column<Self> = column("owner", |row| Cell::Text(&row.account.owner));
 }
 
 /// Connectors whose status is not `verified`.
@@ -544,6 +554,7 @@ pub const UNVERIFIED: Table<OfConnector> = Table {
         column("waived", |row| Cell::flag(row.about_verification.waived)),
         OfConnector::CREATED_ON,
         OfConnector::UPDATED_ON,
+        OfConnector::OWNER,
     ],
     admits: |row| !row.connector.is_verified(),
     severity: |row| row.about_verification.open(),
@@ -563,6 +574,7 @@ pub const DISABLED: Table<OfConnector> = Table {
         column("waived", |row| Cell::flag(row.about_enablement.waived)),
         OfConnector::CREATED_ON,
         OfConnector::UPDATED_ON,
+        OfConnector::OWNER,
     ],
     admits: |row| !row.connector.is_enabled(),
     severity: |row| row.about_enablement.open(),
@@ -583,6 +595,7 @@ pub const FEDRAMP: Table<OfConnector> = Table {
         }),
         OfConnector::ENABLED,
         OfConnector::VERIFICATION_STATUS,
+        OfConnector::OWNER,
     ],
     admits: |_| true,
     severity: |row| row.about_fedramp.open(),
@@ -604,6 +617,7 @@ pub const CONNECTORS: Table<OfConnector> = Table {
         OfConnector::UPDATED_ON,
         column("rules", |row| Cell::Word(&row.rules)),
         column("worst_severity", |row| Cell::severity(row.worst)),
+        OfConnector::OWNER,
     ],
     admits: |_| true,
     severity: |row| row.worst_open,
@@ -830,6 +844,11 @@ pub struct ChangeRow<'r> {
 }
 
 impl<'r> ChangeRow<'r> {
+    /// Of what kind the change is.
+    pub fn kind(&self) -> ChangeKind {
+        self.change.kind
+    }
+
     /// Prepares what is shown of a change.
     pub fn of(change: &'r Change, context: Context<'_>) -> Self {
         let text = |text: &'r str| Text::new(text, context.dialect);
@@ -869,8 +888,91 @@ pub const CHANGES: Table<OfChange> = Table {
     },
 };
 
+// ---------------------------------------------------------------- history
+
+/// Rows that show a rule in a run.
+pub struct OfHistory;
+
+impl Kind for OfHistory {
+    type Row<'r> = HistoryRow<'r>;
+}
+
+/// What is shown of a rule in a run. Run and rule are as a ledger has them: text from outside.
+pub struct HistoryRow<'r> {
+    run_id: Shown<'r>,
+    started: Shown<'r>,
+    rule: Text<'r>,
+    point: &'r TrendPoint,
+    figures: &'r RuleFigures,
+    severity: Option<Severity>,
+}
+
+impl<'r> HistoryRow<'r> {
+    /// A row for each rule of each run, oldest first; the rules in the order of the list, then those that this version
+    /// does not know.
+    pub fn all(trend: &'r [TrendPoint], dialect: Dialect) -> impl Iterator<Item = Self> {
+        trend.iter().flat_map(move |point| {
+            let listed = RULES
+                .iter()
+                .filter_map(|rule| point.rules.get_key_value(rule.id));
+            let unknown = |(id, _): &(&String, &RuleFigures)| rule(id).is_none();
+            let others = point.rules.iter().filter(unknown);
+            listed
+                .chain(others)
+                .map(move |(id, figures)| Self::of(point, id, figures, dialect))
+        })
+    }
+
+    fn of(point: &'r TrendPoint, id: &'r str, figures: &'r RuleFigures, dialect: Dialect) -> Self {
+        Self {
+            run_id: match is_run_id(&point.run_id) {
+                true => Shown::Word(Cow::Borrowed(&point.run_id)),
+                false => Shown::Text(Text::new(&*point.run_id, dialect)),
+            },
+            // A time is not guarded as text from outside is, for spreadsheets are to take it for one.
+            started: match NaiveDateTime::parse_from_str(&point.started_utc, "%Y-%m-%d %H:%M:%S") {
+                Ok(_) => Shown::Word(Cow::Borrowed(&point.started_utc)),
+                Err(_) => Shown::Text(Text::new(&*point.started_utc, dialect)),
+            },
+            rule: Text::new(id, dialect),
+            point,
+            figures,
+            // Ledgers of earlier versions do not have it: what the rule itself says is the best guess then.
+            severity: match figures.judged {
+                Some(_) => figures.severity,
+                None => rule(id).map(|rule| rule.severity),
+            },
+        }
+    }
+}
+
+/// Every rule in every run that the ledger remembers.
+pub const HISTORY: Table<OfHistory> = Table {
+    file: "history.csv",
+    columns: &[
+        column("run_id", |row| row.run_id.cell()),
+        column("started_utc", |row| row.started.cell()),
+        column("accounts_asked", |row| {
+            Cell::Number(row.point.accounts_asked)
+        }),
+        column("accounts_read", |row| Cell::Number(row.point.accounts_read)),
+        column("rule", |row| Cell::Text(&row.rule)),
+        column("severity", |row| Cell::severity(row.severity)),
+        column("judged", |row| Cell::known_count(row.figures.judged)),
+        column("not_judged", |row| {
+            Cell::known_count(row.figures.not_judged)
+        }),
+        column("open", |row| Cell::Number(row.figures.open)),
+        column("new", |row| Cell::Number(row.figures.new)),
+        column("resolved", |row| Cell::Number(row.figures.resolved)),
+        column("waived", |row| Cell::Number(row.figures.waived)),
+    ],
+    admits: |_| true,
+    severity: |row| row.severity.filter(|_| row.figures.open > 0),
+};
+
 /// The tables that have a CSV file, with the heads of their columns.
-pub fn files_with_columns() -> [(&'static str, Vec<&'static str>); 7] {
+pub fn files_with_columns() -> [(&'static str, Vec<&'static str>); 8] {
     let of_connectors = |table: &Table<OfConnector>| (table.file, table.names());
     [
         of_connectors(&UNVERIFIED),
@@ -880,5 +982,6 @@ pub fn files_with_columns() -> [(&'static str, Vec<&'static str>); 7] {
         (ACCOUNTS.file, ACCOUNTS.names()),
         of_connectors(&CONNECTORS),
         (CHANGES.file, CHANGES.names()),
+        (HISTORY.file, HISTORY.names()),
     ]
 }

@@ -7,8 +7,8 @@ use tempfile::SpooledTempFile;
 
 use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTORS, Cell, ChangeRow, ConnectorRow, DISABLED,
-    DNS_RECORDS, FEDRAMP, FINDINGS, FindingRow, Kind, OfConnector, Table, UNVERIFIED,
-    connector_tables,
+    DNS_RECORDS, FEDRAMP, FINDINGS, FindingRow, HISTORY, HistoryRow, Kind, OfConnector, Table,
+    UNVERIFIED, connector_tables,
 };
 use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool};
@@ -70,6 +70,7 @@ pub const FORMAT: FormatSpec = FormatSpec {
             DNS_RECORDS.file,
             "how the TXT record of every connector stands in DNS",
         ),
+        (HISTORY.file, "the findings of each rule, run by run"),
     ],
     by_default: true,
     open: CsvFiles::open,
@@ -82,6 +83,7 @@ struct CsvFiles {
     connectors: Vec<Mutex<StagedFile>>,
     accounts: Mutex<StagedFile>,
     changes: Mutex<StagedFile>,
+    history: Mutex<StagedFile>,
     findings: Mutex<StagedFile>,
     /// The findings of the severities after the first, which stand in the file last.
     later_findings: [Mutex<SpooledTempFile>; Severity::ALL.len() - 1],
@@ -103,6 +105,7 @@ impl CsvFiles {
             connectors: connectors?,
             accounts: begun(staging, dialect, &ACCOUNTS)?,
             changes: begun(staging, dialect, &CHANGES)?,
+            history: begun(staging, dialect, &HISTORY)?,
             findings: begun(staging, dialect, &FINDINGS)?,
             later_findings: std::array::from_fn(|_| Mutex::new(staging.spool())),
         }))
@@ -131,13 +134,18 @@ impl Format for CsvFiles {
         })
     }
 
-    fn finish(self: Box<Self>, _: &Summary<'_>) -> io::Result<()> {
+    fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
+        let mut history = Rows::new(self.dialect);
+        for row in HistoryRow::all(&summary.trend, self.dialect) {
+            history.push(&HISTORY, &row)?;
+        }
+        history.hand_on(&self.history)?;
         let mut findings = owned(self.findings);
         for later in self.later_findings {
             append_spool(&mut owned(later), &mut findings)?;
         }
         findings.finish();
-        let single = [self.accounts, self.changes];
+        let single = [self.accounts, self.changes, self.history];
         for file in self.connectors.into_iter().chain(single) {
             owned(file).finish();
         }

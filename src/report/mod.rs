@@ -15,7 +15,7 @@ use crate::baseline::{BaselineError, History};
 use crate::dns::lookups;
 use crate::evidence::{self, Evidence, EvidenceError, RunHeader};
 use crate::file_mode::FileMode;
-use crate::ledger::{self as ledger_file, LedgerHeader};
+use crate::ledger::{self as ledger_file, LedgerHeader, TrendPoint};
 use crate::memory::Known;
 use crate::policy::Policy;
 use crate::runs::SUMS;
@@ -28,8 +28,10 @@ pub mod files;
 pub mod html;
 mod json;
 mod ledger;
+mod markdown;
 mod pipeline;
 mod shape;
+pub mod split;
 mod summary;
 
 pub use columns::files_with_columns;
@@ -123,7 +125,7 @@ impl std::fmt::Debug for FormatSpec {
 }
 
 /// Every format that can be asked for.
-pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT];
+pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT, markdown::FORMAT];
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {
@@ -194,7 +196,7 @@ pub fn write<'a>(
         source,
     };
     let names: Vec<_> = report_files()
-        .chain([ledger_file::FILE_NAME, SUMS])
+        .chain([ledger_file::FILE_NAME, lookups::FILE_NAME, SUMS])
         .collect();
     let staging = Staging::new(directory, settings.mode, &names).map_err(write_error)?;
     let made = make(&staging, evidence, header, history, settings, &write_error);
@@ -218,10 +220,6 @@ fn make<'a>(
     settings: &'a Settings<'a>,
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Summary<'a>, ReportError> {
-    let mut formats = vec![ledger::Ledger::open(staging, settings).map_err(write_error)?];
-    for format in settings.formats {
-        formats.push((format.open)(staging, settings).map_err(write_error)?);
-    }
     let shared_domains = evidence.index().shared_domains();
     let elsewhere = history.elsewhere(evidence, &shared_domains)?;
     let assessor = Assessor {
@@ -237,8 +235,8 @@ fn make<'a>(
         assessor: &assessor,
         history,
         context: settings.context(),
+        scope: &pipeline::Scope::whole(header, history),
     };
-    let tally = pipeline::run(&source, &formats, write_error)?;
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());
     if let Some(lookups) = evidence.lookups() {
         let sha256 = lookups.sha256().to_owned();
@@ -246,8 +244,38 @@ fn make<'a>(
             .adopt(lookups.path(), lookups::FILE_NAME, sha256)
             .map_err(write_error)?;
     }
-    let lookups = evidence.lookups().map(|lookups| lookups.header().clone());
-    let summary = tally.finish(header, settings, evidence.sha256(), history, lookups);
+    let earlier = history.remembered().map(|run| run.trend().to_vec());
+    let about = About {
+        header,
+        trend: earlier.unwrap_or_default(),
+    };
+    make_of(staging, &source, about, settings, |_| {}, write_error)
+}
+
+/// What a report is about, beside the accounts.
+struct About<'a> {
+    /// The run.
+    header: &'a RunHeader,
+    /// The figures of earlier runs, oldest first.
+    trend: Vec<TrendPoint>,
+}
+
+/// Makes a report about some accounts; `adjust` has the last word on what holds for all of them.
+fn make_of<'a>(
+    staging: &Staging,
+    source: &pipeline::Source<'_>,
+    about: About<'a>,
+    settings: &'a Settings<'a>,
+    adjust: impl FnOnce(&mut Summary<'a>),
+    write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
+) -> Result<Summary<'a>, ReportError> {
+    let mut formats = vec![ledger::Ledger::open(staging, settings).map_err(write_error)?];
+    for format in settings.formats {
+        formats.push((format.open)(staging, settings).map_err(write_error)?);
+    }
+    let tally = pipeline::run(source, &formats, write_error)?;
+    let mut summary = tally.finish(about, settings, source.evidence, source.history);
+    adjust(&mut summary);
     finish_all(formats, &summary).map_err(write_error)?;
     Ok(summary)
 }

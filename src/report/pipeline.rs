@@ -15,7 +15,7 @@ use super::{Format, FormatWorker, ReportError};
 use crate::assess::Assessor;
 use crate::baseline::{History, Lines};
 use crate::compare::{Cause, Change, changes};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, RunHeader};
 use crate::memory::{AccountMemory, AccountState, Known, carry_on};
 use crate::threads::{lock, on_all, owned};
 
@@ -40,6 +40,27 @@ pub struct Source<'a> {
     pub history: &'a History,
     /// What rows need beside the accounts.
     pub context: Context<'a>,
+    /// The accounts that the report is about.
+    pub scope: &'a Scope,
+}
+
+/// The accounts that a report is about.
+#[derive(Debug, Default)]
+pub struct Scope {
+    /// Those that were asked for, by position.
+    pub positions: Vec<usize>,
+    /// Those that earlier runs know and this one was not asked for, by id.
+    pub not_asked: Vec<String>,
+}
+
+impl Scope {
+    /// All of a run, and all that earlier ones know.
+    pub fn whole(header: &RunHeader, history: &History) -> Self {
+        Self {
+            positions: (0..header.accounts.len()).collect(),
+            not_asked: not_asked_for(header, history),
+        }
+    }
 }
 
 /// Judges every account of the evidence, and offers every format its rows; then what is known of accounts that this run
@@ -52,14 +73,12 @@ pub fn run(
     formats: &[Box<dyn Format + '_>],
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Tally, ReportError> {
-    let not_asked = not_asked_for(source);
-    let work = Work::new(source, &not_asked);
+    let work = Work::new(source);
     let here = thread::current().id();
     let turns = Turns::new(1 + formats.len());
     let tally = Mutex::new(Tally::default());
     let worker = || Worker {
         source,
-        not_asked: &not_asked,
         takes_heavy_ones: thread::current().id() == here,
         work: &work,
         turns: &turns,
@@ -86,10 +105,10 @@ pub fn run(
 }
 
 /// The accounts that earlier runs know and this one was not asked for.
-fn not_asked_for(source: &Source<'_>) -> Vec<String> {
-    let accounts = source.assessor.header.accounts.iter();
+fn not_asked_for(header: &RunHeader, history: &History) -> Vec<String> {
+    let accounts = header.accounts.iter();
     let asked: HashSet<&str> = accounts.map(|account| account.id.as_str()).collect();
-    let known = source.history.remembered();
+    let known = history.remembered();
     let known = known.map(|run| run.account_ids()).unwrap_or_default();
     known
         .into_iter()
@@ -110,7 +129,6 @@ enum End {
 /// The accounts that are still to be done: first those asked for, then the others.
 struct Work<'a> {
     source: &'a Source<'a>,
-    not_asked: &'a [String],
     state: Mutex<Progress>,
     lighter: Condvar,
 }
@@ -130,10 +148,9 @@ struct Chunk {
 }
 
 impl<'a> Work<'a> {
-    fn new(source: &'a Source<'a>, not_asked: &'a [String]) -> Self {
+    fn new(source: &'a Source<'a>) -> Self {
         Self {
             source,
-            not_asked,
             state: Mutex::default(),
             lighter: Condvar::new(),
         }
@@ -187,13 +204,16 @@ impl<'a> Work<'a> {
             evidence,
             assessor,
             history,
+            scope,
             ..
         } = self.source;
-        let asked = &assessor.header.accounts;
-        match asked.get(item) {
-            Some(account) => Some(evidence.length(item) + history.length(&account.id)),
+        match scope.positions.get(item) {
+            Some(&position) => {
+                let account = assessor.header.accounts.get(position)?;
+                Some(evidence.length(position) + history.length(&account.id))
+            }
             None => {
-                let id = self.not_asked.get(item - asked.len())?;
+                let id = scope.not_asked.get(item - scope.positions.len())?;
                 Some(history.length(id))
             }
         }
@@ -275,7 +295,6 @@ impl Drop for StopOnPanic<'_> {
 
 struct Worker<'w> {
     source: &'w Source<'w>,
-    not_asked: &'w [String],
     takes_heavy_ones: bool,
     work: &'w Work<'w>,
     turns: &'w Turns,
@@ -314,12 +333,14 @@ impl Worker<'_> {
     }
 
     fn chunk(&mut self, chunk: &Chunk, room: &mut Room) -> Result<(), End> {
-        let asked = self.source.assessor.header.accounts.len();
+        let Scope {
+            positions,
+            not_asked,
+        } = self.source.scope;
         for item in chunk.items.clone() {
-            if item < asked {
-                self.account(item, room)?;
-            } else {
-                self.not_asked(item - asked, room)?;
+            match positions.get(item) {
+                Some(&position) => self.account(position, room)?,
+                None => self.not_asked(&not_asked[item - positions.len()], room)?,
             }
         }
         self.hand_on(Then::Ends)
@@ -331,6 +352,7 @@ impl Worker<'_> {
             assessor,
             history,
             context,
+            ..
         } = *self.source;
         let answered = failed(evidence.account(position, &mut room.line))?;
         let account = &assessor.header.accounts[position];
@@ -358,11 +380,11 @@ impl Worker<'_> {
     }
 
     /// An account that earlier runs know and this one was not asked for.
-    fn not_asked(&mut self, number: usize, room: &mut Room) -> Result<(), End> {
+    fn not_asked(&mut self, id: &str, room: &mut Room) -> Result<(), End> {
         let Source {
             assessor, history, ..
         } = *self.source;
-        let before = failed(history.remembered_account(&self.not_asked[number], &mut room.lines))?;
+        let before = failed(history.remembered_account(id, &mut room.lines))?;
         let Some(mut memory) = before else {
             return Ok(());
         };

@@ -457,7 +457,11 @@ pub struct Point<'a> {
 /// The findings of one rule in one run.
 #[derive(Serialize, JsonSchema)]
 struct OfRule {
+    /// Accounts that the rule judged; null in runs of earlier versions.
+    judged: Option<u64>,
     new: u64,
+    /// Accounts asked for that it did not judge; null as above.
+    not_judged: Option<u64>,
     open: u64,
     resolved: u64,
     waived: u64,
@@ -467,7 +471,9 @@ impl<'a> Point<'a> {
     fn of(point: &'a TrendPoint) -> Self {
         let rules = point.rules.iter().map(|(rule, figures)| {
             let of_rule = OfRule {
+                judged: figures.judged,
                 new: figures.new,
+                not_judged: figures.not_judged,
                 open: figures.open,
                 resolved: figures.resolved,
                 waived: figures.waived,

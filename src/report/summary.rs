@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Settings;
 use super::columns::compliance;
+use super::{About, Settings};
 use crate::assess::Assessed;
 use crate::baseline::History;
 use crate::compare::{Change, ChangeKind};
 use crate::dns::{DnsTxt, LookupsHeader};
-use crate::evidence::RunHeader;
+use crate::evidence::{Evidence, RunHeader};
 use crate::finding::Age;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status};
@@ -166,6 +166,8 @@ pub struct Totals {
     pub changes: BTreeMap<ChangeKind, u64>,
     /// Findings resolved, by the rule's id.
     pub resolved: BTreeMap<String, u64>,
+    /// Accounts judged, by the rule's id.
+    pub judged: BTreeMap<&'static str, u64>,
     /// Accounts read whole in this run, and ever before.
     pub accounts_compared: u64,
     /// Findings known from earlier runs that this one could not judge again, in the accounts asked for.
@@ -382,6 +384,13 @@ impl Totals {
                 .or_default()
                 .add(open, new);
         }
+        for rule in RULES {
+            let is_known =
+                assessed.evidence.outcome == Outcome::Read || rule.basis == Basis::Reading;
+            if is_known && policy.judges(rule, &assessed.asked.id) {
+                *self.judged.entry(rule.id).or_default() += 1;
+            }
+        }
         self.add_changes(&assessed.changes);
         self.accounts_compared += u64::from(assessed.compared);
         self.not_judged.add(assessed, policy);
@@ -403,6 +412,7 @@ impl Totals {
         merge_each(&mut self.by_rule, other.by_rule);
         add_each(&mut self.changes, other.changes);
         add_each(&mut self.resolved, other.resolved);
+        add_each(&mut self.judged, other.judged);
         self.accounts_compared += other.accounts_compared;
         self.not_judged.merge(other.not_judged);
         add_each(&mut self.dns, other.dns);
@@ -637,17 +647,21 @@ impl Tally {
     }
 
     /// The figures of this run for the trend.
-    fn figures(&self, header: &RunHeader) -> TrendPoint {
+    fn figures(&self, header: &RunHeader, policy: &Policy) -> TrendPoint {
         let totals = &self.totals;
         let open = |severity| {
             let count = totals.by_severity.get(&severity);
             count.map_or(0, |count| count.open)
         };
         let mut rules: BTreeMap<String, RuleFigures> = BTreeMap::new();
-        for (rule, count) in &totals.by_rule {
+        for (rule, count) in rule_counts(totals) {
+            let judged = totals.judged.get(rule.id).copied().unwrap_or_default();
             rules.insert(
-                (*rule).to_owned(),
+                rule.id.to_owned(),
                 RuleFigures {
+                    severity: policy.severity(rule, rule.severity),
+                    judged: Some(judged),
+                    not_judged: Some(self.coverage.asked.saturating_sub(judged)),
                     open: count.open,
                     waived: count.waived,
                     new: count.new,
@@ -681,11 +695,10 @@ impl Tally {
     /// What holds for all accounts.
     pub fn finish<'a>(
         mut self,
-        header: &'a RunHeader,
+        About { header, mut trend }: About<'a>,
         settings: &Settings<'a>,
-        evidence_sha256: String,
+        evidence: &Evidence,
         history: &History,
-        lookups: Option<LookupsHeader>,
     ) -> Summary<'a> {
         let policy = settings.policy;
         self.coverage.gaps.clone_from(&header.gaps);
@@ -697,10 +710,7 @@ impl Tally {
             matched: count.matched,
         };
         let waivers = policy.waivers.iter().zip(&self.waivers).map(used).collect();
-        let mut trend = history
-            .remembered()
-            .map_or_else(Vec::new, |run| run.trend().to_vec());
-        trend.push(self.figures(header));
+        trend.push(self.figures(header, policy));
         trend.drain(..trend.len().saturating_sub(TREND_RUNS));
         let asked: HashSet<_> = header
             .accounts
@@ -729,9 +739,9 @@ impl Tally {
             waivers,
             policy_accounts_absent: absent,
             trend,
-            evidence_sha256,
+            evidence_sha256: evidence.sha256(),
             thresholds: settings.ledger.thresholds,
-            lookups,
+            lookups: evidence.lookups().map(|lookups| lookups.header().clone()),
         }
     }
 }

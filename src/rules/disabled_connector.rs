@@ -17,7 +17,7 @@ pub const RULE: Rule = Rule {
     why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
           conditional access and its offboarding do not apply to them.",
     remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
-             an account API token with the permission SSO Connector Edit for emergencies.",
+             an account API token with the permission SSO Connector Write (labelled Edit in the dashboard) for emergencies.",
     fix: Fix::Enable,
     controls: &[
         NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,

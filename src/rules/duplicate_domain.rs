@@ -53,10 +53,20 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
                 format!("{} ({})", account.name, account.id)
             })
         };
+        // A report for one owner says of others' accounts that there are any, and no more.
+        let is_told = |claimant: &&Claimant| {
+            let account = subject.accounts.get(claimant.position);
+            account.is_some_and(|account| !account.id.is_empty())
+        };
         let others = claimants.iter().filter(|claimant| !is_here(claimant));
-        let mut named: Vec<_> = others.take(NAMED).filter_map(name).collect();
-        if elsewhere > NAMED {
-            named.push(count(elsewhere - NAMED, "more account"));
+        let told = others.filter(is_told);
+        let number = told.clone().count();
+        let mut named: Vec<_> = told.take(NAMED).filter_map(name).collect();
+        if number > NAMED {
+            named.push(count(number - NAMED, "more account"));
+        }
+        if number < elsewhere {
+            named.push("another account".to_owned());
         }
         places.push(format!("connectors of {}", named.join(", ")));
     }
@@ -82,6 +92,19 @@ mod tests {
             [
                 "a.example is also on 1 more of this account and on connectors of Other Ltd (b0000000000000000000000000000002)"
             ]
+        );
+    }
+
+    #[test]
+    fn says_no_more_of_accounts_that_are_withheld() {
+        let mut case = Case::read(json!([{"email_domain": "a.example"}]));
+        case.shared = SharedDomains::claimed_by("a.example", &[0, 1, 2, 3]);
+        case.accounts.truncate(1);
+        case.accounts
+            .resize(4, crate::accounts::AskedAccount::default());
+        assert_eq!(
+            case.said_by(&RULE),
+            ["a.example is also on connectors of another account"]
         );
     }
 

@@ -26,7 +26,7 @@ pub const RULE: Rule = Rule {
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     (connector.is_enabled() && !connector.is_verified()).then(|| {
         Hit::new(format!(
-            "enabled, but its domain's verification is {}",
+            "enabled, but its domain is not verified (status: {})",
             connector.verification.status.shown("unknown")
         ))
     })
@@ -48,7 +48,9 @@ mod tests {
             let case = Case::read(json!([{"enabled": true, "verification": {"status": status}}]));
             assert_eq!(
                 case.said_by(&RULE),
-                [format!("enabled, but its domain's verification is {shown}")]
+                [format!(
+                    "enabled, but its domain is not verified (status: {shown})"
+                )]
             );
         }
     }

@@ -2,8 +2,9 @@
 
 use super::controls::{ISO_A_8_9, NIST_CA_7, NIST_CM_6, SOC2_CC7_1};
 use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
-use crate::model::Connector;
+use crate::model::{Connector, Field};
 use crate::severity::Severity;
+use crate::text::shortened;
 
 /// See the module.
 pub const RULE: Rule = Rule {
@@ -25,23 +26,28 @@ pub const RULE: Rule = Rule {
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let fields = [
-        ("id", connector.id.oddity()),
-        ("email_domain", connector.email_domain.oddity()),
-        ("enabled", connector.enabled.oddity()),
-        (
-            "verification.status",
-            connector.verification.status.oddity(),
-        ),
-        (
-            "use_fedramp_language",
-            connector.use_fedramp_language.oddity(),
-        ),
+        oddity("id", &connector.id),
+        oddity("email_domain", &connector.email_domain),
+        oddity("enabled", &connector.enabled),
+        oddity("verification.status", &connector.verification.status),
+        oddity("use_fedramp_language", &connector.use_fedramp_language),
     ];
-    let odd: Vec<_> = fields
-        .into_iter()
-        .filter_map(|(name, oddity)| Some(format!("{name} is {}", oddity?)))
-        .collect();
+    let odd: Vec<_> = fields.into_iter().flatten().collect();
     (!odd.is_empty()).then(|| Hit::new(odd.join("; ")))
+}
+
+/// The longest value that a message repeats, in characters.
+const LONGEST_VALUE: usize = 60;
+
+/// What is odd about a field, with the value where it has one.
+fn oddity<T>(name: &str, field: &Field<T>) -> Option<String> {
+    let oddity = field.oddity()?;
+    let Field::Unrecognised(value) = field else {
+        return Some(format!("{name} is {oddity}"));
+    };
+    let value = value.to_string();
+    let value = shortened(&value, LONGEST_VALUE);
+    Some(format!("{name} is {oddity}: {value}"))
 }
 
 #[cfg(test)]
@@ -59,7 +65,7 @@ mod tests {
         assert_eq!(
             case.said_by(&RULE),
             [
-                "id is null; email_domain is absent; enabled is unrecognised; verification.status is unrecognised",
+                "id is null; email_domain is absent; enabled is unrecognised: \"yes\"; verification.status is unrecognised: \"superseded\"",
                 "id is absent; email_domain is absent; enabled is absent; verification.status is absent; use_fedramp_language is absent",
             ]
         );

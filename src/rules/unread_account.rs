@@ -35,8 +35,10 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
         .as_ref()
         .map(|code| format!(", code {code}"))
         .unwrap_or_default();
+    let remedy = error.kind.remedy();
+    let remedy = remedy.replace("ACCOUNT_ID", &subject.account.id);
     vec![Hit {
-        remedy: Some(error.kind.remedy().to_owned()),
+        remedy: Some(remedy),
         ..Hit::new(format!(
             "{outcome} ({}{code}): {}",
             error.kind.as_str(),
@@ -71,5 +73,14 @@ mod tests {
             ["incomplete (forbidden, code 9109): Unauthorized"]
         );
         assert!(Case::read(json!([])).judged_by(&RULE).is_empty());
+    }
+
+    #[test]
+    fn the_remedy_names_the_account_that_a_command_needs() {
+        let error = ReadError::new(ErrorKind::Auth, "Authentication error");
+        let case = Case::of(AccountEvidence::unread(0, error));
+        let remedy = case.judged_by(&RULE).remove(0).remedy.unwrap();
+        let id = &case.accounts[0].id;
+        assert!(remedy.contains(&format!("doctor {id}")), "{remedy}");
     }
 }

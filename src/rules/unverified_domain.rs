@@ -33,9 +33,12 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         ),
         Status::Pending => (
             Severity::Medium,
-            "verification is pending: Cloudflare has not found the TXT record yet",
+            "not verified yet: Cloudflare is looking for the TXT record",
         ),
-        Status::Awaiting => (Severity::Medium, "verification has not been begun"),
+        Status::Awaiting => (
+            Severity::Medium,
+            "not verified: verification was never begun",
+        ),
     };
     Some(Hit {
         severity: Some(severity),

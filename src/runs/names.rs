@@ -19,7 +19,7 @@ pub(super) fn run_order(name: &str) -> (&str, u32) {
 }
 
 /// Whether a name is one that runs get: `20261121T101500Z`, with a number where several began in one second.
-pub(super) fn is_run_id(name: &str) -> bool {
+pub fn is_run_id(name: &str) -> bool {
     let (start, number) = name.split_at_checked(16).unwrap_or((name, ""));
     let number_is_one = number
         .strip_prefix('-')

@@ -144,8 +144,8 @@ fn absent_null_unrecognised_and_false_stay_four_things() {
         [
             "enabled is absent",
             "enabled is null",
-            "enabled is unrecognised",
-            "enabled is unrecognised"
+            "enabled is unrecognised: \"yes\"",
+            "enabled is unrecognised: 1"
         ]
     );
     // Not true is listed as disabled, whatever it is.

@@ -316,12 +316,12 @@ fn diff_tells_people_what_changed() {
     let (old, new) = (first.run_dir(), second.run_dir());
     let both = |old: &Path, new: &Path| program("diff").arg(old).arg(new);
     let text = both(&old, &new).run().expect(10).prints(&[
-        "From 20261121T101500Z to 20261122T101500Z: 2 accounts compared",
+        "From 20261121T101500Z to 20261122T101500Z: 1 account compared, 1 not compared (not read whole since 20261121T101500Z, or never before it)",
         "  2 new findings",
         "  1 connector field changed",
-        "  1 account that became unreadable",
+        "  1 account that became unread or incomplete",
         &id(1),
-        "a.example enabled: true -> false",
+        "a.example  enabled: true -> false",
         "outcome: read -> unread",
     ]);
     assert!(!text.stdout.contains('\u{1b}'));
@@ -391,7 +391,10 @@ fn a_hostile_name_in_a_diff_does_nothing_to_a_terminal() {
     );
     let text = program("diff").arg(&old).arg(&new).run().expect(10).stdout;
     assert!(text.contains("evil\u{fffd}[2J"), "{text}");
-    assert!(text.contains("a.\u{fffd}example\u{fffd} enabled"), "{text}");
+    assert!(
+        text.contains("a.\u{fffd}example\u{fffd}  enabled"),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}'));
 }
 
@@ -793,7 +796,7 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
     );
     assert_eq!(
         points[2]["rules"]["unverified-domain"],
-        json!({"open": 1, "waived": 0, "new": 1, "resolved": 0})
+        json!({"judged": 1, "not_judged": 0, "open": 1, "waived": 0, "new": 1, "resolved": 0})
     );
     let page = third.text("report.html");
     assert!(page.contains("Trend over the last 3 runs"));

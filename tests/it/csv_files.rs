@@ -5,22 +5,22 @@ use serde_json::json;
 use crate::support::*;
 
 /// The columns of every file of the contract, in order.
-const HEADS: [(&str, &str); 7] = [
+const HEADS: [(&str, &str); 8] = [
     (
         "unverified_domains.csv",
-        "account_id,account_name,connector_id,email_domain,verification_status,enabled,txt_name,txt_value,dns_txt,age_days,severity,waived,created_on_utc,updated_on_utc",
+        "account_id,account_name,connector_id,email_domain,verification_status,enabled,txt_name,txt_value,dns_txt,age_days,severity,waived,created_on_utc,updated_on_utc,owner",
     ),
     (
         "disabled_connectors.csv",
-        "account_id,account_name,connector_id,email_domain,enabled,verification_status,severity,waived,created_on_utc,updated_on_utc",
+        "account_id,account_name,connector_id,email_domain,enabled,verification_status,severity,waived,created_on_utc,updated_on_utc,owner",
     ),
     (
         "fedramp_settings.csv",
-        "account_id,account_name,connector_id,email_domain,use_fedramp_language,expected,compliant,enabled,verification_status",
+        "account_id,account_name,connector_id,email_domain,use_fedramp_language,expected,compliant,enabled,verification_status,owner",
     ),
     (
         "connectors.csv",
-        "account_id,account_name,connector_id,email_domain,enabled,verification_status,verification_code,use_fedramp_language,created_on_utc,updated_on_utc,rules,worst_severity",
+        "account_id,account_name,connector_id,email_domain,enabled,verification_status,verification_code,use_fedramp_language,created_on_utc,updated_on_utc,rules,worst_severity,owner",
     ),
     (
         "findings.csv",
@@ -33,6 +33,10 @@ const HEADS: [(&str, &str); 7] = [
     (
         "changes.csv",
         "kind,account_id,account_name,connector_id,email_domain,what,from,to,cause",
+    ),
+    (
+        "history.csv",
+        "run_id,started_utc,accounts_asked,accounts_read,rule,severity,judged,not_judged,open,new,resolved,waived",
     ),
 ];
 

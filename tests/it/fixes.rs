@@ -350,8 +350,9 @@ fn people_get_the_plan_with_the_records_as_zone_file_and_csv() {
     let text = audited.fix().run().expect(0).prints(&[
         "3 TXT records to publish first, as a zone file",
         "3 steps to carry out\n",
-        "  high      begin-verification  b.example  connector ",
+        "  high    begin-verification  b.example          connector ",
         "findings need manual action\n",
+        "\nNothing was sent. To carry the plan out, add --apply.\n",
         "awaiting.example. 300 IN TXT \"code-1\"\n",
         "b.example. 300 IN TXT \"say \\\"yes\\\"\\\\\\027\\195\\169\"\n",
         &format!(
@@ -1010,7 +1011,7 @@ fn a_connector_whose_id_the_api_could_not_take_is_not_planned() {
         ],
     )]);
     audited.fix().arg("--apply").run().expect(0).prints(&[
-        "short.example  of ac",
+        "  short.example  ac",
         "its ID has 31 characters, and the API takes IDs of 32: change it in the dashboard\n",
         "1 done, 0 skipped, 0 failed",
     ]);
@@ -1224,7 +1225,7 @@ fn accounts_are_named_and_the_critical_comes_first() {
     let line =
         |severity: &str, action: &str, domain: &str, number: usize, name: &str, rule: &str| {
             format!(
-                "  {severity:8}  {action:18}  {domain}  connector {}  of {name} ({})  ({rule})",
+                "  {severity:8}  {action:18}  {domain}  connector {}  {name} ({})  {rule}",
                 connector_id(number),
                 id(number)
             )

@@ -640,3 +640,88 @@ fn a_finding_that_was_carried_on_and_comes_back_waived_is_not_the_policys_doing(
         ["finding-waived 2 shared.example duplicate-domain (connector)"]
     );
 }
+
+/// The rows of `history.csv` of one rule: run, judged, not judged, open, new, resolved.
+fn history_of(outcome: &Outcome, rule: &str) -> Vec<String> {
+    let rows = outcome.csv("history.csv").into_iter();
+    let line = |row: Row| {
+        let cells = ["judged", "not_judged", "open", "new", "resolved"];
+        let cells = cells.map(|column| row[column].clone());
+        format!("{} {}", &row["started_utc"][..10], cells.join(" "))
+    };
+    rows.filter(|row| row["rule"] == rule).map(line).collect()
+}
+
+#[test]
+fn the_history_has_each_rule_in_each_run() {
+    let nights = Nights::of(&[
+        (1, json!([disabled(1, "a.example")])),
+        (2, json!([disabled(2, "b.example")])),
+    ]);
+    nights.night(0).run().expect(0);
+    // A night on which one account is not read: its finding is neither open nor resolved.
+    nights.set(2, Value::Null);
+    nights.set(1, json!([connector(1, "a.example")]));
+    nights.night(1).run().expect(3);
+    nights.set(2, json!([connector(2, "b.example")]));
+    let off = "[rules.disabled-connector]\nseverity = \"off\"\n";
+    let third = nights.night(2).policy(off).run().expect(0);
+    assert_eq!(
+        history_of(&third, "disabled-connector"),
+        [
+            "2026-11-21 2 0 2 0 0",
+            "2026-11-22 1 1 0 0 1",
+            "2026-11-23 0 2 0 0 0"
+        ]
+    );
+    // Nothing is expected of the FedRAMP text: no finding, and nothing was judged.
+    assert_eq!(
+        history_of(&third, "fedramp-language"),
+        [
+            "2026-11-21 0 2 0 0 0",
+            "2026-11-22 0 2 0 0 0",
+            "2026-11-23 0 2 0 0 0"
+        ]
+    );
+    assert_eq!(
+        history_of(&third, "unread-account"),
+        [
+            "2026-11-21 2 0 0 0 0",
+            "2026-11-22 2 0 1 1 0",
+            "2026-11-23 2 0 0 0 1"
+        ]
+    );
+    let rows = third.csv("history.csv");
+    let severities: Vec<_> = rows
+        .iter()
+        .filter(|row| row["rule"] == "disabled-connector")
+        .map(|row| row["severity"].as_str())
+        .collect();
+    assert_eq!(severities, ["medium", "medium", ""]);
+    assert_eq!(rows[0]["accounts_asked"], "2");
+    assert_eq!(rows.len(), 3 * 12);
+}
+
+#[test]
+fn a_ledger_of_an_earlier_version_has_a_history_too() {
+    let nights = Nights::of(&[(1, json!([disabled(1, "a.example")]))]);
+    let first = nights.night(0).run().expect(0);
+    let before = first.text("ledger.jsonl");
+    let (accounts, last) = before.trim_end().rsplit_once('\n').unwrap();
+    let mut figures: Value = serde_json::from_str(last).unwrap();
+    let rules = figures["trend"][0]["rules"].as_object_mut().unwrap();
+    rules.retain(|rule, _| rule == "disabled-connector");
+    for figure in rules.values_mut() {
+        let figure = figure.as_object_mut().unwrap();
+        figure.retain(|key, _| !["severity", "judged", "not_judged"].contains(&key.as_str()));
+    }
+    let old = format!("{accounts}\n{figures}\n");
+    std::fs::write(first.run_dir().join("ledger.jsonl"), old).unwrap();
+    first.sum_again("ledger.jsonl", &before);
+    let second = nights.night(1).run().expect(0);
+    assert_eq!(
+        history_of(&second, "disabled-connector"),
+        ["2026-11-21   1 0 0", "2026-11-22 1 0 1 0 0"]
+    );
+    assert_eq!(second.csv("history.csv").len(), 1 + 12);
+}

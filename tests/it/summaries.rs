@@ -85,6 +85,30 @@ fn what_is_new_stands_in_brackets_and_what_is_waived_beside_it() {
 }
 
 #[test]
+fn what_is_new_stands_beside_what_it_is_part_of_and_expired_waivers_are_told() {
+    let nights = Nights::of(&[(1, json!([disabled(1, "a.example")]))]);
+    nights.night(0).run().expect(0);
+    nights.set(
+        1,
+        json!([disabled(1, "a.example"), disabled(2, "b.example")]),
+    );
+    let waiver = |domain: &str| {
+        format!(
+            "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"*\"\ndomain = \"{domain}\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-11-23\n"
+        )
+    };
+    let both = waiver("b.example") + &waiver("none.example");
+    let second = nights.night(1).policy(&both).run().expect(0);
+    // The new one is waived, and so stands beside the waived ones.
+    second.prints(&[
+        "  Findings medium      1, 1 waived (1 new)\n",
+        ": 1 new finding, ",
+    ]);
+    let third = nights.night(3).policy(&both).run().expect(0);
+    third.prints(&["\n2 waivers have expired: what they waived is open. Renew them, or remove them from the policy.\n"]);
+}
+
+#[test]
 fn gaps_of_the_list_are_told_first() {
     let server = Server::start(|request| {
         if request.path.starts_with("/client/v4/accounts?") {

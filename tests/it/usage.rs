@@ -8,7 +8,7 @@ use crate::support::*;
 fn bad_values_are_refused_with_an_example_of_a_good_one() {
     let server = Server::start(|_| success(json!([])));
     let cases: [(&str, &[&str], &str); 12] = [
-        ("--region", &["eu", "Public", ""], "public and fedramp-high"),
+        ("--region", &["eu", "Public", ""], "public, fedramp-high"),
         (
             "--allow-unread",
             &["x", "-1", "101%", "1.5", ""],
@@ -201,7 +201,28 @@ fn each_rule_is_explained() {
         .arg("no-such-rule")
         .run()
         .expect(2)
-        .says(&["there is no rule \"no-such-rule\"", "enabled-unverified"]);
+        .says(&["invalid value 'no-such-rule'", "enabled-unverified"]);
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    for (arguments, meant) in [
+        (&["rules", "unverifed-domain"][..], "'unverified-domain'"),
+        (&["audti"], "'audit'"),
+        (&["audit", "--acounts-file", "x"], "'--accounts-file'"),
+        (&["audit", "--region", "fedramp_high"], "'fedramp-high'"),
+        (&["audit", "--format", "csv,jsn"], "'json'"),
+        (&["audit", "--fail-on", "hihg"], "'high'"),
+    ] {
+        let [subcommand, arguments @ ..] = arguments else {
+            unreachable!("each has a subcommand");
+        };
+        program(subcommand)
+            .args(arguments)
+            .run()
+            .expect(2)
+            .says(&["tip: ", meant]);
+    }
 }
 
 #[test]

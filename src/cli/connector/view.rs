@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::screen::stdout_takes_colours;
+use super::super::table::painted;
 use crate::fix::{Record, zone_snippet};
 use crate::model::Connector;
 use crate::text::for_terminal;
@@ -34,28 +35,11 @@ pub(super) fn table(connectors: &[Connector]) -> String {
     let rows: Vec<_> = std::iter::once(heads)
         .chain(connectors.iter().map(row))
         .collect();
-    let widths: Vec<_> = (0..5)
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
     let colours = stdout_takes_colours();
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        for (column, cell) in row.iter().enumerate() {
-            let padding = " ".repeat(widths[column] - cell.chars().count() + 2);
-            let _ = match colours && number > 0 && (2..4).contains(&column) {
-                true => write!(text, "\u{1b}[{}m{cell}\u{1b}[0m{padding}", colour(cell)),
-                false => write!(text, "{cell}{padding}"),
-            };
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
+    painted(0, &rows, |row, column| {
+        let takes_colour = colours && row > 0 && (2..4).contains(&column);
+        takes_colour.then(|| colour(&rows[row][column]))
+    })
 }
 
 /// One with all that is known of it, and the record to publish.

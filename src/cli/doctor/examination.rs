@@ -79,8 +79,8 @@ fn remedy(kind: ErrorKind) -> String {
         ErrorKind::Forbidden => format!(
             "Give the token the permission {READ_PERMISSION} on this account at {TOKEN_PAGE}, or use another token for it (`token_env`)."
         ),
-        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Connect => {
-            "Run it again; if it stays so, check this machine's network, DNS, firewall and proxy, and https://www.cloudflarestatus.com.".to_owned()
+        ErrorKind::Timeout | ErrorKind::Connect => {
+            "Run it again; if it fails again, check this machine's network, DNS, firewall and proxy, and https://www.cloudflarestatus.com.".to_owned()
         }
         other => other.remedy().to_owned(),
     }

@@ -8,7 +8,7 @@ use cf_sso_audit::text::sha256_hex;
 use serde_json::Value;
 
 /// Every file of a run, in the formats that are written where nothing is said.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     "SHA256SUMS",
     "accounts.csv",
     "changes.csv",
@@ -17,6 +17,7 @@ pub const FILES: [&str; 12] = [
     "evidence.jsonl",
     "fedramp_settings.csv",
     "findings.csv",
+    "history.csv",
     "ledger.jsonl",
     "report.html",
     "report.json",
