@@ -219,6 +219,7 @@ fn render(bencher: Bencher, report: &str) {
         formats: &formats,
         dialect: Dialect::default(),
         template: &PageTemplate::built_in().unwrap(),
+        title: None,
         mode: FileMode::default(),
         ledger: &ledger,
     };

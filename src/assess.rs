@@ -11,6 +11,7 @@ use crate::claims::{KnownElsewhere, OwnClaims};
 use crate::compare::{Cause, Change, ChangeKind, changes};
 use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
+use crate::judged::{Judged, judged_by_rule};
 use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, sources};
 use crate::model::{Connector, canonical_domain, sort_connectors};
 use crate::outcome::{ErrorKind, Outcome, ReadError};
@@ -31,6 +32,8 @@ pub struct Assessed<'a> {
     pub findings: Vec<Finding>,
     /// The positions of each connector's findings in [`Self::findings`].
     of_connector: Vec<Vec<u32>>,
+    /// How much each rule could judge, in the order of the rules.
+    pub judged: Vec<Judged>,
     /// What changed since it was last read whole.
     pub changes: Vec<Change>,
     /// Whether it was read whole in this run, and ever before.
@@ -110,6 +113,7 @@ impl<'a> Assessor<'a> {
         sort_connectors(&mut evidence.connectors);
         let asked = &self.header.accounts[evidence.position];
         let mut findings = self.judge(asked, &evidence, self.now);
+        let judged = judged_by_rule(&self.subject(asked, &evidence, self.now));
         self.date(&mut findings, earlier);
         let state = self.remember(asked, &evidence, earlier.remembered);
         let carried = self.carried(&evidence, &findings, earlier.remembered);
@@ -134,6 +138,7 @@ impl<'a> Assessor<'a> {
             owner,
             findings,
             of_connector,
+            judged,
             changes: Vec::new(),
             compared: is_read
                 && earlier
@@ -298,6 +303,23 @@ impl<'a> Assessor<'a> {
         ids
     }
 
+    /// What the rules may look at.
+    fn subject<'s>(
+        &'s self,
+        asked: &'s AskedAccount,
+        evidence: &'s AccountEvidence,
+        now: DateTime<Utc>,
+    ) -> Subject<'s> {
+        Subject {
+            account: asked,
+            evidence,
+            policy: self.policy,
+            now,
+            shared_domains: self.shared_domains,
+            accounts: &self.header.accounts,
+        }
+    }
+
     /// Hands on what the rules find in an account, rule by rule.
     fn judge_into(
         &self,
@@ -306,14 +328,7 @@ impl<'a> Assessor<'a> {
         now: DateTime<Utc>,
         mut take: impl FnMut(Finding),
     ) {
-        let subject = Subject {
-            account: asked,
-            evidence,
-            policy: self.policy,
-            now,
-            shared_domains: self.shared_domains,
-            accounts: &self.header.accounts,
-        };
+        let subject = self.subject(asked, evidence, now);
         let mut texts = Texts::of(&evidence.connectors);
         for rule in self.policy.rules_in_force() {
             let mut twins = Twins::default();

@@ -86,6 +86,9 @@ pub struct FilesArgs {
     /// A folder with templates of your own for report.html; what it lacks is the built-in one's
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
+    /// The heading of report.html, such as "Client, quarterly review"
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Who may read the files: 0600 only you, 0640 your group too
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
     pub output_mode: u32,
@@ -386,6 +389,7 @@ impl Judged {
             files.dialect(),
             FileMode(files.output_mode),
         );
+        let title = files.title.clone();
         let header = self.evidence.header().clone();
         let now = judged_at(&header)?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
@@ -403,6 +407,7 @@ impl Judged {
                 formats: &formats,
                 dialect,
                 template: &self.template,
+                title: title.as_deref(),
                 mode,
             };
             let began = std::time::Instant::now();

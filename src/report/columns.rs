@@ -480,6 +480,13 @@ impl<'r> ConnectorRow<'r> {
     }
 }
 
+impl ConnectorRow<'_> {
+    /// Which FedRAMP text the policy expects of it.
+    pub fn expected(&self) -> FedrampExpectation {
+        self.account.expected
+    }
+}
+
 /// Whether a connector's FedRAMP text is as expected: `yes`, `no`, `unknown` or `not-judged`.
 pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'static str {
     let wanted = match expected {
@@ -684,6 +691,11 @@ impl<'r> FindingRow<'r> {
         }
     }
 
+    /// The account that it is about.
+    pub fn account_id(&self) -> &str {
+        &self.account.assessed.asked.id
+    }
+
     fn of_waiver<'t>(&'t self, text: fn(&'t WaiverTexts<'r>) -> &'t Text<'r>) -> Cell<'t> {
         self.waiver
             .as_ref()
@@ -776,6 +788,13 @@ impl<'r> ChangeRow<'r> {
             from: text(&change.from),
             to: text(&change.to),
         }
+    }
+}
+
+impl ChangeRow<'_> {
+    /// What kind of change it is.
+    pub fn kind(&self) -> ChangeKind {
+        self.change.kind
     }
 }
 
