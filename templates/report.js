@@ -487,7 +487,9 @@
     beyondIsRead ??= Promise.all($$("template.index").map(async (template) => {
       const grid = grids.find((g) => g.table.id === template.dataset.for);
       try {
-        const bytes = Uint8Array.from(atob(template.content.textContent.trim()), (c) => c.charCodeAt(0));
+        const binary = atob(template.content.textContent.trim());
+        const bytes = new Uint8Array(binary.length);
+        for (let i = 0; i < binary.length; i += 1) bytes[i] = binary.charCodeAt(i);
         const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
         const text = await new Response(stream).text();
         grid.addBeyond(template.dataset.columns.split(" "), text.split("\n").slice(0, -1));
@@ -581,14 +583,13 @@
     turn += 1;
     const mine = turn;
     const isActive = Object.keys(filter).length > 0;
-    const waits = isActive && !beyondIsRead && $("template.index");
-    for (const grid of grids) grid.apply(filter);
-    if (waits) {
+    if (isActive && !beyondIsRead && $("template.index")) {
       $("#matches").textContent = "Searching the rows that are not drawn…";
       readBeyond().then(() => { owners = null; if (turn === mine) refresh(); });
       address(anchorOf(location.hash));
       return;
     }
+    for (const grid of grids) grid.apply(filter);
     const text = isActive ? found() : "";
     $("#matches").textContent = text;
     say(isActive ? text : "No filter.");
@@ -823,6 +824,7 @@
         const open = rest.getAttribute("aria-expanded") !== "true";
         rest.setAttribute("aria-expanded", String(open));
         rest.textContent = open ? "Show less" : label;
+        rest.closest("tr")?.classList.toggle("tall", open);
         if (open) text.textContent = whole.get(text);
         else shorten(text);
       }, "rest");

@@ -132,8 +132,9 @@ impl PageTable {
         match self {
             Self::Findings => 700 * KB,
             Self::Connectors => 800 * KB,
-            Self::Accounts | Self::Unverified => 200 * KB,
-            Self::Unread | Self::Disabled | Self::Fedramp | Self::Changes => 100 * KB,
+            Self::Unverified => 280 * KB,
+            Self::Accounts | Self::Disabled => 190 * KB,
+            Self::Unread | Self::Fedramp | Self::Changes => 100 * KB,
         }
     }
 
