@@ -21,6 +21,7 @@ mod determinism;
 mod docs;
 mod doctor;
 mod faults;
+mod first_screen;
 mod fixes;
 mod fuzz;
 mod history;

@@ -786,6 +786,10 @@ fn changes(summary: &Summary<'_>, table: Value) -> Value {
         let label = if number == 1 { one } else { several };
         json!({"kind": kind.as_str(), "label": label, "count": number})
     };
+    // Also where none is new or resolved.
+    let always =
+        |kind: &ChangeKind| matches!(kind, ChangeKind::FindingNew | ChangeKind::FindingResolved);
+    let told = |kind: &&ChangeKind| always(kind) || totals.changes.contains_key(kind);
     let mut changes = json!({
         "compared": summary.baseline.is_some(),
         "baseline_run": summary.baseline,
@@ -795,7 +799,7 @@ fn changes(summary: &Summary<'_>, table: Value) -> Value {
         "not_judged": totals.not_judged.sentence(),
         "accounts_compared": totals.accounts_compared,
         "accounts_not_compared": summary.coverage.asked - totals.accounts_compared,
-        "counts": ChangeKind::ALL.iter().filter(|kind| totals.changes.contains_key(kind)).map(count).collect::<Vec<_>>(),
+        "counts": ChangeKind::ALL.iter().filter(told).map(count).collect::<Vec<_>>(),
     });
     changes["table"] = table;
     changes
