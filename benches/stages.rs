@@ -212,13 +212,14 @@ fn render(bencher: Bencher, report: &str) {
     let source = folder();
     let evidence = Evidence::open(&written(source.path(), REPORTED)).unwrap();
     let (policy, history, formats) = (Policy::default(), History::default(), formats(report));
-    let ledger = history.ledger_header(evidence.header(), now(), None, Default::default());
+    let ledger = history.ledger_header(&evidence, now(), None, Default::default());
     let settings = Settings {
         policy: &policy,
         now: now(),
         formats: &formats,
         dialect: Dialect::default(),
         template: &PageTemplate::built_in().unwrap(),
+        title: None,
         mode: FileMode::default(),
         ledger: &ledger,
     };

@@ -13,6 +13,7 @@ use crate::compare::{Cause, Change, ChangeKind, changes};
 use crate::dns::DnsTxt;
 use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
+use crate::judged::{Judged, judged_by_rule};
 use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, LookedUp, sources};
 use crate::model::{Connector, canonical_domain, sort_connectors};
 use crate::outcome::{ErrorKind, Outcome, ReadError};
@@ -33,6 +34,8 @@ pub struct Assessed<'a> {
     pub findings: Vec<Finding>,
     /// The positions of each connector's findings in [`Self::findings`].
     of_connector: Vec<Vec<u32>>,
+    /// How much each rule could judge, in the order of the rules.
+    pub judged: Vec<Judged>,
     /// What changed since it was last read whole.
     pub changes: Vec<Change>,
     /// Whether it was read whole in this run, and ever before.
@@ -112,6 +115,7 @@ impl<'a> Assessor<'a> {
         sort_connectors(&mut evidence.connectors);
         let asked = &self.header.accounts[evidence.position];
         let mut findings = self.judge(asked, &evidence, self.now);
+        let judged = judged_by_rule(&self.subject(asked, &evidence, self.now));
         self.date(&mut findings, earlier);
         let state = self.remember(asked, &evidence, earlier.remembered);
         let carried = self.carried(&evidence, &findings, earlier.remembered);
@@ -136,6 +140,7 @@ impl<'a> Assessor<'a> {
             owner,
             findings,
             of_connector,
+            judged,
             changes: Vec::new(),
             compared: is_read
                 && earlier
@@ -321,6 +326,24 @@ impl<'a> Assessor<'a> {
         ids
     }
 
+    /// What the rules may look at.
+    fn subject<'s>(
+        &'s self,
+        asked: &'s AskedAccount,
+        evidence: &'s AccountEvidence,
+        now: DateTime<Utc>,
+    ) -> Subject<'s> {
+        Subject {
+            account: asked,
+            evidence,
+            policy: self.policy,
+            now,
+            shared_domains: self.shared_domains,
+            accounts: &self.header.accounts,
+            known_codes: &self.elsewhere.codes,
+        }
+    }
+
     /// Hands on what the rules find in an account, rule by rule.
     fn judge_into(
         &self,
@@ -329,15 +352,7 @@ impl<'a> Assessor<'a> {
         now: DateTime<Utc>,
         mut take: impl FnMut(Finding),
     ) {
-        let subject = Subject {
-            account: asked,
-            evidence,
-            policy: self.policy,
-            now,
-            shared_domains: self.shared_domains,
-            accounts: &self.header.accounts,
-            known_codes: &self.elsewhere.codes,
-        };
+        let subject = self.subject(asked, evidence, now);
         let mut texts = Texts::of(&evidence.connectors);
         for rule in self.policy.rules_in_force() {
             let mut twins = Twins::default();

@@ -20,6 +20,7 @@ pub mod file_mode;
 pub mod finding;
 pub mod fix;
 pub mod jsonl;
+pub mod judged;
 pub mod ledger;
 pub mod lock;
 pub mod memory;

@@ -48,6 +48,14 @@ impl Region {
         Self::at(base_url).map_or(Self::OTHER, Self::as_str)
     }
 
+    /// Where the dashboard is; an account's stands below it, by its id.
+    pub fn dashboard(self) -> &'static str {
+        match self {
+            Self::Public => "https://dash.cloudflare.com/",
+            Self::FedrampHigh => "https://dash.fed.cloudflare.com/",
+        }
+    }
+
     /// For people.
     pub fn title(self) -> &'static str {
         match self {

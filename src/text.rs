@@ -54,6 +54,19 @@ pub fn utc(at: DateTime<Utc>) -> String {
     text
 }
 
+/// A number with its thousands apart: `12,345`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// Text from outside on one line, for a cell: line breaks and tabs become spaces, other control characters a sign that
 /// something was there.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {

@@ -11,6 +11,8 @@
   /** Texts longer than `LONG` characters are shown cut to `CUT`, with a button. */
   const LONG = 400;
   const CUT = 160;
+  /** So many of the rows that match beyond those drawn are drawn at most, in each table. */
+  const MOST_BEYOND = 1000;
   const RANK = { critical: 4, high: 3, medium: 2, low: 1 };
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
@@ -69,6 +71,20 @@
   const chosen = store.get("cf-sso-audit-theme");
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
+  const density = store.get("cf-sso-audit-rows");
+  if (density === "comfortable") root.dataset.rows = density;
+
+  /** One line a row, or as many as its values take. */
+  function rowsSwitch() {
+    const label = () => { $("#rows").textContent = root.dataset.rows === "comfortable" ? "Compact rows" : "Comfortable rows"; };
+    label();
+    $("#rows").addEventListener("click", () => {
+      root.dataset.rows = root.dataset.rows === "comfortable" ? "compact" : "comfortable";
+      store.set("cf-sso-audit-rows", root.dataset.rows);
+      label();
+    });
+  }
+
   function themeSwitch() {
     const preferred = matchMedia("(prefers-color-scheme: dark)");
     const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : preferred.matches);
@@ -98,6 +114,11 @@
       this.expanded = false;
       this.shown = this.body.rows.length;
       this.filtered = false;
+      this.missing = [];
+      /** The rows that the page has beyond those drawn, once they were read; and those of them that match. */
+      this.beyond = [];
+      this.hits = [];
+      this.compare = null;
       this.clip();
       this.addTools();
       this.addSorting();
@@ -116,7 +137,8 @@
         const cell = row.cells[i];
         if (!cell || !names.length) return;
         if (names.length === 1) {
-          values[names[0]] = textOf(cell.querySelector("bdi") || cell);
+          const parts = cell.querySelectorAll("bdi");
+          values[names[0]] = textOf(parts.length === 1 ? parts[0] : cell);
         } else {
           const parts = cell.querySelectorAll("bdi");
           names.forEach((name, k) => { values[name] = parts[k] ? textOf(parts[k]) : ""; });
@@ -131,6 +153,40 @@
       }
       const text = Object.values(values).join("\n").toLowerCase();
       return { row, index, values, text, hit: true };
+    }
+
+    /** Takes the rows beyond those drawn, a line each. */
+    addBeyond(columns, lines) {
+      const first = this.body.rows.length;
+      this.beyond = lines.map((line, i) => new Beyond(this, columns, line, first + i));
+    }
+
+    /** A row like those that are there. */
+    draw(values) {
+      const row = document.createElement("tr");
+      const like = this.body.rows[0];
+      this.columns.forEach((names, i) => {
+        const cell = document.createElement(like.cells[i].tagName);
+        cell.className = like.cells[i].className;
+        if (cell.tagName === "TH") cell.scope = "row";
+        for (const name of names) cell.append(drawn(name, values[name] ?? ""));
+        row.append(cell);
+      });
+      if (this.details.length) {
+        const list = document.createElement("dl");
+        for (const name of this.details) {
+          if (!values[name]) continue;
+          const [term, value] = [document.createElement("dt"), document.createElement("dd")];
+          const words = name.replace(/_utc$/, " (UTC)").replaceAll("_", " ");
+          term.textContent = words[0].toUpperCase() + words.slice(1);
+          value.append(drawn(name, values[name]));
+          list.append(term, value);
+        }
+        const toggle = button("Details", null, "tog");
+        toggle.setAttribute("aria-expanded", "false");
+        $("th", row).append(toggle, list);
+      }
+      return row;
     }
 
     addTools() {
@@ -149,7 +205,7 @@
         tools.append(this.unfold);
       }
       const copyButton = button("Copy as TSV", () => {
-        const hits = this.records.filter((r) => r.hit);
+        const hits = [...this.records.filter((r) => r.hit), ...this.hits];
         copy(this.tsv(hits), rows(hits.length));
       });
       copyButton.setAttribute("aria-describedby", this.table.caption.id);
@@ -198,21 +254,24 @@
         if (Number.isNaN(a.key) || Number.isNaN(b.key)) return Number(Number.isNaN(a.key)) - Number(Number.isNaN(b.key));
         return sign * (a.key - b.key);
       };
-      const records = this.records;
-      if (next === "none") {
-        records.sort((a, b) => a.index - b.index);
-      } else {
-        for (const record of records) record.key = key(record);
-        records.sort((a, b) => compare(a, b) || a.index - b.index);
-      }
-      this.body.append(...records.map((r) => r.row));
+      this.compare = next === "none" ? null : { key, compare };
+      this.order();
+      this.body.append(...this.records.map((r) => r.row));
       this.show();
       say(next === "none" ? "Order of the report." : "Sorted by " + $("button", th).textContent + ", " + next + ".");
     }
 
+    /** Puts what was read into the order that was asked for. */
+    order() {
+      for (const records of [this.records, this.hits]) {
+        if (this.compare) for (const record of records) record.key = this.compare.key(record);
+        records.sort((a, b) => (this.compare ? this.compare.compare(a, b) : 0) || a.index - b.index);
+      }
+    }
+
     /** Which of the wanted things this table cannot tell. */
     lacks(filter) {
-      const needs = { severity: ["severity", "worst_severity"], rule: ["rule", "rules"], status: ["verification_status"], waived: ["waived", "status"], new: ["change"], account: ["account_id"] };
+      const needs = { severity: ["severity", "worst_severity"], rule: ["rule", "rules"], status: ["verification_status"], waived: ["waived", "status"], new: ["change"], account: ["account_id"], owner: ["owner", "account_id"] };
       return Object.keys(needs).filter((key) => filter[key] && !needs[key].some((name) => this.names.has(name)));
     }
 
@@ -224,34 +283,77 @@
       const severities = filter.severity ? filter.severity.split(",") : null;
       const account = (filter.account || "").toLowerCase();
       const has = (name) => this.names.has(name);
-      for (const record of this.records) {
+      const owner = (filter.owner || "").toLowerCase();
+      const matches = (record) => {
+        if (!words.every((word) => record.text.includes(word))) return false;
+        if (onlyWords) return true;
         const v = record.values;
-        record.hit =
-          words.every((word) => record.text.includes(word)) &&
-          (!severities || !(has("severity") || has("worst_severity")) || severities.includes(v.severity ?? v.worst_severity)) &&
+        return (!severities || !(has("severity") || has("worst_severity")) || severities.includes(v.severity ?? v.worst_severity)) &&
           (!filter.rule || (has("rule") ? v.rule === filter.rule : !has("rules") || v.rules.split(" ").includes(filter.rule))) &&
           (!filter.status || !has("verification_status") || v.verification_status === filter.status) &&
           (!filter.waived || !(has("waived") || has("status")) || (v.waived === "true" || v.status === "waived") === (filter.waived === "yes")) &&
           (!filter.new || !has("change") || v.change === "new") &&
-          (!account || !has("account_id") || v.account_id.toLowerCase().includes(account) || v.account_name.toLowerCase().includes(account));
-      }
+          (!account || !has("account_id") || v.account_id.toLowerCase().includes(account) || v.account_name.toLowerCase().includes(account)) &&
+          (!owner || !(has("owner") || has("account_id")) || (v.owner ?? ownerOf(v.account_id)).toLowerCase().includes(owner));
+      };
+      const onlyWords = Object.keys(filter).every((key) => key === "q");
+      for (const record of this.records) record.hit = matches(record);
+      this.drop();
+      this.hits = this.filtered ? this.beyond.filter(matches) : [];
+      if (this.compare) this.order();
       this.expanded = false;
       this.show();
+    }
+
+    /** Takes away what was drawn of the rows beyond. */
+    drop() {
+      for (const { row } of this.hits.filter((hit) => hit.isDrawn)) row.remove();
     }
 
     /** Makes the rows' visibility what filter and limit say. */
     show() {
       if (this.read) {
         let seen = 0;
-        for (const { row, hit } of this.read) {
-          row.hidden = !hit;
+        const all = this.hits.length && this.compare
+          ? [...this.read, ...this.hits].sort((a, b) => this.compare.compare(a, b) || a.index - b.index)
+          : [...this.read, ...this.hits];
+        const most = this.expanded ? Infinity : LIMIT;
+        let drawnBeyond = 0;
+        for (const record of all) {
+          const { hit } = record;
           if (hit) seen += 1;
-          row.classList.toggle("over", hit && !this.expanded && seen > LIMIT);
+          const isSeen = hit && seen <= most;
+          if (record instanceof Beyond) {
+            const draws = isSeen && drawnBeyond < MOST_BEYOND;
+            if (draws) {
+              drawnBeyond += 1;
+              this.body.append(record.row);
+            } else if (record.isDrawn) record.row.remove();
+            continue;
+          }
+          record.row.hidden = !hit;
+          record.row.classList.toggle("over", hit && !isSeen);
+          // Rows from beyond stand between those that were there.
+          if (this.hits.length && this.compare) this.body.append(record.row);
         }
         this.shown = seen;
+        this.undrawn = this.expanded ? this.hits.length - drawnBeyond : 0;
+        this.sayEmpty(seen === 0 && this.filtered);
       }
       this.clip();
       this.describe();
+    }
+
+    /** A table none of whose rows match says so. */
+    sayEmpty(isEmpty) {
+      this.table.parentElement.hidden = isEmpty;
+      if (isEmpty && !this.empty) {
+        this.empty = document.createElement("p");
+        this.empty.className = "none";
+        this.empty.textContent = "No row of this table matches.";
+        this.table.parentElement.after(this.empty);
+      }
+      if (this.empty) this.empty.hidden = !isEmpty;
     }
 
     /** Until the rows have been read, the style sheet alone limits them. */
@@ -260,7 +362,7 @@
     }
 
     describe() {
-      const total = this.body.rows.length;
+      const total = this.read ? this.read.length + this.beyond.length : this.body.rows.length;
       const over = this.shown > LIMIT;
       this.count.textContent = this.filtered ? english.format(this.shown) + " of " + rows(total) + " match" : rows(total);
       if (over && !this.expanded) {
@@ -269,6 +371,7 @@
         first.textContent = "; the first " + LIMIT + " are shown";
         this.count.append(first);
       }
+      if (this.undrawn) this.count.append("; " + rows(this.undrawn) + " more match than are drawn: search for more, or look in " + this.table.dataset.file);
       if (this.filtered && this.missing.length) this.count.append(" (these rows have no " + this.missing.join(", ") + " to filter by)");
       this.all.hidden = !over;
       this.all.textContent = this.expanded ? "Show the first " + LIMIT : "Show all " + english.format(this.shown);
@@ -314,6 +417,102 @@
     }
   }
 
+  /** A row that the page has in its index, drawn when it is asked for. */
+  class Beyond {
+    constructor(grid, columns, line, index) {
+      this.grid = grid;
+      this.columns = columns;
+      this.line = line;
+      this.index = index;
+      this.hit = true;
+    }
+
+    get text() {
+      this.lower ??= this.line.toLowerCase();
+      return this.lower;
+    }
+
+    get values() {
+      if (!this.cells) {
+        const parts = this.line.split("\t");
+        this.cells = Object.fromEntries(this.columns.map((name, i) => [name, parts[i] ?? ""]));
+      }
+      return this.cells;
+    }
+
+    get isDrawn() { return Boolean(this.element); }
+
+    get row() {
+      this.element ??= this.grid.draw(this.values);
+      return this.element;
+    }
+  }
+
+  /** A value as the tables show it. */
+  function drawn(name, value) {
+    const text = document.createElement("bdi");
+    if (/^(email_domain|txt_name)$/.test(name)) {
+      text.className = "d";
+      value.split(".").forEach((label, i) => {
+        if (i > 0) text.append(document.createElement("wbr"), ".");
+        text.append(label);
+      });
+    } else if (/_utc$/.test(name) && /^\d{4}-\d\d-\d\d /.test(value)) {
+      const time = document.createElement("span");
+      time.textContent = value.slice(10);
+      text.append(value.slice(0, 10), time);
+    } else {
+      text.textContent = value;
+    }
+    const isSeverity = /severity$/.test(name);
+    if (isSeverity || /^(verification_status|status|outcome|compliant|change)$/.test(name)) {
+      const chip = document.createElement("i");
+      if (!isSeverity) chip.dataset.v = value;
+      else if (RANK[value]) chip.className = value;
+      chip.append(text);
+      return chip;
+    }
+    if (/^(account|connector|finding)_id$/.test(name)) {
+      const code = document.createElement("code");
+      code.append(text);
+      return code;
+    }
+    return text;
+  }
+
+  /** Reads the rows that the tables have no room for. */
+  let beyondIsRead = null;
+  const unread = new Set();
+  function readBeyond() {
+    beyondIsRead ??= Promise.all($$("template.index").map(async (template) => {
+      const grid = grids.find((g) => g.table.id === template.dataset.for);
+      try {
+        const binary = atob(template.content.textContent.trim());
+        const bytes = new Uint8Array(binary.length);
+        for (let i = 0; i < binary.length; i += 1) bytes[i] = binary.charCodeAt(i);
+        const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+        const text = await new Response(stream).text();
+        grid.addBeyond(template.dataset.columns.split(" "), text.split("\n").slice(0, -1));
+      } catch {
+        // An older browser has no such stream: then these rows are among those that were not searched.
+        unread.add(grid);
+      }
+      template.remove();
+    }));
+    return beyondIsRead;
+  }
+
+  /** Who answers for an account, as the table of accounts says. */
+  let owners = null;
+  function ownerOf(account) {
+    if (!owners) {
+      const grid = grids.find((g) => g.table.id === "accounts-t");
+      const known = grid ? [...grid.records, ...grid.beyond] : [];
+      owners = new Map(known.map(({ values }) => [values.account_id, values.owner ?? ""]));
+    }
+    return owners.get(account) ?? "";
+  }
+
   // ------------------------------------------------------------ spreadsheets
 
   const INVISIBLE = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u;
@@ -355,7 +554,7 @@
   function readForm() {
     const data = new FormData($("#filter"));
     const wanted = {};
-    for (const key of ["q", "account", "rule", "status", "waived", "new"]) {
+    for (const key of ["q", "account", "owner", "rule", "status", "waived", "new"]) {
       const value = (data.get(key) || "").trim();
       if (value) wanted[key] = value;
     }
@@ -366,7 +565,7 @@
 
   function writeForm() {
     const form = $("#filter");
-    for (const key of ["q", "account", "rule", "status", "waived"]) form.elements[key].value = filter[key] || "";
+    for (const key of ["q", "account", "owner", "rule", "status", "waived"]) form.elements[key].value = filter[key] || "";
     form.elements.new.checked = Boolean(filter.new);
     const severities = (filter.severity || "").split(",");
     for (const box of $$('[name="severity"]', form)) box.checked = severities.includes(box.value);
@@ -379,15 +578,43 @@
     refresh();
   }
 
+  let turn = 0;
   function refresh() {
+    turn += 1;
+    const mine = turn;
+    const isActive = Object.keys(filter).length > 0;
+    if (isActive && !beyondIsRead && $("template.index")) {
+      $("#matches").textContent = "Searching the rows that are not drawn…";
+      readBeyond().then(() => { owners = null; if (turn === mine) refresh(); });
+      address(anchorOf(location.hash));
+      return;
+    }
     for (const grid of grids) grid.apply(filter);
-    const active = Object.keys(filter).length > 0;
-    const able = grids.filter((grid) => !grid.isMatrix && !grid.missing.length);
-    const matches = able.reduce((sum, grid) => sum + grid.shown, 0);
-    const text = active ? rows(matches) + " match in " + able.length + (able.length === 1 ? " table." : " tables.") : "";
+    const text = isActive ? found() : "";
     $("#matches").textContent = text;
-    say(active ? text : "No filter.");
+    say(isActive ? text : "No filter.");
     address(anchorOf(location.hash));
+  }
+
+  /** What was found, what was not searched, and what a filter cannot tell. */
+  function found() {
+    const able = grids.filter((grid) => !grid.isMatrix && !grid.missing.length);
+    const matching = able.filter((grid) => grid.shown > 0);
+    const matches = matching.reduce((sum, grid) => sum + grid.shown, 0);
+    const sentences = [rows(matches) + " match in " + matching.length + (matching.length === 1 ? " table." : " tables.")];
+    const left = new Map();
+    for (const { table, beyond } of grids) {
+      const number = Number(table.dataset.left || 0) + (unread.size && !beyond.length ? Number(table.dataset.beyond || 0) : 0);
+      if (number) left.set(table.dataset.file, Math.max(number, left.get(table.dataset.file) || 0));
+    }
+    if (left.size) sentences.push("Not searched: " + [...left].map(([file, number]) => rows(number) + " that are only in " + file).join(", ") + ".");
+    const touched = new Map();
+    for (const grid of grids.filter((g) => !g.isMatrix)) for (const key of grid.missing) {
+      touched.set(key, [...(touched.get(key) || []), $("h2", grid.table.closest("section")).firstChild.textContent.trim()]);
+    }
+    const names = { new: "New only", severity: "Severity", rule: "Rule", status: "Verification", waived: "Waived", account: "Account", owner: "Owner" };
+    for (const [key, tables] of touched) sentences.push(names[key] + " does not filter " + tables.join(", ") + ".");
+    return sentences.join(" ");
   }
 
   // The address is `#anchor?filter`, either part optional.
@@ -406,7 +633,7 @@
   function follow(event) {
     const { hash } = location;
     if (hash.includes("?")) {
-      const known = ["q", "account", "severity", "rule", "status", "waived", "new"];
+      const known = ["q", "account", "owner", "severity", "rule", "status", "waived", "new"];
       setFilter(Object.fromEntries(Object.entries(queryOf(hash)).filter(([key, value]) => known.includes(key) && value)));
     }
     for (const row of $$("tr.target")) row.classList.remove("target");
@@ -450,7 +677,11 @@
     form.addEventListener("reset", (event) => { event.preventDefault(); clearTimeout(timer); setFilter({}); });
     $("#more-filters").addEventListener("click", () => moreFilters(!form.classList.contains("more")));
     moreFilters(false);
-    form.elements.account.addEventListener("focus", listAccounts, { once: true });
+    let isListed = false;
+    for (const field of [form.elements.account, form.elements.owner]) field.addEventListener("focus", () => {
+      if (!isListed) listAccounts();
+      isListed = true;
+    });
     document.addEventListener("keydown", (event) => {
       const typing = event.target.matches("input, select, textarea");
       if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
@@ -468,13 +699,22 @@
     const update = () => {
       const sticks = getComputedStyle(form).position === "sticky";
       root.style.scrollPaddingTop = sticks ? form.offsetHeight + 16 + "px" : "";
+      root.style.setProperty("--bar", sticks ? form.offsetHeight + "px" : "0px");
     };
+    // Before anything is scrolled to.
+    update();
     new ResizeObserver(update).observe(form);
   }
 
   function listAccounts() {
     const grid = grids.find((g) => g.table.id === "accounts-t");
     if (!grid) return;
+    const names = new Set(grid.records.map(({ values }) => values.owner).filter(Boolean));
+    $("#owner-list").append(...[...names].sort().map((name) => {
+      const option = document.createElement("option");
+      option.value = name;
+      return option;
+    }));
     $("#account-list").append(...grid.records.map(({ values }) => {
       const option = document.createElement("option");
       option.value = values.account_id;
@@ -540,6 +780,34 @@
     });
   }
 
+  /** What a line has no room for is in the title; an id can be copied. Made for the row that is pointed at, since there
+   *  may be thousands. */
+  function shortTexts() {
+    document.addEventListener("pointerover", (event) => {
+      const text = event.target.closest?.("tbody bdi");
+      if (text && !text.title) text.title = textOf(text).slice(0, 1000);
+      const row = event.target.closest?.("tbody tr");
+      if (row) copyButtons(row);
+    });
+    document.addEventListener("focusin", (event) => {
+      const row = event.target.closest?.("tbody tr");
+      if (row) copyButtons(row);
+    });
+  }
+
+  function copyButtons(row) {
+    if (row.classList.contains("idcs") || !row.closest(".cards-ok")) return;
+    row.classList.add("idcs");
+    for (const id of $$(":is(td, th) > a:not(.a) > bdi, :is(td, th) > code > bdi", row)) {
+      if (!id.textContent || id.parentElement.hash?.startsWith("#rule-")) continue;
+      const text = textOf(id);
+      id.title = text;
+      const copyButton = button("⧉", () => copy(text, "Id"), "idc");
+      copyButton.setAttribute("aria-label", "Copy the id " + shortened(text, 80));
+      id.parentElement.after(copyButton);
+    }
+  }
+
   /** Very long texts are cut, each with a button; print has them whole. A name of ten thousand letters without a
    *  space also takes the browser a tenth of a second to lay out. */
   function longTexts() {
@@ -556,6 +824,7 @@
         const open = rest.getAttribute("aria-expanded") !== "true";
         rest.setAttribute("aria-expanded", String(open));
         rest.textContent = open ? "Show less" : label;
+        rest.closest("tr")?.classList.toggle("tall", open);
         if (open) text.textContent = whole.get(text);
         else shorten(text);
       }, "rest");
@@ -610,9 +879,16 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     themeSwitch();
+    rowsSwitch();
     $("#print").addEventListener("click", () => window.print());
+    $("#print-all").addEventListener("click", () => {
+      root.classList.add("print-all");
+      window.print();
+    });
+    window.addEventListener("afterprint", () => root.classList.remove("print-all"));
     grids = $$("table[data-file], table.matrix").map((table) => new Grid(table));
     rowButtons();
+    shortTexts();
     filterForm();
     keepClear();
     cardLabels();

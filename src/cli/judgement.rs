@@ -92,6 +92,9 @@ pub struct FilesArgs {
     /// Write one folder more for each owner, by-owner/OWNER, with the report of that owner's accounts alone
     #[arg(long, value_enum, value_name = "WHAT")]
     split_by: Option<SplitBy>,
+    /// The heading of report.html, such as "Client, quarterly review"
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Who may read the files: 0600 only you, 0640 your group too
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
     pub output_mode: u32,
@@ -407,6 +410,7 @@ impl Judged {
             FileMode(files.output_mode),
         );
         let is_split = files.split_by == Some(SplitBy::Owner);
+        let title = files.title.clone();
         let header = self.evidence.header().clone();
         let now = judged_at(&header)?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
@@ -424,6 +428,7 @@ impl Judged {
                 formats: &formats,
                 dialect,
                 template: &self.template,
+                title: title.as_deref(),
                 mode,
             };
             let began = std::time::Instant::now();

@@ -2,9 +2,11 @@
 //! their ids here, so that they can judge by a policy without its knowing them.
 
 mod domains;
+mod promises;
 mod waivers;
 
 pub use domains::AllowedDomains;
+pub use promises::{Attestation, Remediation, Remediations};
 pub use waivers::{EXPIRING_DAYS, Waiver, Waivers};
 
 use std::collections::HashMap;
@@ -28,6 +30,10 @@ pub struct Policy {
     pub accounts: HashMap<String, AccountExpectation>,
     /// What is accepted for a time, in the order of the file.
     pub waivers: Waivers,
+    /// What somebody attests, in the order of the file.
+    pub attestations: Vec<Attestation>,
+    /// By when findings will be fixed, in the order of the file.
+    pub remediations: Remediations,
 }
 
 /// Where a policy came from.

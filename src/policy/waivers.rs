@@ -43,8 +43,49 @@ impl Waiver {
 #[derive(Debug, Clone, Default)]
 pub struct Waivers {
     list: Vec<Waiver>,
-    /// Positions in the list: by rule, then account, then domain.
-    index: HashMap<&'static str, Scope<Scope<Option<usize>>>>,
+    index: Targets,
+}
+
+/// Positions in a list by the findings that are meant: by rule, then account, then domain.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Targets(HashMap<&'static str, Scope<Scope<Option<usize>>>>);
+
+impl Targets {
+    /// Notes a position.
+    ///
+    /// # Errors
+    /// There is one for the same rule, account and domain already, which stays.
+    pub(super) fn add(
+        &mut self,
+        rule: &'static str,
+        account: Option<&str>,
+        domain: Option<&str>,
+        position: usize,
+    ) -> Result<(), usize> {
+        let place = self.0.entry(rule).or_default().entry(account).entry(domain);
+        match *place {
+            Some(first) => Err(first),
+            None => {
+                *place = Some(position);
+                Ok(())
+            }
+        }
+    }
+
+    /// The positions that mean a finding: at most four, in no order.
+    pub(super) fn matching(
+        &self,
+        rule: &str,
+        account: &str,
+        canonical_domain: Option<&str>,
+    ) -> impl Iterator<Item = usize> {
+        let of_rule = self.0.get(rule);
+        of_rule
+            .into_iter()
+            .flat_map(move |accounts| accounts.matching(Some(account)))
+            .flat_map(move |domains| domains.matching(canonical_domain))
+            .filter_map(|position| *position)
+    }
 }
 
 /// What is meant for every account or domain, and what for single ones.
@@ -74,17 +115,11 @@ impl Waivers {
     /// # Errors
     /// There is one for the same rule, account and domain already: its position.
     pub fn add(&mut self, waiver: Waiver) -> Result<(), usize> {
-        let rule = self.index.entry(waiver.rule).or_default();
-        let account = rule.entry(waiver.account.as_deref());
-        let place = account.entry(waiver.domain.as_deref());
-        match *place {
-            Some(first) => Err(first),
-            None => {
-                *place = Some(self.list.len());
-                self.list.push(waiver);
-                Ok(())
-            }
-        }
+        let (account, domain) = (waiver.account.as_deref(), waiver.domain.as_deref());
+        self.index
+            .add(waiver.rule, account, domain, self.list.len())?;
+        self.list.push(waiver);
+        Ok(())
     }
 
     /// The positions of the waivers that mean a finding, be they expired or not: at most four, in no order.
@@ -94,12 +129,7 @@ impl Waivers {
         account: &str,
         canonical_domain: Option<&str>,
     ) -> impl Iterator<Item = usize> {
-        let of_rule = self.index.get(rule);
-        of_rule
-            .into_iter()
-            .flat_map(move |accounts| accounts.matching(Some(account)))
-            .flat_map(move |domains| domains.matching(canonical_domain))
-            .filter_map(|position| *position)
+        self.index.matching(rule, account, canonical_domain)
     }
 
     /// The position of the first waiver in the file that means a finding and still holds.

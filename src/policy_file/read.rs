@@ -14,8 +14,8 @@ use super::words::{FEDRAMP, PENDING_DAYS, is_domain, is_pattern, rule_ids, sever
 use crate::accounts::account_id;
 use crate::model::canonical_domain;
 use crate::policy::{
-    AccountExpectation, FedrampExpectation, Policy, PolicySource, RuleSetting, Thresholds, Waiver,
-    Waivers,
+    AccountExpectation, Attestation, FedrampExpectation, Policy, PolicySource, Remediation,
+    Remediations, RuleSetting, Thresholds, Waiver, Waivers,
 };
 use crate::rules::{Rule, rule};
 use crate::severity::Severity;
@@ -182,7 +182,15 @@ impl<'t> Reader<'t> {
         };
         self.known_keys(
             root,
-            &["rules", "thresholds", "defaults", "accounts", "waivers"],
+            &[
+                "rules",
+                "thresholds",
+                "defaults",
+                "accounts",
+                "waivers",
+                "attestations",
+                "remediations",
+            ],
         );
         Policy {
             source: None,
@@ -191,6 +199,8 @@ impl<'t> Reader<'t> {
             fedramp: self.defaults(root),
             accounts: self.accounts(root),
             waivers: self.waivers(root),
+            attestations: self.attestations(root),
+            remediations: self.remediations(root),
         }
     }
 
@@ -499,14 +509,7 @@ impl<'t> Reader<'t> {
                 "rule = \"disabled-connector\", for example",
             )
             .and_then(|(id, at)| self.waivable_rule(id, at));
-        let account = self
-            .required_text(
-                section,
-                "account",
-                "account = \"*\" for every account, or an account's ID",
-            )
-            .and_then(|(text, at)| self.waived_account(text, at));
-        let domain = self.waived_domain(section);
+        let (account, domain) = self.target(section);
         let reason = self.explanation(section, "reason", "say why the finding is accepted");
         let owner = self.explanation(section, "owner", "name who accepted it");
         if reason.is_none() || owner.is_none() {
@@ -575,10 +578,131 @@ impl<'t> Reader<'t> {
     }
 
     fn expiry(&mut self, section: Section<'_>) -> Option<NaiveDate> {
-        const EXAMPLE: &str =
-            "the last day on which it holds, such as expires = 2027-01-31, without quotes";
-        let Some(value) = section.table.get("expires") else {
-            self.missing(section, "expires", EXAMPLE);
+        self.date(
+            section,
+            "expires",
+            "the last day on which it holds, such as expires = 2027-01-31, without quotes",
+        )
+    }
+
+    /// The account and the domain that are meant; `None` where one is not valid, `Some(None)` for every one.
+    fn target(&mut self, section: Section<'_>) -> (Option<Option<String>>, Option<Option<String>>) {
+        let account = self
+            .required_text(
+                section,
+                "account",
+                "account = \"*\" for every account, or an account's ID",
+            )
+            .and_then(|(text, at)| self.waived_account(text, at));
+        (account, self.waived_domain(section))
+    }
+
+    fn attestations(&mut self, root: Section<'_>) -> Vec<Attestation> {
+        let sections = self.list(root, "attestations", "an attestation");
+        let read = |section| self.attestation(section);
+        sections.into_iter().filter_map(read).collect()
+    }
+
+    fn attestation(&mut self, section: Section<'_>) -> Option<Attestation> {
+        self.known_keys(section, &["control", "statement", "by", "on", "expires"]);
+        let control = self.words(section, "control", "control = \"IA-2\", for example");
+        let statement = self.words(
+            section,
+            "statement",
+            "statement = \"the emergency token is kept in the safe\", for example",
+        );
+        let by = self.words(section, "by", "by = \"j.doe\", for example");
+        let on = self.date(
+            section,
+            "on",
+            "the day on which it was attested, such as on = 2026-11-21, without quotes",
+        );
+        let expires = self.expiry(section);
+        if let (Some(on), Some(expires)) = (on, expires)
+            && expires < on
+        {
+            self.problem(section.at, || {
+                format!("this attestation expires on {expires}, before it was made on {on}")
+            });
+        }
+        Some(Attestation {
+            control: control?,
+            statement: statement?,
+            by: by?,
+            on: on?,
+            expires: expires?,
+        })
+    }
+
+    fn remediations(&mut self, root: Section<'_>) -> Remediations {
+        let mut remediations = Remediations::default();
+        let mut places = Vec::new();
+        for section in self.list(root, "remediations", "a remediation") {
+            let Some(remediation) = self.remediation(section) else {
+                continue;
+            };
+            match remediations.add(remediation) {
+                Ok(()) => places.push(section.at),
+                // One of the two may have lost the domain by which they differ.
+                Err(_) if self.is_damaged => {}
+                Err(first) => {
+                    let line = self.lines.of(places[first]) + 1;
+                    self.problem(section.at, || {
+                        format!("this remediation repeats the one on line {line}: same rule, account and domain; keep one of the two")
+                    });
+                }
+            }
+        }
+        remediations
+    }
+
+    fn remediation(&mut self, section: Section<'_>) -> Option<Remediation> {
+        self.known_keys(
+            section,
+            &["rule", "account", "domain", "owner", "due", "note"],
+        );
+        let rule = self
+            .required_text(
+                section,
+                "rule",
+                "rule = \"disabled-connector\", for example",
+            )
+            .and_then(|(id, at)| self.rule(id, at));
+        let (account, domain) = self.target(section);
+        let owner = self.words(section, "owner", "owner = \"j.doe\", for example");
+        let due = self.date(
+            section,
+            "due",
+            "the last day by which it is to be fixed, such as due = 2027-01-31, without quotes",
+        );
+        let note = self.explanation(section, "note", "say what else is known, or leave it out");
+        Some(Remediation {
+            rule: rule?.id,
+            account: account?,
+            domain: domain?,
+            owner: owner?,
+            due: due?,
+            note: note.unwrap_or_default(),
+        })
+    }
+
+    /// Text that must be there and say something.
+    fn words(&mut self, section: Section<'_>, key: &str, example: &str) -> Option<String> {
+        let (text, at) = self.required_text(section, key, example)?;
+        if text.trim().is_empty() {
+            self.problem(at, || format!("{key} is blank; write {example}"));
+        }
+        Some(text.trim().to_owned())
+    }
+
+    fn date(
+        &mut self,
+        section: Section<'_>,
+        key: &str,
+        example: &'static str,
+    ) -> Option<NaiveDate> {
+        let Some(value) = section.table.get(key) else {
+            self.missing(section, key, example);
             return None;
         };
         let date = match value.get_ref() {
@@ -592,7 +716,7 @@ impl<'t> Reader<'t> {
         });
         if date.is_none() {
             self.problem(value.span().start, || {
-                format!("expires must be a date: {EXAMPLE}")
+                format!("{key} must be a date: {example}")
             });
         }
         date
@@ -814,7 +938,7 @@ expires = 2027-01-31
         assert_eq!(
             found,
             [format!(
-                "1:1: unknown key \"{}…\" in a policy; expected one of rules, thresholds, defaults, accounts, waivers",
+                "1:1: unknown key \"{}…\" in a policy; expected one of rules, thresholds, defaults, accounts, waivers, attestations, remediations",
                 "k".repeat(SHOWN)
             )]
         );
@@ -827,6 +951,38 @@ expires = 2027-01-31
         let policy = Policy::parse("p.toml", text.as_bytes()).unwrap();
         let account = &policy.accounts["023e105f4ecef8ad9ca31a8372d0c353"];
         assert_eq!(account.domains, ["z.example", "a.example"]);
+    }
+
+    #[test]
+    fn attestations_and_remediations_are_read_and_checked() {
+        let text = "[[attestations]]\ncontrol = \" IA-2 \"\nstatement = \"tested\"\nby = \"j.doe\"\non = 2026-11-21\nexpires = 2027-11-21\n\
+                    [[remediations]]\nrule = \"unread-account\"\naccount = \"*\"\ndomain = \"A.example.\"\nowner = \"j.doe\"\ndue = 2027-01-31\n";
+        let policy = Policy::parse("p.toml", text.as_bytes()).unwrap();
+        assert_eq!(policy.attestations[0].control, "IA-2");
+        assert_eq!(policy.remediations[0].domain.as_deref(), Some("a.example"));
+        assert_eq!(policy.remediations[0].account, None);
+        let twice = format!(
+            "{text}[[remediations]]\nrule = \"unread-account\"\naccount = \"*\"\ndomain = \"a.example\"\nowner = \"x\"\ndue = 2028-01-31\n"
+        );
+        assert_eq!(
+            problems(&twice),
+            [
+                "13:1: this remediation repeats the one on line 7: same rule, account and domain; keep one of the two"
+            ]
+        );
+        assert_eq!(
+            problems(
+                "[[attestations]]\ncontrol = \" \"\nby = \"x\"\non = 2027-01-02\nexpires = 2027-01-01\n[[remediations]]\nrule = \"no-conector\"\naccount = \"*\"\nowner = 1\ndue = \"soon\"\n"
+            ),
+            [
+                "1:1: an attestation has no statement; add statement = \"the emergency token is kept in the safe\", for example",
+                "1:1: this attestation expires on 2027-01-01, before it was made on 2027-01-02",
+                "2:11: control is blank; write control = \"IA-2\", for example",
+                "7:8: unknown rule \"no-conector\"; did you mean \"no-connector\"?",
+                "9:9: owner must be text in quotes; found integer",
+                "10:7: due must be a date: the last day by which it is to be fixed, such as due = 2027-01-31, without quotes",
+            ]
+        );
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub(super) fn explanation(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": format!("[^{SPACE}]")})
 }
 
+pub(super) fn rule(_: &mut SchemaGenerator) -> Schema {
+    let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+    json_schema!({"type": "string", "enum": ids})
+}
+
 pub(super) fn waivable_rule(_: &mut SchemaGenerator) -> Schema {
     let waivable = RULES.iter().filter(|rule| rule.mandatory.is_none());
     let ids: Vec<_> = waivable.map(|rule| rule.id).collect();

@@ -35,6 +35,60 @@ pub struct WrittenPolicy {
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
     pub waivers: Vec<WrittenWaiver>,
+    /// What somebody attests, where no answer of the API can show it.
+    #[serde(default)]
+    pub attestations: Vec<WrittenAttestation>,
+    /// By when findings will be fixed, and by whom.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub remediations: Vec<WrittenRemediation>,
+}
+
+/// Somebody's word that a control is met, where no answer of the API can show it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenAttestation {
+    /// The control, such as "IA-2".
+    #[schemars(schema_with = "value_schema::explanation")]
+    pub control: String,
+    /// What is attested.
+    #[schemars(schema_with = "value_schema::explanation")]
+    pub statement: String,
+    /// Who attests it.
+    #[schemars(schema_with = "value_schema::explanation")]
+    pub by: String,
+    /// The day on which it was attested, such as 2026-11-21, without quotes.
+    #[schemars(schema_with = "value_schema::date")]
+    pub on: toml::value::Datetime,
+    /// The last day on which it holds, such as 2027-11-21, without quotes.
+    #[schemars(schema_with = "value_schema::date")]
+    pub expires: toml::value::Datetime,
+}
+
+/// By when findings will be fixed, and by whom. It waives nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRemediation {
+    /// The rule whose findings are meant.
+    #[schemars(schema_with = "value_schema::rule")]
+    pub rule: String,
+    /// The account's id, or "*" for every account.
+    #[schemars(schema_with = "value_schema::waived_account")]
+    pub account: String,
+    /// The domain, where only its findings are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "value_schema::domain")]
+    pub domain: Option<String>,
+    /// Who fixes it.
+    #[schemars(schema_with = "value_schema::explanation")]
+    pub owner: String,
+    /// The last day by which it is to be fixed, such as 2027-01-31, without quotes.
+    #[schemars(schema_with = "value_schema::date")]
+    pub due: toml::value::Datetime,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "value_schema::explanation")]
+    pub note: Option<String>,
 }
 
 /// What is said of one rule.

@@ -498,6 +498,13 @@ impl<'r> ConnectorRow<'r> {
     }
 }
 
+impl ConnectorRow<'_> {
+    /// Which FedRAMP text the policy expects of it.
+    pub fn expected(&self) -> FedrampExpectation {
+        self.account.expected
+    }
+}
+
 /// Whether a connector's FedRAMP text is as expected: `yes`, `no`, `unknown` or `not-judged`.
 pub fn compliance(expected: FedrampExpectation, connector: &Connector) -> &'static str {
     let wanted = match expected {
@@ -762,6 +769,11 @@ impl<'r> FindingRow<'r> {
             first_seen: utc(finding.first_seen),
             waiver,
         }
+    }
+
+    /// The account that it is about.
+    pub fn account_id(&self) -> &str {
+        &self.account.assessed.asked.id
     }
 
     fn of_waiver<'t>(&'t self, text: fn(&'t WaiverTexts<'r>) -> &'t Text<'r>) -> Cell<'t> {

@@ -139,6 +139,8 @@ pub struct Settings<'a> {
     pub dialect: Dialect,
     /// What the page is made of.
     pub template: &'a html::template::PageTemplate,
+    /// The page's heading, where it is not the usual one.
+    pub title: Option<&'a str>,
     /// Who may read the files.
     pub mode: FileMode,
     /// What the ledger begins with: which runs this one goes on from.

@@ -12,10 +12,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::columns::{ACCOUNTS, CHANGES, FINDINGS, Kind, Table};
-use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
+use super::summary::{
+    FindingCount, RemediationUse, Summary, WaiverUse, judges_fedramp, rule_counts,
+};
 use crate::accounts::Source;
 use crate::ledger::TrendPoint;
 use crate::organizations::{Organization, Unlisted, in_order};
+use crate::policy::Attestation;
 use crate::region::Region;
 use crate::rules::RULES;
 use crate::severity::Severity;
@@ -42,6 +45,10 @@ pub struct Head<'a> {
     pub totals: Totals<'a>,
     /// The policy's waivers, with what became of them.
     pub waivers: Vec<WaiverShown<'a>>,
+    /// What the policy says that somebody attests.
+    pub attestations: Vec<AttestationShown<'a>>,
+    /// By when the policy says that findings will be fixed.
+    pub remediations: Vec<RemediationShown<'a>>,
     /// Accounts that the policy names and the run was not asked for.
     pub policy_accounts_absent: &'a [String],
     /// The figures of this run and those before it, oldest first.
@@ -315,8 +322,21 @@ pub struct Totals<'a> {
     findings_by_severity: BTreeMap<&'static str, Count>,
     findings_not_judged: u64,
     findings_not_judged_by_severity: BTreeMap<&'static str, u64>,
+    /// How much each rule could judge: connectors, or accounts where it judges these. Connectors that could not be read
+    /// are in no figure.
+    #[schemars(schema_with = "judged_by_rule")]
+    judged_by_rule: BTreeMap<&'static str, JudgedShown>,
     statuses: BTreeMap<&'a str, u64>,
     unverified: u64,
+}
+
+/// How much one rule could judge, and what it found.
+#[derive(Serialize, JsonSchema)]
+struct JudgedShown {
+    fired: u64,
+    judged: u64,
+    not_judged: u64,
+    waived: u64,
 }
 
 /// How many findings there are of one kind.
@@ -340,6 +360,14 @@ impl From<FindingCount> for Count {
 /// Every rule has its count.
 fn by_rule(generator: &mut SchemaGenerator) -> Schema {
     counts(generator, RULES.iter().map(|rule| rule.id))
+}
+
+/// Every rule has its figures.
+fn judged_by_rule(generator: &mut SchemaGenerator) -> Schema {
+    let shown = generator.subschema_for::<JudgedShown>();
+    let names: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+    let properties: BTreeMap<_, _> = names.iter().map(|name| (*name, &shown)).collect();
+    json_schema!({"type": "object", "properties": properties, "required": names})
 }
 
 /// Every severity has its count.
@@ -388,6 +416,18 @@ impl<'a> Totals<'a> {
             findings_not_judged_by_severity: not_judged
                 .map(|(severity, number)| (severity.as_str(), *number))
                 .collect(),
+            judged_by_rule: rule_counts(totals)
+                .zip(&summary.judged)
+                .map(|((rule, count), judged)| {
+                    let shown = JudgedShown {
+                        fired: count.open + count.waived,
+                        judged: judged.judged,
+                        not_judged: judged.not_judged,
+                        waived: count.waived,
+                    };
+                    (rule.id, shown)
+                })
+                .collect(),
             statuses: totals.statuses.by_name(),
             unverified: totals.unverified,
         }
@@ -428,6 +468,65 @@ impl<'a> WaiverShown<'a> {
             reason: &waiver.reason,
             rule: waiver.rule,
             waived: usage.waived,
+        }
+    }
+}
+
+/// What somebody attests.
+#[derive(Serialize, JsonSchema)]
+pub struct AttestationShown<'a> {
+    by: &'a str,
+    control: &'a str,
+    expired: bool,
+    #[schemars(schema_with = "date")]
+    expires: NaiveDate,
+    expiring: bool,
+    #[schemars(schema_with = "date")]
+    on: NaiveDate,
+    statement: &'a str,
+}
+
+impl<'a> AttestationShown<'a> {
+    fn of(attestation: &'a Attestation, summary: &Summary<'_>) -> Self {
+        Self {
+            by: &attestation.by,
+            control: &attestation.control,
+            expired: attestation.is_expired(summary.now),
+            expires: attestation.expires,
+            expiring: attestation.is_expiring(summary.now),
+            on: attestation.on,
+            statement: &attestation.statement,
+        }
+    }
+}
+
+/// By when findings will be fixed.
+#[derive(Serialize, JsonSchema)]
+pub struct RemediationShown<'a> {
+    account: &'a str,
+    domain: Option<&'a str>,
+    #[schemars(schema_with = "date")]
+    due: NaiveDate,
+    note: &'a str,
+    /// Open findings that it means.
+    open: u64,
+    overdue: bool,
+    owner: &'a str,
+    rule: &'a str,
+}
+
+impl<'a> RemediationShown<'a> {
+    fn of(usage: &'a RemediationUse<'_>, summary: &Summary<'_>) -> Self {
+        let remediation = usage.remediation;
+        Self {
+            account: remediation.account.as_deref().unwrap_or("*"),
+            domain: remediation.domain.as_deref(),
+            due: remediation.due,
+            note: &remediation.note,
+            open: usage.open,
+            overdue: usage.is_overdue(summary.now),
+            owner: &remediation.owner,
+            rule: remediation.rule,
         }
     }
 }
@@ -513,6 +612,17 @@ impl<'a> Head<'a> {
             waivers: waivers
                 .map(|usage| WaiverShown::of(usage, summary))
                 .collect(),
+            attestations: summary
+                .policy
+                .attestations
+                .iter()
+                .map(|attestation| AttestationShown::of(attestation, summary))
+                .collect(),
+            remediations: summary
+                .remediations
+                .iter()
+                .map(|usage| RemediationShown::of(usage, summary))
+                .collect(),
             policy_accounts_absent: &summary.policy_accounts_absent,
             trend: summary.trend.iter().map(Point::of).collect(),
             dns: Dns::of(summary),
@@ -523,7 +633,7 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// None that is known: nothing in it has a shape that JSON does not know.
-    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 8]> {
+    pub fn entries(&self) -> serde_json::Result<[(&'static str, String); 10]> {
         use serde_json::to_string;
         Ok([
             ("run", to_string(&self.run)?),
@@ -531,6 +641,8 @@ impl<'a> Head<'a> {
             ("thresholds", to_string(&self.thresholds)?),
             ("totals", to_string(&self.totals)?),
             ("waivers", to_string(&self.waivers)?),
+            ("attestations", to_string(&self.attestations)?),
+            ("remediations", to_string(&self.remediations)?),
             (
                 "policy_accounts_absent",
                 to_string(self.policy_accounts_absent)?,

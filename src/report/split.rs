@@ -166,6 +166,11 @@ fn policy_for(policy: &Policy, owner: &str, scope: &Scope, header: &RunHeader) -
             .filter(|waiver| waiver.account.as_deref().is_none_or(is_own))
             .cloned()
             .collect(),
+        remediations: policy
+            .remediations
+            .only(|remediation| remediation.account.as_deref().is_none_or(is_own)),
+        // They are about the whole, and may name anybody.
+        attestations: Vec::new(),
         source: policy.source.clone(),
         rules: policy.rules.clone(),
         ..*policy

@@ -13,14 +13,15 @@ use crate::compare::{Change, ChangeKind};
 use crate::dns::{DnsTxt, LookupsHeader};
 use crate::evidence::{Evidence, RunHeader};
 use crate::finding::Age;
+use crate::judged::Judged;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status};
 use crate::organizations;
 use crate::outcome::Outcome;
-use crate::policy::{FedrampExpectation, Policy, PolicySource, Waiver};
+use crate::policy::{FedrampExpectation, Policy, PolicySource, Remediation, Waiver};
 use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
-use crate::text::{count, utc};
+use crate::text::{count, grouped, utc};
 use crate::thresholds::Thresholds;
 
 /// How far the accounts were read.
@@ -384,10 +385,12 @@ impl Totals {
                 .or_default()
                 .add(open, new);
         }
-        for rule in RULES {
+        for (rule, judged) in RULES.iter().zip(&assessed.judged) {
             let is_known =
                 assessed.evidence.outcome == Outcome::Read || rule.basis == Basis::Reading;
-            if is_known && policy.judges(rule, &assessed.asked.id) {
+            // Of an account that has nothing to be judged, nothing is left to judge.
+            let is_judged = judged.judged > 0 || judged.not_judged == 0;
+            if is_known && policy.is_in_force(rule) && is_judged {
                 *self.judged.entry(rule.id).or_default() += 1;
             }
         }
@@ -441,6 +444,35 @@ pub struct WaiverUse<'a> {
     pub matched: u64,
 }
 
+/// A remediation with what it means.
+#[derive(Debug, Clone)]
+pub struct RemediationUse<'a> {
+    /// The remediation.
+    pub remediation: &'a Remediation,
+    /// Open findings that it means.
+    pub open: u64,
+}
+
+impl RemediationUse<'_> {
+    /// Whether its day has passed and something that it means is still open.
+    pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
+        self.open > 0 && self.remediation.is_past(now)
+    }
+}
+
+/// Accounts that were not read whole for the same cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadCause {
+    /// The kind of the error.
+    pub kind: &'static str,
+    /// How many.
+    pub accounts: u64,
+    /// Since when the one that was not read longest was not read whole.
+    pub longest: DateTime<Utc>,
+    /// Since when the one that was not read shortest was not read whole.
+    pub shortest: DateTime<Utc>,
+}
+
 /// What holds for all accounts of a run.
 #[derive(Debug)]
 pub struct Summary<'a> {
@@ -462,8 +494,14 @@ pub struct Summary<'a> {
     pub coverage: Coverage,
     /// The figures.
     pub totals: Totals,
+    /// How much each rule could judge, in the order of the rules.
+    pub judged: Vec<Judged>,
+    /// Why accounts were not read whole, the most frequent cause first.
+    pub causes: Vec<UnreadCause>,
     /// The policy's waivers.
     pub waivers: Vec<WaiverUse<'a>>,
+    /// The policy's remediations.
+    pub remediations: Vec<RemediationUse<'a>>,
     /// Accounts that the policy names and the run was not asked for.
     pub policy_accounts_absent: Vec<String>,
     /// The figures of this run and those before it, oldest first.
@@ -567,17 +605,67 @@ impl Summary<'_> {
         self.passed_over.iter().map(sentence).collect()
     }
 
-    /// The verdict in a few words.
+    /// The open findings of a severity in what was read. That an account was not read is coverage, and stands beside it.
+    pub fn found(&self, severity: Severity) -> FindingCount {
+        let of = |counts: Option<&FindingCount>| counts.copied().unwrap_or_default();
+        let mut found = of(self.totals.by_severity.get(&severity));
+        let about_reading = RULES.iter().filter(|rule| rule.basis == Basis::Reading);
+        for rule in about_reading {
+            if self.policy.severity(rule, rule.severity) == Some(severity) {
+                let unread = of(self.totals.by_rule.get(rule.id));
+                found.open -= unread.open;
+                found.new_open -= unread.new_open;
+            }
+        }
+        found
+    }
+
+    /// The verdict in a few words: what is open in what was read, worst first, and how much of it is new.
     pub fn headline(&self) -> String {
-        if !self.coverage.is_whole() {
-            return self.coverage.sentence();
+        let coverage = &self.coverage;
+        let asked = count(coverage.asked as usize, "account");
+        if coverage.asked > 0
+            && coverage.not_whole() == coverage.asked
+            && self.totals.connectors == 0
+        {
+            return format!("Nothing was assessed: none of {asked} could be read");
         }
-        let open = self.totals.findings.open;
-        if open == 0 {
-            "Nothing to mend".to_owned()
+        let found = Severity::ALL.map(|severity| (severity, self.found(severity)));
+        let open = |(_, found): &&(Severity, FindingCount)| found.open > 0;
+        let (urgent, lesser) = found.split_at(2);
+        let listed: Vec<_> = urgent.iter().filter(open).collect();
+        let listed = if listed.is_empty() {
+            lesser.iter().filter(open).collect()
         } else {
-            count(open as usize, "open finding")
+            listed
+        };
+        let mut headline = if listed.is_empty() && coverage.is_whole() {
+            "No open findings".to_owned()
+        } else if listed.is_empty() && coverage.asked > 0 && coverage.read * 2 < coverage.asked {
+            return format!(
+                "Mostly not assessed: only {} of {asked} read",
+                coverage.read
+            );
+        } else if listed.is_empty() {
+            "No open findings in what was read".to_owned()
+        } else {
+            let words = listed
+                .iter()
+                .map(|(severity, found)| format!("{} {severity}", grouped(found.open)));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        let new: u64 = listed.iter().map(|(_, found)| found.new_open).sum();
+        if self.baseline.is_some() && !listed.is_empty() {
+            headline.push_str(&match new {
+                0 => "; none new".to_owned(),
+                new => format!("; {} new", grouped(new)),
+            });
         }
+        if coverage.not_whole() > 0 {
+            let accounts = count(coverage.not_whole() as usize, "account");
+            headline.push_str(&format!("; {accounts} not assessed"));
+        }
+        headline
     }
 }
 
@@ -588,8 +676,14 @@ pub struct Tally {
     pub coverage: Coverage,
     /// The figures.
     pub totals: Totals,
+    /// How much each rule could judge.
+    judged: Vec<Judged>,
+    /// By cause, since when the accounts that were not read longest and shortest were not read whole.
+    unread_since: BTreeMap<&'static str, (DateTime<Utc>, DateTime<Utc>)>,
     /// What became of each waiver of the policy, where it has any.
     waivers: Vec<WaiverCount>,
+    /// The open findings that each remediation of the policy means, where it has any.
+    remediations: Vec<u64>,
     /// When the last answer came.
     finished: Option<DateTime<Utc>>,
 }
@@ -611,13 +705,19 @@ impl Tally {
             Outcome::Unread => &mut self.coverage.unread,
         } += 1;
         if let Some(error) = &evidence.error {
-            *self.coverage.causes.entry(error.kind.as_str()).or_default() += 1;
+            let kind = error.kind.as_str();
+            *self.coverage.causes.entry(kind).or_default() += 1;
+            if let Some(since) = assessed.state.unread_since {
+                add_span(&mut self.unread_since, kind, (since, since));
+            }
         }
+        add_judged(&mut self.judged, &assessed.judged);
         self.finished = self.finished.max(evidence.read_at);
         self.totals.add(assessed, policy);
         self.waivers
             .resize_with(policy.waivers.len(), Default::default);
-        if self.waivers.is_empty() {
+        self.remediations.resize(policy.remediations.len(), 0);
+        if self.waivers.is_empty() && self.remediations.is_empty() {
             return;
         }
         for finding in &assessed.findings {
@@ -630,6 +730,10 @@ impl Tally {
             for position in policy.waivers.matching(rule, account, domain) {
                 self.waivers[position].matched += 1;
             }
+            let remediation = policy.remediations.of(rule, account, domain);
+            if let Some(position) = remediation.filter(|_| finding.is_open()) {
+                self.remediations[position] += 1;
+            }
         }
     }
 
@@ -638,6 +742,15 @@ impl Tally {
         self.coverage.merge(other.coverage);
         self.totals.merge(other.totals);
         self.finished = self.finished.max(other.finished);
+        add_judged(&mut self.judged, &other.judged);
+        for (kind, span) in other.unread_since {
+            add_span(&mut self.unread_since, kind, span);
+        }
+        let most = self.remediations.len().max(other.remediations.len());
+        self.remediations.resize(most, 0);
+        for (count, more) in self.remediations.iter_mut().zip(other.remediations) {
+            *count += more;
+        }
         let most = self.waivers.len().max(other.waivers.len());
         self.waivers.resize_with(most, Default::default);
         for (count, more) in self.waivers.iter_mut().zip(other.waivers) {
@@ -710,6 +823,24 @@ impl Tally {
             matched: count.matched,
         };
         let waivers = policy.waivers.iter().zip(&self.waivers).map(used).collect();
+        self.remediations.resize(policy.remediations.len(), 0);
+        let remediations = policy.remediations.iter().zip(&self.remediations);
+        let remediations = remediations.map(|(remediation, open)| RemediationUse {
+            remediation,
+            open: *open,
+        });
+        add_judged(&mut self.judged, &vec![Judged::default(); RULES.len()]);
+        let cause =
+            |(kind, (longest, shortest)): (&&'static str, &(DateTime<Utc>, DateTime<Utc>))| {
+                UnreadCause {
+                    kind,
+                    accounts: self.coverage.causes.get(kind).copied().unwrap_or_default(),
+                    longest: *longest,
+                    shortest: *shortest,
+                }
+            };
+        let mut causes: Vec<_> = self.unread_since.iter().map(cause).collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.accounts));
         trend.push(self.figures(header, policy));
         trend.drain(..trend.len().saturating_sub(TREND_RUNS));
         let asked: HashSet<_> = header
@@ -736,7 +867,10 @@ impl Tally {
             passed_over: history.passed_over.clone(),
             coverage: self.coverage,
             totals: self.totals,
+            judged: self.judged,
+            causes,
             waivers,
+            remediations: remediations.collect(),
             policy_accounts_absent: absent,
             trend,
             evidence_sha256: evidence.sha256(),
@@ -754,6 +888,23 @@ pub fn rule_counts(totals: &Totals) -> impl Iterator<Item = (&'static Rule, Find
             totals.by_rule.get(rule.id).copied().unwrap_or_default(),
         )
     })
+}
+
+fn add_judged(to: &mut Vec<Judged>, more: &[Judged]) {
+    to.resize(to.len().max(more.len()), Judged::default());
+    for (judged, more) in to.iter_mut().zip(more) {
+        judged.merge(*more);
+    }
+}
+
+/// Widens the span of a cause.
+fn add_span(
+    spans: &mut BTreeMap<&'static str, (DateTime<Utc>, DateTime<Utc>)>,
+    kind: &'static str,
+    (longest, shortest): (DateTime<Utc>, DateTime<Utc>),
+) {
+    let span = spans.entry(kind).or_insert((longest, shortest));
+    *span = (span.0.min(longest), span.1.max(shortest));
 }
 
 fn same_policy(one: &Option<PolicySource>, other: &Option<PolicySource>) -> bool {

@@ -22,6 +22,7 @@ pub const RULE: Rule = Rule {
     controls: &[
         NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,
     ],
+    judges: |_, connector| connector.is_some_and(|connector| connector.enabled.known().is_some()),
     judge: Judge::Connector(judge),
 };
 

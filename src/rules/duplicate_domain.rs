@@ -22,6 +22,9 @@ pub const RULE: Rule = Rule {
     remedy: "Decide which account owns the domain, and delete its connectors elsewhere.",
     fix: Fix::Decision,
     controls: &[NIST_CM_6, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
+    judges: |_, connector| {
+        connector.is_some_and(|connector| connector.canonical_domain().is_some())
+    },
     judge: Judge::Connector(judge),
 };
 

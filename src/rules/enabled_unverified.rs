@@ -20,6 +20,7 @@ pub const RULE: Rule = Rule {
     remedy: "Disable the connector, publish its TXT record, begin verification, and enable it once it is verified.",
     fix: Fix::Disable,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_8_5, SOC2_CC6_1, CIS_6_7],
+    judges: |_, connector| connector.is_some_and(|connector| connector.enabled.known().is_some()),
     judge: Judge::Connector(judge),
 };
 

@@ -2,6 +2,7 @@
 
 use super::controls::{NIST_AC_8, NIST_CM_6};
 use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use crate::outcome::Outcome;
 use crate::policy::FedrampExpectation;
 use crate::severity::Severity;
 
@@ -20,6 +21,10 @@ pub const RULE: Rule = Rule {
     remedy: "Decide which text the account must show, say so in the policy (`fedramp`), and set the connectors alike.",
     fix: Fix::Manual,
     controls: &[NIST_AC_8, NIST_CM_6],
+    judges: |subject, _| {
+        subject.evidence.outcome != Outcome::Unread
+            && subject.policy.fedramp(&subject.account.id) == FedrampExpectation::Any
+    },
     judge: Judge::Account(judge),
 };
 

@@ -20,6 +20,11 @@ pub const RULE: Rule = Rule {
     remedy: "Set the connector's FedRAMP language to what the policy expects, or correct the policy.",
     fix: Fix::FedrampText,
     controls: &[NIST_AC_8, NIST_CM_6, ISO_A_8_9],
+    judges: |subject, connector| {
+        let known = |connector: &Connector| connector.use_fedramp_language.known().is_some();
+        subject.policy.fedramp(&subject.account.id) != FedrampExpectation::Any
+            && connector.is_some_and(known)
+    },
     judge: Judge::Connector(judge),
 };
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::controls::{CIS_5_6, ISO_A_5_16, NIST_AC_2, SOC2_CC6_1};
 use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use crate::dns::DnsTxt;
 use crate::severity::Severity;
 use crate::text::{count, shortened};
 
@@ -28,6 +29,14 @@ pub const RULE: Rule = Rule {
              record.",
     fix: Fix::Manual,
     controls: &[NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
+    judges: |subject, _| {
+        let mut connectors = subject.evidence.connectors.iter();
+        connectors.any(|connector| {
+            connector
+                .dns_txt()
+                .is_some_and(|txt| txt != DnsTxt::Unknown)
+        })
+    },
     judge: Judge::Account(judge),
 };
 
@@ -81,7 +90,6 @@ fn message(codes: &BTreeSet<&str>) -> String {
 mod tests {
     use super::super::testing::{Case, with_dns};
     use super::*;
-    use crate::dns::DnsTxt;
     use crate::model::Connector;
     use serde_json::json;
 

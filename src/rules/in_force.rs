@@ -1,7 +1,7 @@
 //! Which rules a policy has judged by, and how bad it says their findings are.
 
 use super::{RULES, Rule};
-use crate::policy::{FedrampExpectation, Policy, RuleSetting};
+use crate::policy::{Policy, RuleSetting};
 use crate::severity::Severity;
 
 impl Policy {
@@ -17,22 +17,6 @@ impl Policy {
     /// Whether a rule is judged by.
     pub fn is_in_force(&self, rule: &Rule) -> bool {
         self.rules.get(rule.id) != Some(&RuleSetting::Off)
-    }
-
-    /// Whether a rule has anything to judge an account by, once that was read: some judge only what is expected.
-    pub fn judges(&self, rule: &Rule, account: &str) -> bool {
-        let expected = self.account(account);
-        let any_text = self.fedramp(account) == FedrampExpectation::Any;
-        self.is_in_force(rule)
-            && match rule.id {
-                "fedramp-language" => !any_text,
-                "fedramp-inconsistent" => any_text,
-                "missing-domain" => expected.is_some_and(|account| !account.domains.is_empty()),
-                "unexpected-domain" => {
-                    expected.is_some_and(|account| account.allow_domains.is_some())
-                }
-                _ => true,
-            }
     }
 
     /// The rules that are judged by, in the order of the list.

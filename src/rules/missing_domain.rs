@@ -21,6 +21,11 @@ pub const RULE: Rule = Rule {
     remedy: "Create the connector if there is none, verify its domain, and enable it.",
     fix: Fix::Manual,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_6_7],
+    judges: |subject, _| {
+        let expectation = subject.policy.account(&subject.account.id);
+        subject.evidence.outcome == Outcome::Read
+            && expectation.is_some_and(|expectation| !expectation.domains.is_empty())
+    },
     judge: Judge::Account(judge),
 };
 

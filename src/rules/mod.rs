@@ -134,6 +134,9 @@ pub struct Rule {
     pub fix: Fix,
     /// The controls that it supports.
     pub controls: &'static [Control],
+    /// Whether it can say anything at all of a connector, or of the account where it judges accounts. What it cannot is
+    /// counted as not judged: it is no pass. Wherever it fires, it can.
+    pub judges: fn(&Subject<'_>, Option<&Connector>) -> bool,
     /// The judgement.
     pub judge: Judge,
 }
@@ -254,7 +257,20 @@ pub(crate) mod testing {
         }
 
         pub fn judged_by(&self, rule: &Rule) -> Vec<Hit> {
-            let subject = Subject {
+            self.with_subject(|subject| match rule.judge {
+                Judge::Connector(judge) => {
+                    let connectors = self.evidence.connectors.iter();
+                    connectors
+                        .filter_map(|connector| judge(subject, connector))
+                        .collect()
+                }
+                Judge::Account(judge) => judge(subject),
+            })
+        }
+
+        /// What rules may look at.
+        pub fn with_subject<T>(&self, look: impl FnOnce(&Subject<'_>) -> T) -> T {
+            look(&Subject {
                 account: &self.accounts[0],
                 evidence: &self.evidence,
                 policy: &self.policy,
@@ -262,16 +278,7 @@ pub(crate) mod testing {
                 shared_domains: &self.shared,
                 accounts: &self.accounts,
                 known_codes: &self.known_codes,
-            };
-            match rule.judge {
-                Judge::Connector(judge) => self
-                    .evidence
-                    .connectors
-                    .iter()
-                    .filter_map(|connector| judge(&subject, connector))
-                    .collect(),
-                Judge::Account(judge) => judge(&subject),
-            }
+            })
         }
 
         /// The messages of what the rule found.

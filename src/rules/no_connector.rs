@@ -19,6 +19,7 @@ pub const RULE: Rule = Rule {
     remedy: "Create a connector for the members' e-mail domain, or waive the finding where another account manages it.",
     fix: Fix::Manual,
     controls: &[NIST_IA_2, CIS_5_6, CIS_6_7],
+    judges: |subject, _| subject.evidence.outcome == Outcome::Read,
     judge: Judge::Account(judge),
 };
 

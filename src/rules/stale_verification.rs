@@ -20,6 +20,13 @@ pub const RULE: Rule = Rule {
     remedy: "Check that the TXT record is published at the e-mail domain, then begin verification again.",
     fix: Fix::VerifyAgain,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judges: |_, connector| {
+        // How long a verification that is not pending has lasted does not matter.
+        connector.is_some_and(|connector| match connector.verification.status.known() {
+            Some(Status::Pending) => connector.changed_at().is_some(),
+            status => status.is_some(),
+        })
+    },
     judge: Judge::Connector(judge),
 };
 

@@ -21,6 +21,10 @@ pub const RULE: Rule = Rule {
     remedy: "Publish the connector's TXT record at the e-mail domain, then begin verification.",
     fix: Fix::Publish,
     controls: &[NIST_IA_2, NIST_CM_6, ISO_A_8_9, SOC2_CC6_1],
+    judges: |_, connector| {
+        let dns_txt = connector.and_then(Connector::dns_txt);
+        dns_txt.is_some_and(|txt| txt != DnsTxt::Unknown)
+    },
     judge: Judge::Connector(judge),
 };
 

@@ -20,6 +20,10 @@ pub const RULE: Rule = Rule {
     remedy: "Begin verification again.",
     fix: Fix::Verify,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judges: |_, connector| {
+        let dns_txt = connector.and_then(Connector::dns_txt);
+        dns_txt.is_some_and(|txt| txt != DnsTxt::Unknown)
+    },
     judge: Judge::Connector(judge),
 };
 

@@ -19,6 +19,11 @@ pub const RULE: Rule = Rule {
     remedy: "Delete the connector, or add the domain to the account's `allow_domains`.",
     fix: Fix::Decision,
     controls: &[NIST_CM_6, ISO_A_8_9, SOC2_CC7_1],
+    judges: |subject, connector| {
+        let expectation = subject.policy.account(&subject.account.id);
+        expectation.is_some_and(|expectation| expectation.allow_domains.is_some())
+            && connector.is_some_and(|connector| connector.canonical_domain().is_some())
+    },
     judge: Judge::Connector(judge),
 };
 

@@ -21,6 +21,7 @@ pub const RULE: Rule = Rule {
              may know it.",
     fix: Fix::Manual,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judges: |_, _| true,
     judge: Judge::Connector(judge),
 };
 

@@ -19,6 +19,7 @@ pub const RULE: Rule = Rule {
              that was interrupted.",
     fix: Fix::Manual,
     controls: &[NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
+    judges: |_, _| true,
     judge: Judge::Account(judge),
 };
 

@@ -20,6 +20,9 @@ pub const RULE: Rule = Rule {
              domain is not yours.",
     fix: Fix::Verify,
     controls: &[NIST_IA_2, NIST_CM_6, ISO_A_8_9, SOC2_CC6_1],
+    judges: |_, connector| {
+        connector.is_some_and(|connector| connector.verification.status.known().is_some())
+    },
     judge: Judge::Connector(judge),
 };
 

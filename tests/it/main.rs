@@ -24,6 +24,7 @@ mod docs;
 mod doctor;
 mod exports;
 mod faults;
+mod first_screen;
 mod fixes;
 mod fuzz;
 mod history;

@@ -533,6 +533,7 @@ impl Press for InProcess {
             formats: &self.formats,
             dialect: Dialect::Plain,
             template: &self.template,
+            title: None,
             mode: FileMode::default(),
         };
         report::write(&partial, &evidence, &header, &history, &settings).unwrap();

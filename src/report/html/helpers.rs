@@ -14,7 +14,7 @@ use handlebars::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::text::is_invisible;
+use crate::text::{grouped, is_invisible};
 
 /// Includes inside includes. Real pages have two; the limit ends a circle before the stack does.
 const MAX_INCLUDE_DEPTH: usize = 16;
@@ -32,13 +32,15 @@ pub(super) struct Assets {
 /// Adds every helper, and the escaping, to `registry`.
 pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     let style = format!("{}{}", assets.theme, assets.style);
-    let policy = content_security_policy(&style, &assets.script);
     registry.register_escape_fn(escape);
-    registry.register_helper("csp", Box::new(Fixed(policy)));
     registry.register_helper(
-        "page_style",
-        Box::new(Fixed(format!("<style>{style}</style>"))),
+        "csp",
+        Box::new(Policy {
+            style: style.clone(),
+            script: assets.script.clone(),
+        }),
     );
+    registry.register_helper("page_style", Box::new(Style(style)));
     registry.register_helper(
         "page_script",
         Box::new(Fixed(format!("<script>{}</script>", assets.script))),
@@ -53,6 +55,10 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("bar", Box::new(bar));
     registry.register_helper("mark", Box::new(mark));
     registry.register_helper("goto", Box::new(goto));
+    registry.register_helper("host", Box::new(host));
+    registry.register_helper("day", Box::new(day));
+    registry.register_helper("who", Box::new(who));
+    registry.register_helper("percents", Box::new(Percents));
     registry.register_helper("ident", Box::new(ident));
     registry.register_helper("series", Box::new(Series));
     registry.register_helper("most", Box::new(Most));
@@ -83,14 +89,33 @@ fn escape(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\t' | '\n' => out.push(c),
-            c if is_spelled_out(c) => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
-            }
-            c => out.push(c),
+            c => push_seen(c, &mut out),
         }
     }
     out
+}
+
+fn push_seen(c: char, out: &mut String) {
+    if is_spelled_out(c) {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
+    } else {
+        out.push(c);
+    }
+}
+
+/// Adds text to a line, with what cannot be seen spelled out as in the page; its line breaks and tabs become spaces.
+pub(super) fn spelled_out(text: &str, line: &mut String) {
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        line.push_str(text);
+        return;
+    }
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' | '\r' => line.push(' '),
+            c => push_seen(c, line),
+        }
+    }
 }
 
 /// Characters that show nothing themselves and alter or hide what is around them. The joiners U+200C and U+200D
@@ -112,6 +137,72 @@ fn content_security_policy(style: &str, script: &str) -> String {
         hash(style),
         hash(script),
     )
+}
+
+/// The page's style: what is the same in every page, and the foot of its printed pages, which names the run.
+fn style_of(style: &str, ctx: &Context) -> String {
+    let run = &ctx.data()["run"];
+    let of = |name: &str| css_text(run[name].as_str().unwrap_or_default());
+    format!(
+        "{style}@page {{ @bottom-left {{ content: {} }} }}",
+        css_text_of(&[&of("title"), " · run ", &of("id")])
+    )
+}
+
+/// Text for the inside of a string in CSS: whatever is not a plain letter, digit or sign is written by its number.
+fn css_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars().take(120) {
+        if c.is_ascii_alphanumeric() || " .,:-_()".contains(c) {
+            out.push(c);
+        } else if !is_spelled_out(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\{:x} ", u32::from(c));
+        }
+    }
+    out
+}
+
+fn css_text_of(parts: &[&str]) -> String {
+    format!("\"{}\"", parts.concat())
+}
+
+/// `{{csp}}`.
+struct Policy {
+    style: String,
+    script: String,
+}
+
+impl HelperDef for Policy {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        _: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let style = style_of(&self.style, ctx);
+        Ok(out.write(&content_security_policy(&style, &self.script))?)
+    }
+}
+
+/// `{{page_style}}`.
+struct Style(String);
+
+impl HelperDef for Style {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        _: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        out.write("<style>")?;
+        out.write(&style_of(&self.0, ctx))?;
+        Ok(out.write("</style>")?)
+    }
 }
 
 /// Text that is the same in every page, written as it is.
@@ -245,18 +336,6 @@ fn cell(
     Ok(out.write(&cell)?)
 }
 
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 fn percentage(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
         return "0 %".to_owned();
@@ -267,7 +346,79 @@ fn percentage(part: u64, whole: u64) -> String {
     }
 }
 
+/// A day, and the time behind it where there is one: `2026-05-27<span> 10:15:00</span>`.
+fn day(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let time = text(h, 0)?;
+    let is_ours = time.len() == 19
+        && time
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"-: ".contains(&b));
+    Ok(out.write(&if is_ours {
+        let (day, time) = time.split_at(10);
+        format!("<bdi>{day}<span>{time}</span></bdi>")
+    } else {
+        format!("<bdi>{}</bdi>", escape(time))
+    })?)
+}
+
+/// The longest label that a domain has.
+const LABEL: usize = 63;
+
+/// `{{host email_domain}}`: a domain that may break before its dots, and not inside a label.
+fn host(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let domain = text(h, 0)?;
+    let is_domain = domain.contains('.')
+        && !domain.contains(char::is_whitespace)
+        && domain.split('.').all(|label| label.len() <= LABEL);
+    Ok(out.write(&if is_domain {
+        format!(
+            "<bdi class=\"d\">{}</bdi>",
+            escape(domain).replace('.', "<wbr>.")
+        )
+    } else {
+        format!("<bdi>{}</bdi>", escape(domain))
+    })?)
+}
+
 // ---------------------------------------------------------------- anchors
+
+/// `{{who account_name account_id}}`: an account's name and id. Where the run's region has a dashboard, the name leads to
+/// the account's row and the id to the account in the dashboard; else the id leads to the row.
+fn who(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    ctx: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let (name, id) = (text(h, 0)?, text(h, 1)?);
+    let mut anchor = String::from("account-");
+    push_slug(&mut anchor, id);
+    let dashboard = ctx.data()["run"]["dashboard"].as_str().unwrap_or_default();
+    let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let (shown_name, shown_id) = (escape(name), escape(id));
+    Ok(out.write(&if id.is_empty() {
+        format!("<bdi>{shown_name}</bdi>{}", no_id("account"))
+    } else if dashboard.is_empty() || !is_id || name.is_empty() {
+        format!("<bdi>{shown_name}</bdi><a href=\"#{anchor}\"><bdi>{shown_id}</bdi></a>")
+    } else {
+        format!(
+            "<a class=\"a\" href=\"#{anchor}\"><bdi>{shown_name}</bdi></a><a href=\"{dashboard}{id}\"><bdi>{shown_id}</bdi></a>"
+        )
+    })?)
+}
 
 /// `{{mark "connector" account_id connector_id}}`: ` id="connector-…"`, or nothing where the last part is empty.
 fn mark(
@@ -392,6 +543,68 @@ impl HelperDef for Series {
             items.push(json!({ "label": text(h, i)?, "value": count(h, i + 1)? }));
         }
         Ok(ScopedJson::Derived(Value::Array(items)))
+    }
+}
+
+/// `(percents list "count")`: the list with a field `percent` for each, whole numbers that add up to 100. What is not
+/// none is never shown as 0, nor what is not all as 100.
+struct Percents;
+
+impl HelperDef for Percents {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let items = list(h)?;
+        let percents = percents(&field_values(items, text(h, 1)?)?);
+        let with = |(item, percent): (&Value, u64)| {
+            let mut item = item.clone();
+            item["percent"] = format!("{percent} %").into();
+            item
+        };
+        let items = items.iter().zip(percents).map(with).collect();
+        Ok(ScopedJson::Derived(Value::Array(items)))
+    }
+}
+
+/// Whole percentages that add up to 100, each as near to its share as that allows.
+fn percents(values: &[f64]) -> Vec<u64> {
+    let sum: f64 = values.iter().sum();
+    if sum <= 0.0 {
+        return vec![0; values.len()];
+    }
+    let exact: Vec<f64> = values.iter().map(|value| value / sum * 100.0).collect();
+    let down = |exact: &f64| {
+        if *exact > 0.0 {
+            (exact.floor() as u64).max(1)
+        } else {
+            0
+        }
+    };
+    let mut percents: Vec<u64> = exact.iter().map(down).collect();
+    loop {
+        let total: u64 = percents.iter().sum();
+        let lack = |&position: &usize| exact[position] - percents[position] as f64;
+        let most = |one: &usize, other: &usize| lack(one).total_cmp(&lack(other));
+        let positions = 0..values.len();
+        let change = match total.cmp(&100) {
+            std::cmp::Ordering::Equal => return percents,
+            std::cmp::Ordering::Less => positions.max_by(most).map(|position| (position, 1)),
+            std::cmp::Ordering::Greater => {
+                let above_one = positions.filter(|&position| percents[position] > 1);
+                above_one.min_by(most).map(|position| (position, -1))
+            }
+        };
+        match change {
+            Some((position, by)) => {
+                percents[position] = percents[position].saturating_add_signed(by)
+            }
+            // More than a hundred parts: there is no such sum.
+            None => return percents,
+        }
     }
 }
 
@@ -677,19 +890,90 @@ mod tests {
 
     #[test]
     fn the_policy_hashes_what_is_embedded() {
+        let view = json!({ "run": { "title": "A \"b\" </style>{}", "id": "20261121T101500Z" } });
+        let style = rendered("{{page_style}}", &view).unwrap();
+        let style = style
+            .strip_prefix("<style>")
+            .and_then(|rest| rest.strip_suffix("</style>"));
+        let style = style.unwrap();
+        assert!(
+            style.ends_with(
+                "content: \"A \\22 b\\22  \\3c \\2f style\\3e \\7b \\7d  · run 20261121T101500Z\" } }"
+            ),
+            "{style}"
+        );
+        let hash = BASE64.encode(Sha256::digest(style.as_bytes()));
         // Of the empty text, as everyone knows it.
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        let policy = rendered("{{csp}}", &json!({})).unwrap();
+        let policy = rendered("{{csp}}", &view).unwrap();
         assert!(
             policy.contains(&format!(
-                "style-src 'sha256-{empty}'; script-src 'sha256-{empty}';"
+                "style-src 'sha256-{hash}'; script-src 'sha256-{empty}';"
             )),
             "{policy}"
         );
         assert!(policy.contains("default-src 'none'"));
         assert_eq!(
-            rendered("{{page_style}}{{page_script}}", &json!({})).unwrap(),
-            "<style></style><script></script>"
+            rendered("{{page_script}}", &view).unwrap(),
+            "<script></script>"
+        );
+    }
+
+    #[test]
+    fn domains_break_before_dots_and_times_after_their_day() {
+        let long = "x".repeat(64);
+        let view = json!({ "d": "a-b.example", "t": "2026-05-27 10:15:00", "long": format!("{long}.example"), "odd": "<b> .", "none": "" });
+        for (template, expected) in [
+            (
+                "{{host d}}{{host none}}",
+                "<bdi class=\"d\">a-b<wbr>.example</bdi><bdi></bdi>".to_owned(),
+            ),
+            ("{{host long}}", format!("<bdi>{long}.example</bdi>")),
+            (
+                "{{host odd}}{{day odd}}",
+                "<bdi>&lt;b&gt; .</bdi>".repeat(2),
+            ),
+            (
+                "{{day t}}{{day none}}",
+                "<bdi>2026-05-27<span> 10:15:00</span></bdi><bdi></bdi>".to_owned(),
+            ),
+        ] {
+            assert_eq!(rendered(template, &view).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn an_account_leads_to_its_row_and_to_the_dashboard_of_its_region() {
+        let id = "023e105f4ecef8ad9ca31a8372d0c353";
+        let of = |dashboard: &str, name: &str, id: &str| {
+            let view = json!({ "run": { "dashboard": dashboard }, "name": name, "id": id });
+            rendered("{{who name id}}", &view).unwrap()
+        };
+        assert_eq!(
+            of("https://dash.cloudflare.com/", "<A>", id),
+            format!(
+                "<a class=\"a\" href=\"#account-{id}\"><bdi>&lt;A&gt;</bdi></a><a href=\"https://dash.cloudflare.com/{id}\"><bdi>{id}</bdi></a>"
+            )
+        );
+        let row = |name: &str, id: &str| {
+            format!("<bdi>{name}</bdi><a href=\"#account-{id}\"><bdi>{id}</bdi></a>")
+        };
+        assert_eq!(of("", "A", id), row("A", id));
+        assert_eq!(
+            of("https://dash.cloudflare.com/", "A", "no-id"),
+            row("A", "no-id")
+        );
+    }
+
+    #[test]
+    fn percentages_add_up() {
+        assert_eq!(percents(&[1.0, 1.0, 1.0]), [33, 33, 34]);
+        assert_eq!(percents(&[999_999.0, 1.0, 0.0]), [99, 1, 0]);
+        assert_eq!(percents(&[0.0, 0.0]), [0, 0]);
+        assert_eq!(percents(&[7.0]), [100]);
+        assert_eq!(
+            percents(&[56.0, 5.0, 2.0, 1.0, 1.0]).iter().sum::<u64>(),
+            100
         );
     }
 

@@ -3,42 +3,63 @@
 //! The page has room for [`ROW_LIMIT`] rows a table. What calls for action stands before what does not, worst
 //! first; how many rows are left out is said, and which file has them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
 
 use super::columns::{
     ACCOUNTS, AccountRow, CHANGES, CONNECTORS, ChangeRow, Column, ConnectorRow, DISABLED, FEDRAMP,
     FINDINGS, FindingRow, Kind, OfConnector, RECORD_GONE, Table, UNREAD, UNVERIFIED,
 };
 use super::files::{StagedFile, Staging};
-use super::summary::{FindingCount, Summary, WaiverUse, judges_fedramp, rule_counts};
+use super::summary::{
+    FindingCount, RemediationUse, Summary, UnreadCause, WaiverUse, judges_fedramp, rule_counts,
+};
 use super::{Format, FormatSpec, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
 use crate::compare::ChangeKind;
 use crate::dns::DnsTxt;
+use crate::finding::Age;
+use crate::judged::Judged;
+use crate::memory::Known;
+use crate::model::canonical_domain;
 use crate::organizations::{Organization, Unlisted, in_order};
-use crate::policy::Policy;
+use crate::policy::{Attestation, FedrampExpectation, Policy};
 use crate::region::Region;
 use crate::rules::controls::CONTROLS;
-use crate::rules::{Basis, RULES, Rule};
+use crate::rules::{Basis, Judge, RULES, Rule};
 use crate::severity::Severity;
-use crate::text::{count, utc};
+use crate::text::{count, grouped, utc};
 use crate::threads::{lock, owned};
 
 mod helpers;
+mod index;
+mod keep;
 pub mod template;
+
+use keep::{Kept, Waiting, WorstFirst};
 
 /// Rows a table of the page has room for.
 pub const ROW_LIMIT: usize = 500;
 /// Accounts that the matrix of accounts and rules has room for.
 const MATRIX_LIMIT: usize = 200;
+/// Findings that stand on the first screen.
+const URGENT_LIMIT: usize = 10;
+/// How much a row of most tables matters: one place a severity, and one for what calls for no action.
+const PLACES: usize = Severity::ALL.len() + 1;
+/// Places of changes: new findings by severity, then other findings, connectors that changed, and the inventory.
+const CHANGE_PLACES: usize = Severity::ALL.len() + 6;
+/// Places of what is urgent: new criticals, new highs, then those that are not new.
+const URGENT_PLACES: usize = 4;
 
 const FILE: &str = "report.html";
+/// The page's heading, where it is given no other.
+const TITLE: &str = "Cloudflare SSO connector audit";
 
 /// See the module.
 pub const FORMAT: FormatSpec = FormatSpec {
@@ -54,7 +75,8 @@ struct Page<'a> {
     settings: &'a Settings<'a>,
     /// One for each table, in the order of [`PageTable::ALL`].
     tables: Vec<Kept<Value>>,
-    matrix: Kept<MatrixRow>,
+    urgent: Kept<Value>,
+    matrix: Mutex<Matrix>,
 }
 
 /// The tables of the page.
@@ -107,6 +129,50 @@ impl PageTable {
             Self::Changes => ("changes", CHANGES.file),
         }
     }
+
+    /// How many compressed bytes the lines of the rows beyond [`ROW_LIMIT`] may take. All together leave the page below
+    /// five million bytes.
+    fn index_bytes(self) -> usize {
+        const KB: usize = 1024;
+        match self {
+            Self::Findings => 700 * KB,
+            Self::Connectors => 800 * KB,
+            Self::Unverified => 280 * KB,
+            Self::Accounts | Self::Disabled => 190 * KB,
+            Self::Unread | Self::Fedramp | Self::Changes | Self::RecordGone => 100 * KB,
+        }
+    }
+
+    /// The columns that stand in the lines of its rows: all but what nobody searches for, and would take the most room.
+    fn indexed(self) -> Vec<&'static str> {
+        let mut names = match self {
+            Self::Unverified => UNVERIFIED.names(),
+            Self::Disabled => DISABLED.names(),
+            Self::Fedramp => FEDRAMP.names(),
+            Self::Connectors => CONNECTORS.names(),
+            Self::RecordGone => RECORD_GONE.names(),
+            Self::Findings => FINDINGS.names(),
+            Self::Accounts => ACCOUNTS.names(),
+            Self::Unread => UNREAD.names(),
+            Self::Changes => CHANGES.names(),
+        };
+        names.retain(|name| *name != "verification_code");
+        names
+    }
+}
+
+/// The line of a row that was made for the page.
+fn line_of(names: &[&str], row: &Value) -> String {
+    let cells: Vec<_> = names.iter().map(|name| plain(&row[*name])).collect();
+    index::line(cells.iter().map(String::as_str))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
 }
 
 impl<'a> Page<'a> {
@@ -119,131 +185,50 @@ impl<'a> Page<'a> {
             file: staging.file(FILE)?,
             settings,
             tables: PageTable::ALL
-                .iter()
-                .map(|_| Kept::new(ROW_LIMIT))
+                .into_iter()
+                .map(|table| {
+                    let places = if table == PageTable::Changes {
+                        CHANGE_PLACES
+                    } else {
+                        PLACES
+                    };
+                    Kept::new(ROW_LIMIT, places, table.index_bytes())
+                })
                 .collect(),
-            matrix: Kept::new(MATRIX_LIMIT),
+            urgent: Kept::new(URGENT_LIMIT, URGENT_PLACES, 0),
+            matrix: Mutex::default(),
         }))
     }
 }
-
-/// What the page keeps of what the workers bring, which is told which of theirs there still is room for.
-#[derive(Debug)]
-struct Kept<T> {
-    items: Mutex<WorstFirst<T>>,
-    /// So many of the places, worst first, still have room; never more than before.
-    open_places: AtomicUsize,
-}
-
-impl<T> Kept<T> {
-    fn new(limit: usize) -> Self {
-        Self {
-            items: Mutex::new(WorstFirst::new(limit)),
-            open_places: AtomicUsize::new(PLACES),
-        }
-    }
-
-    /// Whether an item may still find room. One that does not is not worth making.
-    fn admits(&self, severity: Option<Severity>) -> bool {
-        place(severity) < self.open_places.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, waiting: &mut Waiting<T>) {
-        if waiting.total == 0 {
-            return;
-        }
-        let mut items = lock(&self.items);
-        items.total += waiting.total;
-        waiting.total = 0;
-        for (severity, item) in waiting.items.drain(..) {
-            items.keep(severity, item);
-        }
-        self.open_places
-            .store(items.open_places(), Ordering::Relaxed);
-    }
-}
-
-/// What waits for its turn.
-#[derive(Debug)]
-struct Waiting<T> {
-    /// All that there were since the last turn, kept or not.
-    total: usize,
-    items: Vec<(Option<Severity>, T)>,
-}
-
-impl<T> Waiting<T> {
-    fn new() -> Self {
-        Self {
-            total: 0,
-            items: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, kept: &Kept<T>, severity: Option<Severity>, item: impl FnOnce() -> T) {
-        self.total += 1;
-        if kept.admits(severity) {
-            self.items.push((severity, item()));
-        }
-    }
-}
-
-/// One place a severity, and one for what calls for no action.
-const PLACES: usize = Severity::ALL.len() + 1;
 
 fn place(severity: Option<Severity>) -> usize {
     severity.map_or(Severity::ALL.len(), |severity| severity as usize)
 }
 
-/// Items of which there is room for a limited number: the worst, in the order in which they came.
-#[derive(Debug)]
-struct WorstFirst<T> {
-    limit: usize,
+/// How bad an account is: its open findings by severity, worst first, then its position among the accounts.
+type Badness = ([Reverse<u64>; Severity::ALL.len()], usize);
+
+/// The worst accounts, with their findings by rule.
+#[derive(Debug, Default)]
+struct Matrix {
+    /// All accounts with findings.
     total: usize,
-    /// One list a place.
-    kept: [Vec<T>; PLACES],
+    rows: BTreeMap<Badness, MatrixRow>,
 }
 
-impl<T> WorstFirst<T> {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            total: 0,
-            kept: Default::default(),
+impl Matrix {
+    fn keep(&mut self, badness: Badness, row: MatrixRow) {
+        self.rows.insert(badness, row);
+        if self.rows.len() > MATRIX_LIMIT {
+            self.rows.pop_last();
         }
     }
 
-    fn keep(&mut self, severity: Option<Severity>, item: T) {
-        let place = place(severity);
-        let better: usize = self.kept[..=place].iter().map(Vec::len).sum();
-        if better >= self.limit {
-            return;
+    fn merge(&mut self, other: &mut Self) {
+        self.total += std::mem::take(&mut other.total);
+        for (badness, row) in std::mem::take(&mut other.rows) {
+            self.keep(badness, row);
         }
-        self.kept[place].push(item);
-        // What now has no room, because worse came, is let go.
-        let kept: usize = self.kept.iter().map(Vec::len).sum();
-        if kept > self.limit
-            && let Some(least) = self.kept.iter_mut().rfind(|list| !list.is_empty())
-        {
-            least.pop();
-        }
-    }
-
-    /// How many of the places, worst first, still have room.
-    fn open_places(&self) -> usize {
-        let mut kept = 0;
-        let with_room = self.kept.iter().take_while(|list| {
-            kept += list.len();
-            kept < self.limit
-        });
-        with_room.count()
-    }
-
-    fn items(&self) -> impl Iterator<Item = &T> {
-        self.kept.iter().flatten()
-    }
-
-    fn shown(&self) -> usize {
-        self.kept.iter().map(Vec::len).sum()
     }
 }
 
@@ -291,23 +276,99 @@ impl MatrixRow {
     }
 }
 
+/// The names of the columns that stand in the lines of each table.
+type Indexed = [Vec<&'static str>; PageTable::ALL.len()];
+
 struct Worker<'f, 'a> {
     page: &'f Page<'a>,
     tables: [Waiting<Value>; PageTable::ALL.len()],
-    matrix: Waiting<MatrixRow>,
+    indexed: Indexed,
+    urgent: Waiting<Value>,
+    matrix: Matrix,
+    /// What changed about the connector that changed last: one row, however many of its fields did.
+    changed: Option<(usize, Map<String, Value>)>,
+}
+
+/// A row as the templates know it.
+fn values<K: Kind>(table: &Table<K>, row: &K::Row<'_>) -> Map<String, Value> {
+    let cells = table.columns.iter();
+    let cell = |column: &Column<K>| (column.name.to_owned(), (column.cell)(row).for_page());
+    cells.map(cell).collect()
+}
+
+/// The line of a row that is not made.
+fn line<K: Kind>(table: &Table<K>, names: &[&str], row: &K::Row<'_>) -> String {
+    let columns = table.columns.iter();
+    let wanted = columns.filter(|column| names.contains(&column.name));
+    let cells: Vec<_> = wanted
+        .map(|column| plain(&(column.cell)(row).for_page()))
+        .collect();
+    index::line(cells.iter().map(String::as_str))
 }
 
 impl Worker<'_, '_> {
     fn push<K: Kind>(&mut self, which: PageTable, table: &Table<K>, row: &K::Row<'_>) {
-        if (table.admits)(row) {
-            let kept = &self.page.tables[which as usize];
-            let severity = (table.severity)(row);
-            self.tables[which as usize].push(kept, severity, || {
-                let cells = table.columns.iter();
-                let cell =
-                    |column: &Column<K>| (column.name.to_owned(), (column.cell)(row).for_page());
-                Value::Object(cells.map(cell).collect())
-            });
+        self.push_with(which, table, row, |_| {});
+    }
+
+    /// Takes a row; `more` adds what the page shows beside its columns.
+    fn push_with<K: Kind>(
+        &mut self,
+        which: PageTable,
+        table: &Table<K>,
+        row: &K::Row<'_>,
+        more: impl FnOnce(&mut Map<String, Value>),
+    ) {
+        if !(table.admits)(row) {
+            return;
+        }
+        let names = &self.indexed[which as usize];
+        self.tables[which as usize].push(
+            &self.page.tables[which as usize],
+            place((table.severity)(row)),
+            || {
+                let mut values = values(table, row);
+                more(&mut values);
+                Value::Object(values)
+            },
+            || line(table, names, row),
+        );
+    }
+
+    /// Hands on what changed about the connector that changed last.
+    fn push_changed(&mut self) {
+        let which = PageTable::Changes as usize;
+        if let Some((place, values)) = self.changed.take() {
+            let row = Value::Object(values);
+            let names = &self.indexed[which];
+            let line = line_of(names, &row);
+            self.tables[which].push(&self.page.tables[which], place, || row, || line);
+        }
+    }
+
+    /// By when a finding is to be fixed, and by whom.
+    fn promised(&self, row: &FindingRow<'_>) -> impl Fn(&mut Map<String, Value>) + use<> {
+        let Settings { policy, now, .. } = *self.page.settings;
+        let finding = row.finding;
+        let domain = canonical_domain(&finding.email_domain);
+        let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
+        let found = policy
+            .remediations
+            .of(finding.rule.id, row.account_id(), domain)
+            .and_then(|position| policy.remediations.get(position));
+        let text = |text: Option<String>| Value::from(text.unwrap_or_default());
+        let due = text(found.map(|remediation| remediation.due.to_string()));
+        let by = text(found.map(|remediation| remediation.owner.clone()));
+        let note = text(found.map(|remediation| remediation.note.clone()));
+        let is_overdue =
+            finding.is_open() && found.is_some_and(|remediation| remediation.is_past(now));
+        let days_open = (now - finding.first_seen).num_days().max(0);
+        move |values| {
+            values.insert("due".to_owned(), due.clone());
+            values.insert("due_owner".to_owned(), by.clone());
+            values.insert("due_note".to_owned(), note.clone());
+            values.insert("overdue".to_owned(), is_overdue.into());
+            values.insert("days_open".to_owned(), days_open.into());
         }
     }
 }
@@ -316,44 +377,135 @@ impl FormatWorker for Worker<'_, '_> {
     fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
         self.push(PageTable::Accounts, &ACCOUNTS, row);
         self.push(PageTable::Unread, &UNREAD, row);
-        if !row.assessed.findings.is_empty() {
-            let matrix = || MatrixRow::of(row.assessed);
-            self.matrix
-                .push(&self.page.matrix, row.worst_open(), matrix);
+        let findings = &row.assessed.findings;
+        if !findings.is_empty() {
+            let mut open = [Reverse(0); Severity::ALL.len()];
+            for finding in findings.iter().filter(|finding| finding.is_open()) {
+                open[finding.severity as usize].0 += 1;
+            }
+            let badness = (open, row.assessed.evidence.position);
+            self.matrix.total += 1;
+            self.matrix.keep(badness, MatrixRow::of(row.assessed));
         }
         Ok(())
     }
 
     fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
         for (which, table) in OF_CONNECTORS {
-            self.push(which, table, row);
+            // Where the policy expects nothing there is nothing to see: such connectors are counted.
+            if which != PageTable::Fedramp || row.expected() != FedrampExpectation::Any {
+                self.push(which, table, row);
+            }
         }
         Ok(())
     }
 
     fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
-        self.push(PageTable::Findings, &FINDINGS, row);
+        let promised = self.promised(row);
+        let finding = row.finding;
+        let is_urgent = matches!(finding.severity, Severity::Critical | Severity::High);
+        // That an account was not read stands by its cause beside it.
+        if is_urgent && finding.is_open() && finding.rule.basis != Basis::Reading {
+            let is_known = finding.age != Age::New;
+            let place = finding.severity as usize + if is_known { 2 } else { 0 };
+            let urgent = || {
+                let mut values = values(&FINDINGS, row);
+                promised(&mut values);
+                Value::Object(values)
+            };
+            self.urgent
+                .push(&self.page.urgent, place, urgent, String::new);
+        }
+        self.push_with(PageTable::Findings, &FINDINGS, row, promised);
         Ok(())
     }
 
     fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
-        self.push(PageTable::Changes, &CHANGES, row);
+        let mut values = values(&CHANGES, row);
+        let kind = row.kind();
+        if matches!(
+            kind,
+            ChangeKind::ConnectorChanged | ChangeKind::ConnectorRecreated
+        ) {
+            if let Some((_, before)) = &mut self.changed
+                && ["account_id", "connector_id", "email_domain"]
+                    .iter()
+                    .all(|name| before[*name] == values[*name])
+            {
+                for (name, between) in
+                    [("what", ", "), ("from", ", "), ("to", ", "), ("cause", " ")]
+                {
+                    let (one, more) = (plain(&before[name]), plain(&values[name]));
+                    if name != "cause" || one != more {
+                        before[name] = format!("{one}{between}{more}").into();
+                    }
+                }
+                if let (Some(Value::Array(fields)), Some(field)) =
+                    (before.get_mut("fields"), field(&values))
+                {
+                    fields.push(field);
+                }
+                return Ok(());
+            }
+            self.push_changed();
+            let fields = field(&values).into_iter().collect();
+            values.insert("fields".to_owned(), Value::Array(fields));
+            self.changed = Some((place_of_change(kind, ""), values));
+            return Ok(());
+        }
+        self.push_changed();
+        let place = place_of_change(kind, &plain(&values["to"]));
+        let fields = field(&values).into_iter().collect();
+        values.insert("fields".to_owned(), Value::Array(fields));
+        self.changed = Some((place, values));
+        self.push_changed();
+        Ok(())
+    }
+
+    fn known(&mut self, _: Known<'_>) -> io::Result<()> {
+        // The last of an account: nothing more comes of the connector that changed last.
+        self.push_changed();
         Ok(())
     }
 
     fn waiting(&self) -> usize {
-        /// About what a row takes, in bytes.
-        const ROW: usize = 2048;
-        let rows = self.tables.iter().map(|table| table.items.len());
-        ROW * (rows.sum::<usize>() + self.matrix.items.len())
+        let tables = self.tables.iter().map(Waiting::bytes);
+        tables.sum::<usize>() + self.urgent.bytes()
     }
 
     fn hand_on(&mut self) -> io::Result<()> {
-        for (waiting, kept) in self.tables.iter_mut().zip(&self.page.tables) {
-            kept.add(waiting);
+        let kept = self.page.tables.iter();
+        for ((waiting, kept), names) in self.tables.iter_mut().zip(kept).zip(&self.indexed) {
+            kept.add(waiting, |row| line_of(names, row))?;
         }
-        self.page.matrix.add(&mut self.matrix);
+        self.page.urgent.add(&mut self.urgent, |_| String::new())?;
+        lock(&self.page.matrix).merge(&mut self.matrix);
         Ok(())
+    }
+}
+
+/// What changed, from what to what.
+fn field(values: &Map<String, Value>) -> Option<Value> {
+    let of = |name| values.get(name).cloned();
+    Some(json!({"what": of("what")?, "from": of("from")?, "to": of("to")?}))
+}
+
+/// Findings first, then connectors that changed, then the inventory.
+fn place_of_change(kind: ChangeKind, to: &str) -> usize {
+    const AFTER_NEW: usize = Severity::ALL.len();
+    match kind {
+        ChangeKind::FindingNew => {
+            Severity::parse(to).map_or(AFTER_NEW - 1, |severity| severity as usize)
+        }
+        ChangeKind::FindingReopened => AFTER_NEW,
+        ChangeKind::FindingResolved => AFTER_NEW + 1,
+        ChangeKind::FindingWaived => AFTER_NEW + 2,
+        ChangeKind::ConnectorChanged | ChangeKind::ConnectorRecreated => AFTER_NEW + 3,
+        ChangeKind::ConnectorAdded | ChangeKind::ConnectorRemoved => AFTER_NEW + 4,
+        ChangeKind::AccountAdded
+        | ChangeKind::AccountRemoved
+        | ChangeKind::AccountUnread
+        | ChangeKind::AccountRead => AFTER_NEW + 5,
     }
 }
 
@@ -362,20 +514,31 @@ impl Format for Page<'_> {
         Box::new(Worker {
             page: self,
             tables: std::array::from_fn(|_| Waiting::new()),
-            matrix: Waiting::new(),
+            indexed: PageTable::ALL.map(PageTable::indexed),
+            urgent: Waiting::new(),
+            matrix: Matrix::default(),
+            changed: None,
         })
     }
 
     fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
         let mut file = self.file;
+        let (urgent, _) = self.urgent.into_parts();
+        let now = summary.now;
         let mut view = json!({
-            "run": run(summary),
+            "run": run(summary, self.settings),
             "verdict": verdict(summary),
+            "do_first": shown(urgent),
+            "overdue": overdue(summary),
             "coverage": coverage(summary),
+            "unread_causes": summary.causes.iter().map(unread_cause).collect::<Vec<_>>(),
             "totals": totals(summary),
             "fedramp": fedramp(summary),
-            "matrix": matrix(&owned(self.matrix.items), summary.policy),
+            "passed": passed(summary),
+            "matrix": matrix(&owned(self.matrix), summary),
             "waivers": waivers(summary),
+            "attestations": summary.policy.attestations.iter().map(|one| attestation(one, now)).collect::<Vec<_>>(),
+            "remediations": summary.remediations.iter().map(|one| remediation(one, now)).collect::<Vec<_>>(),
             "trend": summary.trend,
             "controls": controls(summary),
             "rules": RULES.iter().map(|rule| explained(rule, summary.policy)).collect::<Vec<_>>(),
@@ -383,9 +546,9 @@ impl Format for Page<'_> {
             "files": files(self.settings),
         });
         for (which, kept) in PageTable::ALL.into_iter().zip(self.tables) {
-            let rows = owned(kept.items);
-            let (name, file) = which.name_and_file();
-            let table = table(file, rows);
+            let (rows, lines) = kept.into_parts();
+            let (name, _) = which.name_and_file();
+            let table = table(which, rows, lines)?;
             view[name] = if which == PageTable::Changes {
                 changes(summary, table)
             } else {
@@ -402,20 +565,35 @@ impl Format for Page<'_> {
 }
 
 /// A table as the templates know it.
-fn table(file: &str, rows: WorstFirst<Value>) -> Value {
+fn table(which: PageTable, rows: WorstFirst<Value>, lines: index::Index) -> io::Result<Value> {
+    let (_, file) = which.name_and_file();
+    let (index, indexed) = lines.finish()?;
+    let mut table = shown(rows);
+    let left_out = table["left_out"].as_u64().unwrap_or_default();
+    table["file"] = file.into();
+    table["columns"] = which.indexed().join(" ").into();
+    table["indexed"] = indexed.into();
+    table["unindexed"] = left_out.saturating_sub(indexed as u64).into();
+    table["index"] = index.into();
+    Ok(table)
+}
+
+/// Rows, and how many there are no room for.
+fn shown(rows: WorstFirst<Value>) -> Value {
     let (total, shown) = (rows.total, rows.shown());
-    let mut table =
-        json!({"file": file, "total": total, "shown": shown, "left_out": total - shown});
+    let mut table = json!({"total": total, "shown": shown, "left_out": total - shown});
     // Moved: `json!` would copy every row.
-    table["rows"] = rows.kept.into_iter().flatten().collect();
+    table["rows"] = rows.into_iter().collect();
     table
 }
 
-fn run(summary: &Summary<'_>) -> Value {
+fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
     let header = summary.header;
     let limits = &header.limits;
     json!({
         "id": header.run_id,
+        "title": settings.title.unwrap_or(TITLE),
+        "dashboard": Region::at(&header.base_url).map_or("", Region::dashboard),
         "version": header.version,
         "started_utc": utc(header.started),
         "finished_utc": utc(summary.finished),
@@ -443,51 +621,59 @@ fn verdict(summary: &Summary<'_>) -> Value {
         0 => "clean",
         _ => "findings",
     };
-    let of_all = |number: u64, one: &str, more: &str| {
-        let verb = if number == 1 { one } else { more };
-        format!(
-            "{number} of {} {verb}.",
+    let of_all = |number: u64, none: &str, one: &str, more: &str| match number {
+        0 => none.to_owned(),
+        1 => format!(
+            "1 of {} {one}.",
             count(totals.connectors as usize, "connector")
-        )
+        ),
+        number => format!(
+            "{} of {} {more}.",
+            grouped(number),
+            count(totals.connectors as usize, "connector")
+        ),
     };
     let mut sentences = Vec::new();
-    // That an account was not read is a finding, and none about what was.
-    let about_reading = totals
-        .by_rule
-        .iter()
-        .filter(|(id, _)| crate::rules::rule(id).is_some_and(|rule| rule.basis == Basis::Reading))
-        .map(|(_, count)| count.open);
-    let in_what_was_read = totals.findings.open - about_reading.sum::<u64>();
-    sentences.push(match (summary.coverage.is_whole(), in_what_was_read) {
-        (true, _) => format!("{}.", summary.coverage.sentence()),
-        (false, 0) => "No open findings in what was read.".to_owned(),
-        (false, open) => format!("{} in what was read.", count(open as usize, "open finding")),
-    });
-    sentences.push(of_all(
-        totals.unverified,
-        "has no verified domain",
-        "have no verified domain",
-    ));
-    sentences.push(of_all(totals.disabled, "is not enabled", "are not enabled"));
-    let compliance = |word| {
-        totals
-            .fedramp_compliance
-            .get(word)
-            .copied()
-            .unwrap_or_default()
-    };
-    sentences.push(if judges_fedramp(summary.policy) {
-        of_all(
-            compliance("no"),
-            "shows another FedRAMP text than the policy expects",
-            "show another FedRAMP text than the policy expects",
-        )
-    } else {
-        format!(
-            "The FedRAMP text is on for {} and off for {}; no policy says which is right.",
-            totals.fedramp_on, totals.fedramp_off
-        )
-    });
+    if totals.connectors > 0 {
+        let open: u64 = Severity::ALL
+            .iter()
+            .map(|severity| summary.found(*severity).open)
+            .sum();
+        let waived = match totals.findings.waived {
+            0 => String::new(),
+            waived => format!(" {} waived.", grouped(waived)),
+        };
+        sentences.push(format!(
+            "{} in what was read.{waived}",
+            count(open as usize, "open finding")
+        ));
+        sentences.push(of_all(
+            totals.unverified,
+            "All domains are verified.",
+            "is for an unverified domain",
+            "are for unverified domains",
+        ));
+        sentences.push(of_all(
+            totals.disabled,
+            "No connectors are disabled.",
+            "is disabled or unknown",
+            "are disabled or unknown",
+        ));
+        let differs = totals.fedramp_compliance.get("no").copied();
+        sentences.push(if judges_fedramp(summary.policy) {
+            of_all(
+                differs.unwrap_or_default(),
+                "No FedRAMP text differs from policy.",
+                "has a FedRAMP text that differs from policy",
+                "have a FedRAMP text that differs from policy",
+            )
+        } else {
+            format!(
+                "The FedRAMP text is on for {} and off for {}; it was not judged, because no policy says which is right.",
+                grouped(totals.fedramp_on), grouped(totals.fedramp_off)
+            )
+        });
+    }
     sentences.extend(summary.passed_over_sentences());
     if !summary.policy_accounts_absent.is_empty() {
         let absent = &summary.policy_accounts_absent;
@@ -595,6 +781,7 @@ fn fedramp(summary: &Summary<'_>) -> Value {
         "not_compliant": of("no"),
         "unknown": of("unknown"),
         "not_judged": of("not-judged"),
+        "judged": judges_fedramp(summary.policy),
     })
 }
 
@@ -606,6 +793,10 @@ fn changes(summary: &Summary<'_>, table: Value) -> Value {
         let label = if number == 1 { one } else { several };
         json!({"kind": kind.as_str(), "label": label, "count": number})
     };
+    // Also where none is new or resolved.
+    let always =
+        |kind: &ChangeKind| matches!(kind, ChangeKind::FindingNew | ChangeKind::FindingResolved);
+    let told = |kind: &&ChangeKind| always(kind) || totals.changes.contains_key(kind);
     let mut changes = json!({
         "compared": summary.baseline.is_some(),
         "baseline_run": summary.baseline,
@@ -615,21 +806,110 @@ fn changes(summary: &Summary<'_>, table: Value) -> Value {
         "not_judged": totals.not_judged.sentence(),
         "accounts_compared": totals.accounts_compared,
         "accounts_not_compared": summary.coverage.asked - totals.accounts_compared,
-        "counts": ChangeKind::ALL.iter().map(count).collect::<Vec<_>>(),
+        "counts": ChangeKind::ALL.iter().filter(told).map(count).collect::<Vec<_>>(),
     });
     changes["table"] = table;
     changes
 }
 
-fn matrix(rows: &WorstFirst<MatrixRow>, policy: &Policy) -> Value {
-    let rules: Vec<_> = policy.rules_in_force().collect();
-    let shown = rows.shown();
+/// The accounts with findings, worst first, under the rules that fired.
+fn matrix(matrix: &Matrix, summary: &Summary<'_>) -> Value {
+    let fired = |rule: &&Rule| summary.totals.by_rule.contains_key(rule.id);
+    let rules: Vec<_> = summary.policy.rules_in_force().filter(fired).collect();
+    let shown = matrix.rows.len();
     json!({
         "rules": rules.iter().map(|rule| json!({"id": rule.id, "title": rule.title})).collect::<Vec<_>>(),
-        "total": rows.total,
+        "total": matrix.total,
         "shown": shown,
-        "left_out": rows.total - shown,
-        "rows": rows.items().map(|row| row.json(&rules)).collect::<Vec<_>>(),
+        "left_out": matrix.total - shown,
+        "rows": matrix.rows.values().map(|row| row.json(&rules)).collect::<Vec<_>>(),
+    })
+}
+
+/// Every rule, with how much it could judge and what it found.
+fn passed(summary: &Summary<'_>) -> Vec<Value> {
+    let of_rule = |((rule, count), judged): ((&Rule, FindingCount), &Judged)| {
+        let fired = count.open + count.waived;
+        let state = match judged.judged {
+            _ if !summary.policy.is_in_force(rule) => "off",
+            _ if fired > 0 => "fired",
+            0 => "not-judged",
+            _ => "passed",
+        };
+        json!({
+            "id": rule.id,
+            "title": rule.title,
+            "state": state,
+            "unit": match rule.judge {
+                Judge::Account(_) => "accounts",
+                Judge::Connector(_) => "connectors",
+            },
+            "judged": judged.judged,
+            "fired": fired,
+            "waived": count.waived,
+            "not_judged": judged.not_judged,
+        })
+    };
+    rule_counts(&summary.totals)
+        .zip(&summary.judged)
+        .map(of_rule)
+        .collect()
+}
+
+fn unread_cause(cause: &UnreadCause) -> Value {
+    let day = |at: DateTime<Utc>| at.date_naive().to_string();
+    let (longest, shortest) = (day(cause.longest), day(cause.shortest));
+    let since = if longest == shortest {
+        format!("since {longest}")
+    } else {
+        format!("the longest since {longest}, the latest since {shortest}")
+    };
+    json!({"kind": cause.kind, "accounts": cause.accounts, "since": since})
+}
+
+fn attestation(attestation: &Attestation, now: DateTime<Utc>) -> Value {
+    let state = match () {
+        () if attestation.is_expired(now) => "expired",
+        () if attestation.is_expiring(now) => "expiring",
+        () => "active",
+    };
+    json!({
+        "control": attestation.control,
+        "statement": attestation.statement,
+        "by": attestation.by,
+        "on": attestation.on.to_string(),
+        "expires": attestation.expires.to_string(),
+        "state": state,
+    })
+}
+
+fn remediation(usage: &RemediationUse<'_>, now: DateTime<Utc>) -> Value {
+    let remediation = usage.remediation;
+    let state = match usage.open {
+        0 => "done",
+        _ if usage.is_overdue(now) => "overdue",
+        _ => "planned",
+    };
+    json!({
+        "rule": remediation.rule,
+        "account": remediation.account.as_deref().unwrap_or("*"),
+        "domain": remediation.domain.as_deref().unwrap_or_default(),
+        "owner": remediation.owner,
+        "due": remediation.due.to_string(),
+        "note": remediation.note,
+        "open": usage.open,
+        "state": state,
+    })
+}
+
+/// What somebody vouched for and that does not hold any more, for the first screen.
+fn overdue(summary: &Summary<'_>) -> Value {
+    let now = summary.now;
+    let remediations = summary.remediations.iter();
+    let attestations = summary.policy.attestations.iter();
+    json!({
+        "remediations": remediations.filter(|one| one.is_overdue(now)).map(|one| remediation(one, now)).collect::<Vec<_>>(),
+        "attestations": attestations.filter(|one| one.is_expired(now)).map(|one| attestation(one, now)).collect::<Vec<_>>(),
     })
 }
 
@@ -728,28 +1008,4 @@ fn files(settings: &Settings<'_>) -> Vec<Value> {
         .into_iter()
         .map(|(name, what)| json!({"name": name, "what": what}))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_worse_drives_out_what_is_not() {
-        let mut kept = WorstFirst::new(3);
-        for (severity, item) in [
-            (None, 1),
-            (Some(Severity::Low), 2),
-            (None, 3),
-            (Some(Severity::Critical), 4),
-            (Some(Severity::Low), 5),
-            (Some(Severity::Low), 6),
-        ] {
-            kept.keep(severity, item);
-        }
-        assert_eq!(kept.items().copied().collect::<Vec<_>>(), [4, 2, 5]);
-        assert_eq!(kept.shown(), 3);
-        // There is room for one that is worse than those that there are, and for no other.
-        assert_eq!(kept.open_places(), Severity::Low as usize);
-    }
 }

@@ -47,6 +47,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "partials/masthead.hbs",
     "partials/matrix.hbs",
     "partials/numbers.hbs",
+    "partials/passed.hbs",
+    "partials/promises.hbs",
     "partials/rules.hbs",
     "partials/trend.hbs",
     "partials/unread.hbs",
@@ -432,7 +434,9 @@ mod tests {
                 "connectors",
                 "accounts",
                 "waivers",
+                "promises",
                 "unread",
+                "passed",
                 "controls",
                 "rules",
                 "made"
