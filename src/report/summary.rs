@@ -532,7 +532,11 @@ impl Summary<'_> {
             false => format!(
                 "TXT records of {} as {} {}: {}.",
                 count(dns.values().sum::<u64>() as usize, "connector"),
-                lookups.resolvers.join(" and "),
+                // Its port is another each time.
+                match self.header.demo {
+                    true => "the simulated name server".to_owned(),
+                    false => lookups.resolvers.join(" and "),
+                },
                 if lookups.resolvers.len() == 1 {
                     "sees them"
                 } else {

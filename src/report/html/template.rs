@@ -427,6 +427,7 @@ mod tests {
                 "changes",
                 "numbers",
                 "unverified",
+                "dns",
                 "disabled",
                 "fedramp",
                 "matrix",
