@@ -183,14 +183,21 @@ impl<'a> Assessor<'a> {
         &self,
         asked: &AskedAccount,
         evidence: &AccountEvidence,
-        before: Option<&AccountMemory<'_>>,
+        memory: Option<&AccountMemory<'_>>,
     ) -> AccountState {
-        let before = before.map(|before| &before.state);
+        let before = memory.map(|before| &before.state);
         let is_read = evidence.outcome == Outcome::Read;
         AccountState {
             account_id: asked.id.clone(),
             account_name: asked.name.clone(),
             sources: sources(self.header, self.elsewhere.lists_are_old, asked, before),
+            former_codes: if is_read {
+                former_codes(memory, &evidence.connectors)
+            } else {
+                before
+                    .map(|before| before.former_codes.clone())
+                    .unwrap_or_default()
+            },
             // An older list that still has it brings no account back.
             removed: self.elsewhere.lists_are_old && before.is_some_and(|before| before.removed),
             outcome: evidence.outcome,
@@ -284,6 +291,7 @@ impl<'a> Assessor<'a> {
             claims_now: OwnClaims::of(connectors),
             wanted_then: Wanted::of(connectors_then),
             wanted_now: Wanted::of(connectors),
+            found_in_dns: None,
             published_beside: connectors
                 .iter()
                 .filter(publish_more)
@@ -420,6 +428,33 @@ impl<'a> Assessor<'a> {
     }
 }
 
+/// The most codes of connectors that an account had and has no more that are remembered: of more, the last ones.
+const MOST_FORMER_CODES: usize = 1000;
+
+/// The codes that an account's connectors had and have no more.
+fn former_codes(before: Option<&AccountMemory<'_>>, connectors: &[Connector]) -> Vec<String> {
+    let Some(before) = before else {
+        return Vec::new();
+    };
+    let now: HashSet<_> = connectors.iter().filter_map(Connector::code).collect();
+    let had = before.connectors.iter().flatten();
+    let gone = had.filter_map(Connector::code).map(str::to_owned);
+    let mut seen = HashSet::new();
+    let mut former: Vec<_> = before
+        .state
+        .former_codes
+        .iter()
+        .cloned()
+        .chain(gone)
+        .collect();
+    // The last time counts.
+    former.reverse();
+    former.retain(|code| !now.contains(code.as_str()) && seen.insert(code.clone()));
+    former.truncate(MOST_FORMER_CODES);
+    former.reverse();
+    former
+}
+
 /// When each finding of a memory was seen first.
 fn first_seen(memory: Option<&AccountMemory<'_>>) -> HashMap<FindingId, DateTime<Utc>> {
     let known = memory.into_iter().flat_map(|memory| &memory.findings);
@@ -505,6 +540,8 @@ struct Causes<'c, 'a> {
     claims_now: OwnClaims<'c>,
     wanted_then: Wanted<'c>,
     wanted_now: Wanted<'c>,
+    /// The connectors about which earlier runs found something in DNS.
+    found_in_dns: Option<HashSet<String>>,
     /// The domains that publish codes beside those of their connectors.
     published_beside: HashSet<Cow<'c, str>>,
     /// The domain of each finding as it was known, by the finding's id.
@@ -629,11 +666,30 @@ impl Causes<'_, '_> {
         let is_known_since = change.kind == ChangeKind::FindingResolved
             && change.connector_id.is_empty()
             && self.published_beside.contains(&*domain);
+        // What was found once was known then, and is known until it is resolved.
+        let was_known = was_known
+            || change.kind == ChangeKind::FindingResolved
+            || self.was_found_in_dns(&change.connector_id, &domain);
         if was_known && !is_known_since {
             Cause::Dns
         } else {
             Cause::Coverage
         }
+    }
+
+    /// Whether an earlier run found something about what DNS holds for a connector.
+    fn was_found_in_dns(&mut self, connector_id: &str, canonical: &str) -> bool {
+        let before = self.before;
+        let found = self.found_in_dns.get_or_insert_with(|| {
+            let known = before.into_iter().flat_map(|before| &before.findings);
+            let of_dns = known.filter(|known| {
+                crate::rules::rule(&known.rule).is_some_and(|rule| rule.basis == Basis::Dns)
+            });
+            of_dns
+                .map(|known| claim_key(&canonical_domain(&known.email_domain), &known.connector_id))
+                .collect()
+        });
+        found.contains(&claim_key(canonical, connector_id))
     }
 
     /// Whether an account that was read whole before claims a domain, beside this one.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::claims::KnownElsewhere;
+use crate::dns::KnownCodes;
 use crate::evidence::{self, Evidence, EvidenceError, Index, RunHeader, SharedDomains};
 use crate::ledger::{self, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint};
 use crate::memory::{AccountMemory, Earlier, carry_on};
@@ -187,9 +188,6 @@ impl Baseline {
                 continue;
             };
             let connectors = memory.connectors.as_deref().unwrap_or_default();
-            known
-                .codes
-                .add(connectors.iter().filter_map(Connector::code));
             if position.is_none() && memory.state.removed {
                 continue;
             }
@@ -204,6 +202,19 @@ impl Baseline {
             };
             claims.add(connectors);
             claims.add_shared(&memory.findings);
+        }
+        Ok(())
+    }
+
+    /// Adds the codes of all connectors that this run knows, or knew.
+    fn add_codes(&self, codes: &mut KnownCodes) -> Result<(), BaselineError> {
+        let mut line = Vec::new();
+        for id in self.account_ids() {
+            if let Some(memory) = self.account(&id, &mut line)? {
+                let connectors = memory.connectors.iter().flatten();
+                codes.add(connectors.filter_map(Connector::code));
+                codes.add(memory.state.former_codes.iter().map(String::as_str));
+            }
         }
         Ok(())
     }
@@ -399,10 +410,15 @@ impl History {
             ..KnownElsewhere::default()
         };
         if let Some(run) = self.remembered()
-            && (run.ledger.has_shared_findings() || evidence.lookups().is_some())
+            && run.ledger.has_shared_findings()
         {
             let index = evidence.index();
             run.claims_of_the_unread(header, index, self.compared.is_some(), &mut known)?;
+        }
+        if let Some(run) = self.remembered()
+            && evidence.lookups().is_some()
+        {
+            run.add_codes(&mut known.codes)?;
         }
         if let Some(run) = self.compared()
             && !shared.is_empty()

@@ -52,7 +52,7 @@ pub struct KnownElsewhere {
     /// The domains shared in this run that accounts of it claimed already when they were last read whole, where that
     /// was before the run that is compared with.
     pub claimed_unread: ClaimsOfAccounts,
-    /// The codes of connectors of accounts that this run did not read whole.
+    /// The codes of all connectors of this run and those before it.
     pub codes: KnownCodes,
 }
 

@@ -460,6 +460,7 @@ mod tests {
             account_id: "023e105f4ecef8ad9ca31a8372d0c353".to_owned(),
             account_name: "Acme".to_owned(),
             sources: Vec::new(),
+            former_codes: Vec::new(),
             removed: false,
             outcome: Outcome::Read,
             read: Some(LastRead {

@@ -430,6 +430,8 @@ struct Outline<'l> {
     _account_name: Cow<'l, str>,
     #[serde(default, rename = "sources")]
     _sources: Vec<String>,
+    #[serde(default, rename = "former_codes")]
+    _former_codes: Vec<String>,
     #[serde(default, rename = "removed")]
     _removed: bool,
     #[serde(rename = "outcome")]
@@ -479,6 +481,8 @@ struct AccountLine<'l> {
     #[serde(default)]
     sources: Vec<String>,
     #[serde(default)]
+    former_codes: Vec<String>,
+    #[serde(default)]
     removed: bool,
     outcome: Outcome,
     read: Option<LastRead>,
@@ -495,6 +499,7 @@ impl<'l> From<AccountLine<'l>> for AccountMemory<'l> {
                 account_id: line.account_id,
                 account_name: line.account_name,
                 sources: line.sources,
+                former_codes: line.former_codes,
                 removed: line.removed,
                 outcome: line.outcome,
                 read: line.read,

@@ -23,6 +23,9 @@ pub struct AccountState {
     /// What named it ([`crate::accounts::Source::key`]), as far as that can be recognised from run to run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// The codes that connectors of it had and have no more, as far as they are remembered: zones keep old records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_codes: Vec<String>,
     /// Whether it was reported as removed from what named it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,

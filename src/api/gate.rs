@@ -116,6 +116,14 @@ impl Gate {
         })
     }
 
+    /// The bytes without any token that is kept secret; `None` where there is none in them.
+    pub fn without_secrets(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.iter().fold(None, |clean: Option<Vec<u8>>, token| {
+            token.redact(clean.as_deref().unwrap_or(bytes)).or(clean)
+        })
+    }
+
     /// Requests sent so far, every attempt counted.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -12,7 +12,7 @@ use super::lookups::{LookupArgs, LookupProgress};
 use super::progress::{Progress, When};
 use super::stop::Stop;
 use super::{Failure, exit, print, tell_line};
-use crate::api::{BaseUrl, Token};
+use crate::api::{BaseUrl, Gate, Token};
 use crate::audit::{self, Asked, AuditError, Collected, Place, Resumed, Selection};
 use crate::clock::Clock;
 use crate::collect::End;
@@ -129,7 +129,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let resolver = demo.as_ref().map(simulator::Running::resolver);
     let asker = args.lookups.asker(clock, resolver)?;
     let mut tokens = tokens(&args, demo.as_ref())?;
-    let collected = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
+    let (collected, gate) = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
     // Which run is the newest, and what it knows, holds until this one is the newest.
     let (directory, evidence, _lock) = match collected {
         Collected::Interrupted {
@@ -142,6 +142,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
             lock,
         } => (directory, evidence, lock),
     };
+    let asker = asker.map(|mut asker| {
+        // A zone may hold anything, the token too.
+        asker.keep_out(Box::new(move |text| gate.without_secrets(text)));
+        asker
+    });
     let Some(evidence) = look_up(&args, evidence, asker, &directory, &stop, quiet).await? else {
         return Ok(interrupted(&args, &directory, false));
     };
@@ -194,7 +199,7 @@ async fn collect(
     tokens: &mut Tokens,
     stop: &Stop,
     quiet: bool,
-) -> Result<Collected, Failure> {
+) -> Result<(Collected, Arc<Gate>), Failure> {
     let selection = args.accounts.selection(&base_url);
     let place = Place {
         output: &args.report.output,
@@ -222,9 +227,10 @@ async fn collect(
         ready.total(),
         ready.done(),
     );
-    Ok(ready
+    let collected = ready
         .collect(place, &api, &mut progress, stop.requested())
-        .await?)
+        .await?;
+    Ok((collected, Arc::clone(api.gate())))
 }
 
 /// Adds what DNS holds, where that is asked for; `None` where it was asked to stop.
@@ -313,7 +319,7 @@ fn interrupted(args: &AuditArgs, directory: &RunDirectory, is_overtaken: bool) -
         )
     } else {
         format!(
-            "interrupted: what was read is kept in {partial}; resume with `cf-sso-audit audit --resume --output {output}{lookups}` and the same connection"
+            "interrupted: what was read is kept in {partial}; to go on, give the same options once more with --resume: `cf-sso-audit audit --resume --output {output}{lookups}`, and policy, connection and thresholds as before"
         )
     });
     exit::INTERRUPTED

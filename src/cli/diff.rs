@@ -218,7 +218,7 @@ fn notes(difference: &Difference) -> Vec<String> {
     }
     if difference.not_judged > 0 {
         notes.push(format!(
-            "{} could not be judged by {} (accounts not read or not asked for, rules turned off) and may be resolved or not.",
+            "{} could not be judged by {} (accounts not read or not asked for, rules turned off, DNS not looked up) and may be resolved or not.",
             count(difference.not_judged, "known finding"),
             difference.new
         ));

@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::split::Split;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
-use crate::runs::{ApiAsked, SUMS, check_sums, is_unfinished};
+use crate::runs::{ApiAsked, SUMS, check_sums, is_listed, is_unfinished};
 use crate::severity::Severity;
 use crate::text::count;
 use crate::thresholds::{AllowedUnread, Thresholds};
@@ -379,6 +379,16 @@ pub fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure
             .lookups()
             .map(|lookups| (lookups::FILE_NAME, lookups.sha256())),
     );
+    let lacks_lookups = evidence.lookups().is_none()
+        && is_listed(run_dir, lookups::FILE_NAME).is_ok_and(|is_listed| is_listed);
+    if lacks_lookups {
+        let missing = run_dir.join(lookups::FILE_NAME);
+        return Err(Failure::usage(format!(
+            "the evidence is not whole: {} is missing",
+            missing.display()
+        ))
+        .hint("restore the file from a copy; nothing was written or changed"));
+    }
     check_sums(run_dir, &files).map_err(|error| {
         Failure::usage(format!("the evidence cannot be trusted: {error}"))
             .hint("restore the file from a copy; nothing was written or changed")

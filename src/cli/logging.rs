@@ -22,9 +22,11 @@ pub fn start(quiet: bool, verbose: u8, json: bool) {
         0..=2 => "error",
         _ => "debug",
     };
-    // The HTTP/2 and HTTP/1 codecs print whole frames with their headers: they stay silent.
+    // The HTTP/2 and HTTP/1 codecs print whole frames with their headers, and the resolver what any zone holds: they stay
+    // silent. What goes wrong in a lookup is its result.
     let filter = EnvFilter::new(format!(
-        "{others},cf_sso_audit={own},h2=error,hyper=info,hpack=error"
+        "{others},cf_sso_audit={own},h2=error,hyper=info,hpack=error,\
+         hickory_net=off,hickory_proto=off,hickory_resolver=off"
     ));
     let log = fmt()
         .with_env_filter(filter)

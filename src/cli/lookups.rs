@@ -70,6 +70,7 @@ impl LookupArgs {
         let options = AskerOptions {
             resolvers,
             nobody,
+            simulated: demo.is_some(),
             timeout: self.dns_timeout,
             attempts: ATTEMPTS,
             rate: self.dns_rate,
@@ -97,7 +98,9 @@ fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
             "is not the address of a resolver (a name would itself have to be looked up); {EXAMPLE}"
         )
     })?;
-    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+    let is_broadcast = matches!(address.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    let is_nobodys = address.ip().is_unspecified() || address.ip().is_multicast();
+    if address.port() == 0 || is_nobodys || is_broadcast {
         return Err(format!("cannot be asked; {EXAMPLE}"));
     }
     Ok(address)
@@ -213,6 +216,7 @@ mod tests {
             "0.0.0.0",
             "[::]:53",
             "224.0.0.251",
+            "255.255.255.255",
             "192.0.2.53:99999",
             "192.0.2",
             "https://192.0.2.53",

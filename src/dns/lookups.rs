@@ -43,6 +43,9 @@ pub struct LookupsHeader {
     /// Why there was nobody to ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nobody: Option<String>,
+    /// Whether that was the simulated name server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// How long an answer was waited for, at each attempt.
     pub timeout_seconds: f64,
     /// Attempts at a question that got no answer.
@@ -61,6 +64,7 @@ impl LookupsHeader {
             started: options.clock.now(),
             resolvers: options.resolvers.iter().map(ToString::to_string).collect(),
             nobody: options.nobody.clone(),
+            simulated: options.simulated,
             timeout_seconds: options.timeout.as_secs_f64(),
             attempts: options.attempts,
             rate: options.rate.to_string(),

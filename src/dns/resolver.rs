@@ -34,6 +34,8 @@ pub struct AskerOptions {
     pub resolvers: Vec<SocketAddr>,
     /// Why there is nobody to ask, where that is so.
     pub nobody: Option<String>,
+    /// Whether that is the simulated name server.
+    pub simulated: bool,
     /// How long an answer is waited for, at each attempt.
     pub timeout: Duration,
     /// Attempts at a question that gets no answer.
@@ -44,27 +46,37 @@ pub struct AskerOptions {
     pub clock: Clock,
 }
 
+/// Takes secrets out of a text; `None` where there is none in it.
+pub type Redact = Box<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
 /// How many resolvers have to say alike that a record is not there.
 pub fn needed(resolvers: usize) -> usize {
     resolvers.min(2)
 }
 
 /// Asks resolvers, at an even pace.
-#[derive(Debug)]
 pub struct Asker {
     resolvers: Vec<Resolver>,
     pace: Pace,
     options: AskerOptions,
+    redact: Option<Redact>,
 }
 
 /// One resolver.
 struct Resolver {
     address: SocketAddr,
-    pool: NameServerPool<TokioRuntimeProvider>,
+    server: NameServerConfig,
+    context: Arc<PoolContext>,
     /// Questions in a row to which no answer came.
     unanswered: AtomicU32,
     /// Whether it is asked no more.
     is_given_up: AtomicBool,
+}
+
+impl std::fmt::Debug for Asker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(&self.resolvers).finish()
+    }
 }
 
 impl std::fmt::Debug for Resolver {
@@ -128,7 +140,13 @@ impl Asker {
             resolvers: resolvers?,
             pace: Pace::new(options.rate),
             options,
+            redact: None,
         })
+    }
+
+    /// Has secrets taken out of every text that a zone holds.
+    pub fn keep_out(&mut self, redact: Redact) {
+        self.redact = Some(redact);
     }
 
     /// How it asks.
@@ -214,7 +232,7 @@ impl Asker {
                 aliases.push(target.to_utf8().trim_end_matches('.').to_lowercase());
                 current = target;
             }
-            let texts = texts_of(&response, &current);
+            let texts = self.texts_of(&response, &current);
             if !texts.is_empty() {
                 return Ok(Reply::Records { texts, aliases });
             }
@@ -272,6 +290,22 @@ impl Asker {
         }
     }
 
+    /// The TXT records of a name itself; what a server adds about others is not believed.
+    fn texts_of(&self, response: &DnsResponse, name: &Name) -> Vec<TxtText> {
+        let texts = response
+            .answers
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(txt) if record.name == *name => {
+                    let text = txt.txt_data.concat();
+                    let clean = self.redact.as_ref().and_then(|redact| redact(&text));
+                    Some(TxtText::of(clean.unwrap_or(text)))
+                }
+                _ => None,
+            });
+        texts.collect()
+    }
+
     /// A resolver that is silent on many names in a row is given up, unless it still answers what every resolver knows:
     /// then it is the names.
     async fn note_silence(&self, resolver: &Resolver) {
@@ -315,7 +349,8 @@ impl Resolver {
         let context = Arc::new(PoolContext::new(opts, tls));
         Ok(Self {
             address,
-            pool: NameServerPool::from_config([server], context, TokioRuntimeProvider::default()),
+            server,
+            context,
             unanswered: AtomicU32::new(0),
             is_given_up: AtomicBool::new(false),
         })
@@ -331,8 +366,37 @@ impl Resolver {
         options.use_edns = with_edns;
         options.edns_payload_len = UDP_PAYLOAD;
         let query = Query::query(name.clone(), kind);
-        let answered = self.pool.lookup(query, options).first_answer().await;
-        answered.map(Answer::Response).or_else(meaning)
+        // Connections of its own: a question whose answer is slow holds up no other, and UDP is tried first each time.
+        let provider = TokioRuntimeProvider::default();
+        let pool =
+            NameServerPool::from_config([self.server.clone()], Arc::clone(&self.context), provider);
+        match pool.lookup(query.clone(), options).first_answer().await {
+            Ok(response) if answers(response.queries.first(), &query) => {
+                Ok(Answer::Response(response))
+            }
+            Err(NetError::Dns(DnsError::NoRecordsFound(none)))
+                if !answers(Some(&none.query), &query) =>
+            {
+                Err(to_another_question())
+            }
+            Ok(_) => Err(to_another_question()),
+            Err(error) => meaning(error),
+        }
+    }
+}
+
+/// Whether an answer is to a question: the question stands in it.
+fn answers(answered: Option<&Query>, asked: &Query) -> bool {
+    answered.is_some_and(|answered| {
+        answered.name() == asked.name() && answered.query_type() == asked.query_type()
+    })
+}
+
+fn to_another_question() -> NoAnswer {
+    NoAnswer {
+        cause: "its answer is to another question".to_owned(),
+        is_silent: false,
+        may_pass: true,
     }
 }
 
@@ -392,16 +456,4 @@ fn alias_of(response: &DnsResponse, name: &Name) -> Option<Name> {
             RData::CNAME(target) if record.name == *name => Some(target.0.clone()),
             _ => None,
         })
-}
-
-/// The TXT records of a name itself; what a server adds about others is not believed.
-fn texts_of(response: &DnsResponse, name: &Name) -> Vec<TxtText> {
-    let texts = response
-        .answers
-        .iter()
-        .filter_map(|record| match &record.data {
-            RData::TXT(txt) if record.name == *name => Some(TxtText::of(txt.txt_data.concat())),
-            _ => None,
-        });
-    texts.collect()
 }

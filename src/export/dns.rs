@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::accounts::AskedAccount;
+use crate::dns::DnsTxt;
 use crate::evidence::AccountEvidence;
 use crate::fix::{Record, unpublishable, zone_snippet};
+use crate::model::Connector;
 
 /// What whoever publishes them has to know.
-const WARNING: &str = "Add these records to those that the domains have: a domain's TXT set is shared with SPF, other verifications and more. Replace none of it.";
+const WARNING: &str = "Add these records to those that the domains have: a domain's TXT set is shared with SPF, other verifications and more. Replace nothing of another purpose.";
 
 /// A record, with the accounts that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,7 +52,12 @@ struct LeftOut {
 impl Records {
     /// Adds those of an account.
     pub fn add(&mut self, asked: &AskedAccount, evidence: &AccountEvidence) {
-        let unverified = evidence.connectors.iter().filter(|c| !c.is_verified());
+        let is_to_be_added = |connector: &&Connector| {
+            // Where DNS was looked up: what is published is there, and what has no domain cannot be.
+            let in_dns = connector.dns_txt();
+            !connector.is_verified() && !matches!(in_dns, Some(DnsTxt::Match | DnsTxt::NxDomain))
+        };
+        let unverified = evidence.connectors.iter().filter(is_to_be_added);
         for record in unverified.filter_map(Record::of) {
             self.0.entry(record).or_default().insert(asked.id.clone());
         }

@@ -88,7 +88,11 @@ fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Groun
         }
         Fix::Publish => Answer::Publish,
         Fix::Verify | Fix::VerifyAgain => match connector.dns_txt() {
-            None | Some(DnsTxt::Match) => Answer::Step(Action::BeginVerification),
+            None if !grounds.dns_was_looked_up => Answer::Step(Action::BeginVerification),
+            None => {
+                Answer::Manual("its TXT record was not looked up: audit again with --check-dns")
+            }
+            Some(DnsTxt::Match) => Answer::Step(Action::BeginVerification),
             Some(DnsTxt::Unknown) => {
                 Answer::Manual("nobody knows whether its TXT record is published: look it up again")
             }
@@ -123,6 +127,8 @@ struct Grounds {
     allowed: Allowed,
     /// Whether the run read every account: in one that it did not read, a connector may have the same domain.
     every_account_was_read: bool,
+    /// Whether the run looked TXT records up.
+    dns_was_looked_up: bool,
 }
 
 impl Plan {
@@ -153,6 +159,7 @@ impl Plan {
         let grounds = Grounds {
             allowed,
             every_account_was_read: every_account_was_read(&header, evidence),
+            dns_was_looked_up: evidence.lookups().is_some(),
         };
         let mut plan = Self::default();
         let mut line = Vec::new();
@@ -173,6 +180,9 @@ impl Plan {
                 .and_then(|index| of_connectors.get_mut(index))
             {
                 Some(findings) => findings.push(finding),
+                None if finding.rule.fix == Fix::Manual && !finding.email_domain.is_empty() => {
+                    self.leave(assessed, finding, "it needs a person's decision");
+                }
                 None => self.leave(assessed, finding, "it concerns the account as a whole"),
             }
         }
@@ -362,6 +372,7 @@ mod tests {
         let grounds = Grounds {
             allowed,
             every_account_was_read: true,
+            dns_was_looked_up: false,
         };
         plan.add(assessed, grounds);
         plan.finish();

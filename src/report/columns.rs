@@ -487,7 +487,7 @@ impl<'r> ConnectorRow<'r> {
             about_fedramp,
             dns_detail: Text::new(dns.map_or("", |seen| &seen.detail), dialect),
             dns_other_codes: Text::new(
-                dns.map(|seen| seen.other_codes.join(" "))
+                dns.map(|seen| listed(&seen.other_codes))
                     .unwrap_or_default(),
                 dialect,
             ),
@@ -503,6 +503,16 @@ impl ConnectorRow<'_> {
     pub fn expected(&self) -> FedrampExpectation {
         self.account.expected
     }
+}
+
+/// Codes in one cell: a zone may hold thousands, and a spreadsheet's cell has room for some.
+fn listed(codes: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut listed = codes[..codes.len().min(MOST)].join(", ");
+    if codes.len() > MOST {
+        listed.push_str(&format!(" and {} more", codes.len() - MOST));
+    }
+    listed
 }
 
 /// Whether a connector's FedRAMP text is as expected: `yes`, `no`, `unknown` or `not-judged`.

@@ -412,6 +412,9 @@ fn head(summary: &Summary<'_>) -> String {
     };
     text.push_str(&compared);
     text.push('\n');
+    for said in beside(summary) {
+        let _ = writeln!(text, "\n{}", sentence(&said));
+    }
     let gaps = &summary.coverage.gaps;
     for gap in gaps.iter().take(MOST_GAPS) {
         let _ = writeln!(text, "\n- {}", sentence(gap));
@@ -421,6 +424,25 @@ fn head(summary: &Summary<'_>) -> String {
         let _ = writeln!(text, "- and {more} in the list of accounts");
     }
     text
+}
+
+/// What the lists of findings do not say: what was not judged, what DNS was asked, what is overdue.
+fn beside(summary: &Summary<'_>) -> Vec<String> {
+    let mut said: Vec<_> = summary.totals.not_judged.sentence().into_iter().collect();
+    said.extend(summary.dns_sentences().into_iter().flatten());
+    let overdue = summary.remediations.iter();
+    let overdue = overdue.filter(|one| one.is_overdue(summary.now)).count();
+    if overdue > 0 {
+        said.push(format!("{} overdue.", count(overdue, "remediation")));
+    }
+    let attestations = summary.policy.attestations.iter();
+    let expired = attestations
+        .filter(|one| one.is_expired(summary.now))
+        .count();
+    if expired > 0 {
+        said.push(format!("{} expired.", count(expired, "attestation")));
+    }
+    said
 }
 
 /// The figures, after everything that they count.

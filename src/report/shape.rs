@@ -508,11 +508,15 @@ pub struct RemediationShown<'a> {
     #[schemars(schema_with = "date")]
     due: NaiveDate,
     note: &'a str,
+    /// Findings known from before that it means and that this run could not judge again.
+    not_judged: u64,
     /// Open findings that it means.
     open: u64,
     overdue: bool,
     owner: &'a str,
     rule: &'a str,
+    /// `done`, `planned`, `overdue` or `not-judged`.
+    state: &'static str,
 }
 
 impl<'a> RemediationShown<'a> {
@@ -523,10 +527,12 @@ impl<'a> RemediationShown<'a> {
             domain: remediation.domain.as_deref(),
             due: remediation.due,
             note: &remediation.note,
+            not_judged: usage.not_judged,
             open: usage.open,
             overdue: usage.is_overdue(summary.now),
             owner: &remediation.owner,
             rule: remediation.rule,
+            state: usage.state(summary.now),
         }
     }
 }

@@ -212,6 +212,10 @@ fn withhold(summary: &mut Summary<'_>) {
         let waiver = used.waiver;
         waiver.account.is_some() || waiver.domain.is_none() || used.matched > 0
     });
+    // So does a remediation, and it names who answers for it.
+    summary
+        .remediations
+        .retain(|used| used.remediation.account.is_some() || used.open + used.not_judged > 0);
 }
 
 fn withhold_causes(passed_over: &mut [PassedOver]) {

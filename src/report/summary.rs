@@ -175,7 +175,7 @@ pub struct Totals {
     pub not_judged: NotJudged,
     /// Connectors whose domains were looked up in DNS, by how their records stand.
     pub dns: BTreeMap<&'static str, u64>,
-    /// Of those, verified ones whose record is not there any more.
+    /// Of those, verified ones whose record is not there.
     pub records_gone: u64,
 }
 
@@ -242,7 +242,10 @@ impl NotJudged {
                 self.shared,
                 "about domains shared with accounts that were not read whole",
             ),
-            (self.dns, "about what DNS holds, which is not known"),
+            (
+                self.dns,
+                "about DNS records that were not looked up, or that no resolver told of",
+            ),
         ];
         let reasons: Vec<_> = reasons
             .iter()
@@ -451,12 +454,29 @@ pub struct RemediationUse<'a> {
     pub remediation: &'a Remediation,
     /// Open findings that it means.
     pub open: u64,
+    /// Findings known from before that it means and that this run could not judge again.
+    pub not_judged: u64,
+    /// Whether its rule judged anything at all.
+    pub is_judged: bool,
 }
 
 impl RemediationUse<'_> {
-    /// Whether its day has passed and something that it means is still open.
+    /// Whether its day has passed and something that it means is still open, as far as is known.
     pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
-        self.open > 0 && self.remediation.is_past(now)
+        self.open + self.not_judged > 0 && self.remediation.is_past(now)
+    }
+
+    /// How it stands: nothing is done that nobody could look at.
+    pub fn state(&self, now: DateTime<Utc>) -> &'static str {
+        if self.is_overdue(now) {
+            "overdue"
+        } else if self.open > 0 {
+            "planned"
+        } else if self.not_judged > 0 || !self.is_judged {
+            "not-judged"
+        } else {
+            "done"
+        }
     }
 }
 
@@ -515,6 +535,16 @@ pub struct Summary<'a> {
 }
 
 impl Summary<'_> {
+    /// What has to be known where DNS was to be looked up, and no answer came.
+    pub fn dns_silence(&self) -> Option<&'static str> {
+        let lookups = self.lookups.as_ref()?;
+        let is_unknown = |(txt, _): (&&str, &u64)| *txt == DnsTxt::Unknown.as_str();
+        let dns = &self.totals.dns;
+        let nothing_is_known = !dns.is_empty() && dns.iter().all(is_unknown);
+        (lookups.nobody.is_some() || nothing_is_known)
+            .then_some("DNS could not be looked up, so nothing is known about any TXT record.")
+    }
+
     /// What DNS was seen to hold, in words; `None` where nothing was looked up.
     pub fn dns_sentences(&self) -> Option<Vec<String>> {
         let lookups = self.lookups.as_ref()?;
@@ -526,30 +556,34 @@ impl Summary<'_> {
             let number = dns.get(txt.as_str()).filter(|number| **number > 0)?;
             Some(format!("{number} {}", txt.as_str()))
         };
-        let counts: Vec<_> = DnsTxt::ALL.iter().filter_map(of).collect();
+        let mut counts: Vec<_> = DnsTxt::ALL.iter().filter_map(of).collect();
+        let looked_up: u64 = dns.values().sum();
+        if looked_up > 0 && looked_up < self.totals.connectors {
+            counts.push(format!(
+                "{} not looked up",
+                self.totals.connectors - looked_up
+            ));
+        }
         let mut sentences = vec![match counts.is_empty() {
-            true => "No connector names a domain that could be looked up in DNS.".to_owned(),
+            true => "No connector was read whose domain could be looked up in DNS.".to_owned(),
             false => format!(
-                "TXT records of {} as {} {}: {}.",
-                count(dns.values().sum::<u64>() as usize, "connector"),
+                "TXT records of {}, asked of {}: {}.",
+                count(self.totals.connectors as usize, "connector"),
                 // Its port is another each time.
-                match self.header.demo {
+                match lookups.simulated {
                     true => "the simulated name server".to_owned(),
                     false => lookups.resolvers.join(" and "),
-                },
-                if lookups.resolvers.len() == 1 {
-                    "sees them"
-                } else {
-                    "see them"
                 },
                 counts.join(", ")
             ),
         }];
+        sentences.extend(self.dns_silence().map(str::to_owned));
         let gone = self.totals.records_gone;
         if gone > 0 {
             sentences.push(format!(
-                "Of {}, the record is not there any more: no finding, since Cloudflare does not say that it must stay.",
-                count(gone as usize, "verified connector")
+                "{} without {} record: no finding, since Cloudflare does not say that it must stay.",
+                count(gone as usize, "verified connector"),
+                if gone == 1 { "its" } else { "their" }
             ));
         }
         Some(sentences)
@@ -661,8 +695,8 @@ impl Summary<'_> {
         let new: u64 = listed.iter().map(|(_, found)| found.new_open).sum();
         if self.baseline.is_some() && !listed.is_empty() {
             headline.push_str(&match new {
-                0 => "; none new".to_owned(),
-                new => format!("; {} new", grouped(new)),
+                0 => "; none of them new".to_owned(),
+                new => format!("; {} of them new", grouped(new)),
             });
         }
         if coverage.not_whole() > 0 {
@@ -686,8 +720,8 @@ pub struct Tally {
     unread_since: BTreeMap<&'static str, (DateTime<Utc>, DateTime<Utc>)>,
     /// What became of each waiver of the policy, where it has any.
     waivers: Vec<WaiverCount>,
-    /// The open findings that each remediation of the policy means, where it has any.
-    remediations: Vec<u64>,
+    /// The open findings that each remediation of the policy means, and those that were not judged again.
+    remediations: Vec<(u64, u64)>,
     /// When the last answer came.
     finished: Option<DateTime<Utc>>,
 }
@@ -720,7 +754,7 @@ impl Tally {
         self.totals.add(assessed, policy);
         self.waivers
             .resize_with(policy.waivers.len(), Default::default);
-        self.remediations.resize(policy.remediations.len(), 0);
+        self.remediations.resize(policy.remediations.len(), (0, 0));
         if self.waivers.is_empty() && self.remediations.is_empty() {
             return;
         }
@@ -736,7 +770,17 @@ impl Tally {
             }
             let remediation = policy.remediations.of(rule, account, domain);
             if let Some(position) = remediation.filter(|_| finding.is_open()) {
-                self.remediations[position] += 1;
+                self.remediations[position].0 += 1;
+            }
+        }
+        for known in &assessed.carried {
+            let domain = crate::model::canonical_domain(&known.email_domain);
+            let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
+            let remediation = policy
+                .remediations
+                .of(&known.rule, &assessed.asked.id, domain);
+            if let Some(position) = remediation {
+                self.remediations[position].1 += 1;
             }
         }
     }
@@ -751,9 +795,10 @@ impl Tally {
             add_span(&mut self.unread_since, kind, span);
         }
         let most = self.remediations.len().max(other.remediations.len());
-        self.remediations.resize(most, 0);
+        self.remediations.resize(most, (0, 0));
         for (count, more) in self.remediations.iter_mut().zip(other.remediations) {
-            *count += more;
+            count.0 += more.0;
+            count.1 += more.1;
         }
         let most = self.waivers.len().max(other.waivers.len());
         self.waivers.resize_with(most, Default::default);
@@ -827,13 +872,20 @@ impl Tally {
             matched: count.matched,
         };
         let waivers = policy.waivers.iter().zip(&self.waivers).map(used).collect();
-        self.remediations.resize(policy.remediations.len(), 0);
-        let remediations = policy.remediations.iter().zip(&self.remediations);
-        let remediations = remediations.map(|(remediation, open)| RemediationUse {
-            remediation,
-            open: *open,
-        });
+        self.remediations.resize(policy.remediations.len(), (0, 0));
         add_judged(&mut self.judged, &vec![Judged::default(); RULES.len()]);
+        let judged = RULES.iter().zip(&self.judged);
+        let judged: HashSet<_> = judged
+            .filter(|(_, judged)| judged.judged > 0)
+            .map(|(rule, _)| rule.id)
+            .collect();
+        let remediations = policy.remediations.iter().zip(&self.remediations);
+        let remediations = remediations.map(|(remediation, &(open, not_judged))| RemediationUse {
+            remediation,
+            open,
+            not_judged,
+            is_judged: judged.contains(remediation.rule),
+        });
         let cause =
             |(kind, (longest, shortest)): (&&'static str, &(DateTime<Utc>, DateTime<Utc>))| {
                 UnreadCause {

@@ -1,7 +1,7 @@
 //! A connector that signs members in for a domain nobody has shown to own.
 
 use super::controls::{CIS_6_7, ISO_A_8_5, NIST_AC_2, NIST_IA_2, SOC2_CC6_1};
-use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic};
+use super::{Basis, Fix, Hit, Judge, Rule, Subject, Topic, txt_record};
 use crate::model::Connector;
 use crate::severity::Severity;
 
@@ -26,10 +26,14 @@ pub const RULE: Rule = Rule {
 
 fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     (connector.is_enabled() && !connector.is_verified()).then(|| {
-        Hit::new(format!(
+        let message = format!(
             "enabled, but its domain is not verified (status: {})",
             connector.verification.status.shown("unknown")
-        ))
+        );
+        Hit {
+            remedy: txt_record::remedy_of_enabled(connector),
+            ..Hit::new(message)
+        }
     })
 }
 

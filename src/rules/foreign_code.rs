@@ -22,20 +22,20 @@ pub const RULE: Rule = Rule {
     basis: Basis::Dns,
     mandatory: None,
     what: "DNS was looked up (`--check-dns`), and a domain of the account publishes a dashboard SSO code of a connector \
-           that neither this run nor the runs before it have seen (one finding a domain).",
+           that neither this run nor the runs before it have seen (one finding for each account and domain).",
     why: "The code may be that of a connector in an account that was not audited: somebody else would then sign the \
           domain's members in. It is a lead and no proof: zones keep the codes of connectors that are long deleted.",
-    remedy: "Ask the domain's owner which connector the code is for: audit the account that has it, or remove the old TXT \
-             record.",
+    remedy: "Ask the domain's owner what the code is for: audit the account that has the connector, or remove the old TXT record.",
     fix: Fix::Manual,
     controls: &[NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
     judges: |subject, _| {
-        let mut connectors = subject.evidence.connectors.iter();
-        connectors.any(|connector| {
-            connector
-                .dns_txt()
-                .is_some_and(|txt| txt != DnsTxt::Unknown)
-        })
+        let connectors = &subject.evidence.connectors;
+        connectors.is_empty()
+            || connectors.iter().any(|connector| {
+                connector
+                    .dns_txt()
+                    .is_some_and(|txt| txt != DnsTxt::Unknown)
+            })
     },
     judge: Judge::Account(judge),
 };
@@ -80,7 +80,7 @@ fn message(codes: &BTreeSet<&str>) -> String {
         named.push(format!("{} more", codes.len() - NAMED));
     }
     format!(
-        "the domain publishes {} of connectors that were never seen here: {}",
+        "the domain publishes {} of connectors that no run in this folder has seen: {}",
         count(codes.len(), "code"),
         named.join(", ")
     )
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(hits[0].domain.as_deref(), Some("a.example"));
         assert_eq!(
             hits[0].message,
-            "the domain publishes 1 code of connectors that were never seen here: cloudflare_dashboard_sso=9"
+            "the domain publishes 1 code of connectors that no run in this folder has seen: cloudflare_dashboard_sso=9"
         );
     }
 

@@ -45,10 +45,7 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         );
         Hit {
             // What DNS holds says more than the rule's own words.
-            remedy: connector
-                .dns
-                .as_ref()
-                .and_then(|_| txt_record::remedy(connector)),
+            remedy: txt_record::remedy_of_stale(connector),
             ..Hit::new(message)
         }
     })

@@ -1,7 +1,7 @@
 //! What has to be done about a connector's TXT record, by what DNS was seen to hold: words that several rules share.
 
 use crate::dns::DnsTxt;
-use crate::model::Connector;
+use crate::model::{Connector, Status};
 use crate::text::shortened;
 
 /// What is shown of a text that DNS holds, in characters.
@@ -10,15 +10,23 @@ const SHOWN: usize = 150;
 /// What to do so that Cloudflare finds the record; `None` where domain or code are not known.
 pub fn remedy(connector: &Connector) -> Option<String> {
     let (domain, code) = (connector.email_domain.known()?, connector.code()?);
-    let (txt, detail) = match &connector.dns {
-        Some(seen) => (seen.txt, shortened(&seen.detail, SHOWN)),
-        None => (DnsTxt::Unknown, "".into()),
-    };
     let last = "delete the connector if the domain is not yours";
-    Some(match txt {
-        DnsTxt::Match => {
-            format!("The TXT record is published at {domain}: begin verification again.")
-        }
+    let Some(seen) = &connector.dns else {
+        return Some(format!(
+            "Publish the TXT record \"{code}\" at {domain}, then begin verification; {last}."
+        ));
+    };
+    let detail = shortened(&seen.detail, SHOWN);
+    Some(match seen.txt {
+        DnsTxt::Match => match connector.verification.status.known() {
+            Some(Status::Awaiting) => {
+                format!("The TXT record is published at {domain}: begin verification.")
+            }
+            Some(Status::Pending) => format!(
+                "The TXT record is published at {domain}: wait for Cloudflare to find it, and begin verification again if it has not after two days."
+            ),
+            _ => begin_again(domain),
+        },
         DnsTxt::Misspelt => format!(
             "Replace the TXT record \"{detail}\" at {domain} with \"{code}\", then begin verification."
         ),
@@ -31,10 +39,37 @@ pub fn remedy(connector: &Connector) -> Option<String> {
         DnsTxt::NxDomain => format!(
             "{domain} does not exist in DNS: {last}, or else register the domain, publish the TXT record \"{code}\" and begin verification."
         ),
-        DnsTxt::Absent | DnsTxt::Unknown => format!(
+        DnsTxt::Unknown => format!(
+            "Look the TXT record up again: it is not known whether \"{code}\" is published at {domain}. Once it is, begin verification; {last}."
+        ),
+        DnsTxt::Absent => format!(
             "Publish the TXT record \"{code}\" at {domain}, then begin verification; {last}."
         ),
     })
+}
+
+/// As [`remedy`], for a verification that has been under way for too long.
+pub fn remedy_of_stale(connector: &Connector) -> Option<String> {
+    match connector.dns_txt()? {
+        DnsTxt::Match => connector
+            .email_domain
+            .known()
+            .map(|domain| begin_again(domain)),
+        _ => remedy(connector),
+    }
+}
+
+/// As [`remedy`], for a connector that is enabled meanwhile.
+pub fn remedy_of_enabled(connector: &Connector) -> Option<String> {
+    connector.dns.as_ref()?;
+    let remedy = remedy(connector)?;
+    Some(format!(
+        "Disable the connector. {remedy} Enable it once it is verified."
+    ))
+}
+
+fn begin_again(domain: &str) -> String {
+    format!("The TXT record is published at {domain}: begin verification again.")
 }
 
 #[cfg(test)]
@@ -54,9 +89,27 @@ mod tests {
         Move the TXT record "cloudflare_dashboard_sso=1" from SEEN to a.example itself, then begin verification.
         Publish the TXT record "cloudflare_dashboard_sso=1" at a.example, then begin verification; delete the connector if the domain is not yours.
         a.example does not exist in DNS: delete the connector if the domain is not yours, or else register the domain, publish the TXT record "cloudflare_dashboard_sso=1" and begin verification.
-        Publish the TXT record "cloudflare_dashboard_sso=1" at a.example, then begin verification; delete the connector if the domain is not yours.
+        Look the TXT record up again: it is not known whether "cloudflare_dashboard_sso=1" is published at a.example. Once it is, begin verification; delete the connector if the domain is not yours.
         "#);
         let unknown = json!({"email_domain": "a.example"});
         assert_eq!(remedy(&with_dns(&unknown, DnsTxt::Absent, "")), None);
+        let of_status = |status: &str| {
+            let connector = json!({"email_domain": "a.example", "verification": {"status": status, "code": "c=1"}});
+            with_dns(&connector, DnsTxt::Match, "")
+        };
+        let (awaiting, pending) = (of_status("awaiting"), of_status("pending"));
+        assert_eq!(
+            remedy(&awaiting).unwrap(),
+            "The TXT record is published at a.example: begin verification."
+        );
+        assert!(remedy(&pending).unwrap().contains("wait for Cloudflare"));
+        assert_eq!(
+            remedy_of_stale(&pending).unwrap(),
+            "The TXT record is published at a.example: begin verification again."
+        );
+        assert_eq!(
+            remedy_of_enabled(&awaiting).unwrap(),
+            "Disable the connector. The TXT record is published at a.example: begin verification. Enable it once it is verified."
+        );
     }
 }

@@ -14,4 +14,4 @@ pub use directory::{DirectoryError, RunDirectory, try_out};
 pub use list::{WholeRun, newest_unfinished, runs_since, whole_runs};
 pub use lock::{FolderLock, lock_folder};
 pub use names::{is_run_id, is_unfinished};
-pub use sums::{SUMS, SumsError, check_sums, not_made_by_a_run};
+pub use sums::{SUMS, SumsError, check_sums, is_listed, not_made_by_a_run};

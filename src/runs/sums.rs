@@ -48,6 +48,15 @@ fn sums_of(directory: &Path) -> io::Result<Option<BTreeMap<String, String>>> {
     Ok(Some(text.lines().filter_map(entry).collect()))
 }
 
+/// Whether a directory's list of checksums has a file.
+///
+/// # Errors
+/// The list cannot be read.
+pub fn is_listed(directory: &Path, name: &str) -> io::Result<bool> {
+    let sums = sums_of(directory)?;
+    Ok(sums.is_some_and(|sums| sums.contains_key(name)))
+}
+
 /// Checks files of a directory against its list of checksums.
 ///
 /// # Errors

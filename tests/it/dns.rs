@@ -352,6 +352,10 @@ fn a_resolvers_trouble_is_no_finding_about_the_domain() {
         "circle" => Says::Alias("circle2.example".to_owned()),
         "circle2" => Says::Alias("circle.example".to_owned()),
         "cut" => Says::Truncated,
+        "another" if !asked.tcp => Says::Truncated,
+        "another" => Says::ToAnother(vec![code(12)]),
+        "nosuch" if !asked.tcp => Says::Truncated,
+        "nosuch" => Says::NoSuchOther,
         "soon" if asked.earlier == 0 => Says::Error(2),
         "lost" if asked.earlier < 2 => Says::Nothing,
         "big" if !asked.tcp => Says::Truncated,
@@ -361,7 +365,7 @@ fn a_resolvers_trouble_is_no_finding_about_the_domain() {
     });
     let bad = [
         "servfail", "refused", "formerr", "notimp", "silent", "referral", "other", "number",
-        "garbage", "circle", "cut",
+        "garbage", "circle", "cut", "another", "nosuch",
     ];
     let good = ["soon", "lost", "big", "chain", "empty", "plain"];
     let names = || bad.into_iter().chain(good);
@@ -565,8 +569,12 @@ fn nobody_looking_or_knowing_resolves_nothing_and_makes_nothing_new() {
     );
     // Published: resolved by what DNS holds.
     set(texts([&*code(1)]));
+    // Nobody could look in the night between: what changed is what DNS holds, all the same.
+    set(Says::Error(2));
+    looked(5);
+    set(texts([&*code(1)]));
     assert_eq!(
-        of_dns(&looked(5)),
+        of_dns(&looked(6)),
         [
             "finding-new a.example txt-published (dns)",
             "finding-resolved a.example txt-missing (dns)"
@@ -578,17 +586,17 @@ fn nobody_looking_or_knowing_resolves_nothing_and_makes_nothing_new() {
         json!([connector_with(1, "a.example", json!({"enabled": false}))]),
     );
     assert_eq!(
-        of_dns(&looked(6)),
+        of_dns(&looked(7)),
         ["finding-resolved a.example txt-published (connector)"]
     );
     // A verified connector's record may go: information, and no finding.
     set(Says::NoData);
-    let gone = looked(7);
+    let gone = looked(8);
     assert!(dns_findings(&gone).is_empty());
     assert_eq!(gone.json()["dns"]["verified_without_record"], 1);
     assert!(
         gone.text("report.html")
-            .contains("their record is not there any more")
+            .contains("their record is not there")
     );
 }
 
@@ -638,6 +646,99 @@ fn a_foreign_code_is_a_lead_and_one_that_was_ever_seen_is_none() {
         foreign.len() == 1 && foreign[0].contains("1 code of"),
         "{foreign:?}"
     );
+}
+
+#[test]
+fn a_slow_answer_over_tcp_holds_up_no_other() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = NameServer::new(move |asked| {
+        if asked.tcp && asked.name == "slow.example" {
+            held.wait();
+        }
+        match asked.tcp {
+            true => Says::NoData,
+            false => Says::Truncated,
+        }
+    });
+    let names = ["slow", "a", "b", "c", "d", "e"];
+    let connectors: Value = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| connector(index + 1, &format!("{name}.example")))
+        .collect();
+    let nights = Nights::of(&[(1, connectors)]);
+    let outcome = checked(&nights, 0, &[&server.address()]).run().expect(0);
+    gate.open();
+    let unknown: Vec<_> = records(&outcome)
+        .into_iter()
+        .filter(|(_, txt)| txt == "unknown")
+        .collect();
+    assert_eq!(unknown, [("slow.example".to_owned(), "unknown".to_owned())]);
+}
+
+#[test]
+fn a_code_of_a_connector_that_was_deleted_or_recreated_stays_known() {
+    let server = NameServer::new(|asked| match asked.name.as_str() {
+        "a.example" => texts([&*code(1), &*code(2), &*code(3)]),
+        _ => Says::NoData,
+    });
+    let nights = Nights::of(&[(
+        1,
+        json!([connector(1, "a.example"), connector(2, "b.example")]),
+    )]);
+    let night = |day| checked(&nights, day, &[&server.address()]).run().expect(0);
+    night(0);
+    // The first is recreated with another code, the second deleted.
+    nights.set(1, json!([connector(3, "a.example")]));
+    for day in 1..4 {
+        let outcome = night(day);
+        assert_eq!(dns_findings(&outcome), [""; 0], "{day}");
+    }
+}
+
+#[test]
+fn lookups_that_are_gone_or_were_given_up_begin_nothing() {
+    let server = NameServer::new(|_| Says::NxDomain);
+    let nights = Nights::of(&[(1, json!([unverified(1, "a.example")]))]);
+    let outcome = checked(&nights, 0, &[&server.address()]).run().expect(0);
+    let run = outcome.run_dir();
+    fs::remove_file(run.join("dns.jsonl")).unwrap();
+    for command in ["fix", "render"] {
+        let refused = program_in(&nights.dir, command).arg(&run).run().expect(2);
+        refused.says(&["dns.jsonl is missing", "restore the file"]);
+    }
+    // A run that was resumed without asking further.
+    let gate = Gate::default();
+    let held = gate.clone();
+    let slow = NameServer::new(move |_| {
+        held.wait();
+        Says::NxDomain
+    });
+    let running = nights
+        .night(1)
+        .args([
+            "--check-dns",
+            "--dns-timeout",
+            "20s",
+            "--resolver",
+            &slow.address(),
+        ])
+        .spawn();
+    wait_until("it asks", || !slow.asked().is_empty());
+    running.signal("TERM");
+    running.wait().expect(130).says(&["--check-dns"]);
+    gate.open();
+    let resumed = resume(&nights.dir, &nights.server).run().expect(0);
+    assert_eq!(resumed.column("unverified_domains.csv", "dns_txt"), [""]);
+    let plan = program_in(&nights.dir, "fix")
+        .arg(resumed.run_dir())
+        .arg("--json")
+        .run()
+        .expect(0)
+        .stdout_json();
+    assert_eq!(plan["steps"], json!([]), "{plan}");
+    assert!(plan["unmended"].to_string().contains("was not looked up"));
 }
 
 #[test]

@@ -340,8 +340,11 @@ fn percentage(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
         return "0 %".to_owned();
     }
-    match u128::from(part) * 100 / u128::from(whole) {
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    // Rounded; nothing that is there is none, and nothing that is missing is all.
+    match (part * 200 + whole) / (2 * whole) {
         0 => "<1 %".replace('<', "&lt;"),
+        100 if part < whole => ">99 %".replace('>', "&gt;"),
         percent => format!("{percent} %"),
     }
 }

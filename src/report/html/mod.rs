@@ -634,6 +634,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
         ),
     };
     let mut sentences = Vec::new();
+    sentences.extend(summary.dns_silence().map(str::to_owned));
     if totals.connectors > 0 {
         let open: u64 = Severity::ALL
             .iter()
@@ -885,11 +886,6 @@ fn attestation(attestation: &Attestation, now: DateTime<Utc>) -> Value {
 
 fn remediation(usage: &RemediationUse<'_>, now: DateTime<Utc>) -> Value {
     let remediation = usage.remediation;
-    let state = match usage.open {
-        0 => "done",
-        _ if usage.is_overdue(now) => "overdue",
-        _ => "planned",
-    };
     json!({
         "rule": remediation.rule,
         "account": remediation.account.as_deref().unwrap_or("*"),
@@ -897,8 +893,8 @@ fn remediation(usage: &RemediationUse<'_>, now: DateTime<Utc>) -> Value {
         "owner": remediation.owner,
         "due": remediation.due.to_string(),
         "note": remediation.note,
-        "open": usage.open,
-        "state": state,
+        "open": usage.open + usage.not_judged,
+        "state": usage.state(now),
     })
 }
 

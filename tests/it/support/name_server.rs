@@ -37,6 +37,10 @@ pub enum Says {
     Truncated,
     /// Nothing.
     Nothing,
+    /// These texts, as the answer to a question for another name.
+    ToAnother(Vec<String>),
+    /// No such name, as the answer to a question for another name.
+    NoSuchOther,
     /// The right answer with the number of another question.
     WrongNumber(Vec<String>),
     /// These bytes behind the question's number.
@@ -154,6 +158,15 @@ fn answered(
         Says::Error(code) => message.bytes[3] |= code,
         Says::Truncated => message.bytes[2] |= 2,
         Says::Nothing => return None,
+        Says::ToAnother(texts) => {
+            message.add_texts(&[0xc0, 12], &texts);
+            message.bytes[13] ^= 1;
+        }
+        Says::NoSuchOther => {
+            message.bytes[3] |= 3;
+            message.add_soa();
+            message.bytes[13] ^= 1;
+        }
         Says::WrongNumber(texts) => {
             message.add_texts(&[0xc0, 12], &texts);
             message.bytes[0] ^= 0xff;
