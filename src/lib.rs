@@ -26,6 +26,7 @@ pub mod organizations;
 pub mod outcome;
 pub mod policy;
 pub mod policy_file;
+pub mod process_group;
 pub mod region;
 pub mod report;
 pub mod rules;
