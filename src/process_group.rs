@@ -59,7 +59,8 @@ impl ProcessGroup {
     pub fn leave(&mut self) {}
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Stdio;
