@@ -29,6 +29,7 @@ pub mod organizations;
 pub mod outcome;
 pub mod policy;
 pub mod policy_file;
+pub mod process_group;
 pub mod rate;
 pub mod region;
 pub mod report;

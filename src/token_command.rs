@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use crate::api::{EMAIL_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE, Token, TokenError};
+use crate::process_group::ProcessGroup;
 use crate::text::{for_terminal, is_invisible, shortened};
 use crate::token_form::{begins_as_token, looks_like_token};
 
@@ -19,6 +20,9 @@ pub const COMMAND_NAME: &str = "--token-command";
 
 /// A command that has not ended by then is given up. Long enough to touch a key or to confirm on a phone.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// So long is what the command prints waited for once it has ended: something that it left running may hold the pipe open.
+const AFTER_THE_END: Duration = Duration::from_secs(1);
 
 /// The most that is read of what the command prints, in bytes.
 const LARGEST_OUTPUT: u64 = 16 * 1024;
@@ -112,8 +116,8 @@ impl TokenCommand {
     }
 
     async fn token_within(&self, limit: Duration) -> Result<Token, TokenCommandError> {
-        let child = start(&self.words()?)?;
-        let ended = tokio::time::timeout(limit, run(child)).await;
+        let running = start(&self.words()?)?;
+        let ended = tokio::time::timeout(limit, run(running)).await;
         let ended = ended.map_err(|_| TokenCommandError::TooSlow(limit))??;
         if is_interrupted(ended.status) {
             return Err(TokenCommandError::Interrupted);
@@ -145,8 +149,15 @@ impl TokenCommand {
     }
 }
 
-/// Starts a program with its arguments. It ends with the future that waits for it.
-fn start(words: &[String]) -> Result<Child, TokenCommandError> {
+/// A program that runs, with what it has started: all of it ends with this.
+struct Running {
+    // Ended first: as long as nobody has waited for the program, no other group can have its number.
+    group: ProcessGroup,
+    child: Child,
+}
+
+/// Starts a program with its arguments.
+fn start(words: &[String]) -> Result<Running, TokenCommandError> {
     let mut command = Command::new(&words[0]);
     for (name, _) in std::env::vars_os().filter(|(name, value)| is_withheld(name, value)) {
         command.env_remove(name);
@@ -156,9 +167,9 @@ fn start(words: &[String]) -> Result<Child, TokenCommandError> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(TokenCommandError::NotRun)
+        .kill_on_drop(true);
+    let (group, child) = ProcessGroup::start(&mut command).map_err(TokenCommandError::NotRun)?;
+    Ok(Running { group, child })
 }
 
 /// Whether a variable is kept from the command: the tokens of this run are none of its business, and would be printed by
@@ -167,47 +178,79 @@ fn is_withheld(name: &OsStr, value: &OsStr) -> bool {
     WITHHELD.iter().any(|withheld| name == *withheld) || begins_as_token(&value.to_string_lossy())
 }
 
-/// Waits for a program to end, reading what it writes.
-async fn run(mut child: Child) -> Result<Ended, TokenCommandError> {
+/// Waits for a program to end, reading what it writes. What it leaves running goes on, as an agent or a cache may for the
+/// next time; but what still holds a pipe open, so that it could write there in the program's name, is ended.
+async fn run(mut running: Running) -> Result<Ended, TokenCommandError> {
+    let child = &mut running.child;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let printed = async {
-        let printed = beginning(stdout, LARGEST_OUTPUT + 1).await?;
-        if printed.len() as u64 > LARGEST_OUTPUT {
-            return Err(TokenCommandError::OddLength("too much", String::new()));
-        }
-        Ok(printed)
+    let (mut printed, mut errors) = (Vec::new(), Vec::new());
+    let all = async {
+        tokio::try_join!(
+            read_printed(stdout, &mut printed),
+            read_errors(stderr, &mut errors)
+        )
     };
-    let errors = async {
-        let mut stderr = stderr;
-        let errors = beginning(stderr.as_mut(), LARGEST_OUTPUT).await?;
-        // A program that has more to say must not wait for a reader.
-        if let Some(rest) = &mut stderr {
-            tokio::io::copy(rest, &mut tokio::io::sink())
-                .await
-                .map_err(TokenCommandError::NotRun)?;
-        }
-        Ok(errors)
+    let end = async {
+        let status = child.wait().await;
+        tokio::time::sleep(AFTER_THE_END).await;
+        status
     };
-    let status = async { child.wait().await.map_err(TokenCommandError::NotRun) };
-    let (printed, errors, status) = tokio::try_join!(printed, errors, status)?;
+    let status = tokio::select! {
+        biased;
+        read = all => {
+            read?;
+            let status = running.child.wait().await;
+            running.group.leave();
+            status
+        }
+        // What holds the pipe is mostly of the group, whose number then no other can have.
+        status = end => status,
+    };
     Ok(Ended {
-        status,
+        status: status.map_err(TokenCommandError::NotRun)?,
         printed,
         errors,
     })
 }
 
-/// The first bytes of a pipe, where there is one.
-async fn beginning(
+/// Reads what a program prints, and no more of it than a token may have.
+async fn read_printed(
+    pipe: Option<impl AsyncRead + Unpin>,
+    printed: &mut Vec<u8>,
+) -> Result<(), TokenCommandError> {
+    read_beginning(pipe, LARGEST_OUTPUT + 1, printed).await?;
+    if printed.len() as u64 > LARGEST_OUTPUT {
+        return Err(TokenCommandError::OddLength("too much", String::new()));
+    }
+    Ok(())
+}
+
+/// Reads all that a program writes to standard error, and keeps the beginning.
+async fn read_errors(
+    mut pipe: Option<impl AsyncRead + Unpin>,
+    errors: &mut Vec<u8>,
+) -> Result<(), TokenCommandError> {
+    read_beginning(pipe.as_mut(), LARGEST_OUTPUT, errors).await?;
+    // A program that has more to say must not wait for a reader.
+    if let Some(rest) = &mut pipe {
+        tokio::io::copy(rest, &mut tokio::io::sink())
+            .await
+            .map_err(TokenCommandError::NotRun)?;
+    }
+    Ok(())
+}
+
+/// Reads the first bytes of a pipe, where there is one.
+async fn read_beginning(
     pipe: Option<impl AsyncRead + Unpin>,
     most: u64,
-) -> Result<Vec<u8>, TokenCommandError> {
-    let mut bytes = Vec::new();
+    bytes: &mut Vec<u8>,
+) -> Result<(), TokenCommandError> {
     if let Some(pipe) = pipe {
-        let read = pipe.take(most).read_to_end(&mut bytes).await;
+        let read = pipe.take(most).read_to_end(bytes).await;
         read.map_err(TokenCommandError::NotRun)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// What a command wrote to standard error, behind a colon, cut and fit for a terminal. Nothing of it is shown where the

@@ -256,6 +256,22 @@ struct Claim<'a> {
     had_evidence: bool,
 }
 
+/// Whether another file stands in the place where this one was opened: a command that ended just now brought it, and a lock
+/// on this one keeps nobody off.
+#[cfg(unix)]
+fn is_replaced(place: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(there), Ok(here)) = (std::fs::metadata(place), file.metadata()) else {
+        return true;
+    };
+    (there.dev(), there.ino()) != (here.dev(), here.ino())
+}
+
+#[cfg(not(unix))]
+fn is_replaced(_place: &Path, _file: &File) -> bool {
+    false
+}
+
 impl<'a> Claim<'a> {
     /// Makes the folder where it is not there, and locks the evidence in it. The run's `own` is there, unless the run
     /// was completed just now, and has another name since.
@@ -269,7 +285,11 @@ impl<'a> Claim<'a> {
             if let Some(parent) = directory.parent() {
                 std::fs::create_dir_all(parent).map_err(failed)?;
             }
-            mode.create_dir(directory).map_err(failed)?;
+            match mode.create_dir(directory) {
+                // Another command was quicker.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
+                made => made.map_err(failed)?,
+            }
         }
         let place = directory.join(evidence::FILE_NAME);
         let evidence = match mode.create_file(&place) {
@@ -279,7 +299,8 @@ impl<'a> Claim<'a> {
             made => made,
         }
         .map_err(failed)?;
-        if try_lock(&place, &evidence).map_err(failed)? == Lock::HeldByAnother {
+        let is_held = try_lock(&place, &evidence).map_err(failed)? == Lock::Held;
+        if !is_held || is_replaced(&place, &evidence) {
             return Err(Failure::failed(format!(
                 "another command is writing to {}",
                 directory.display()

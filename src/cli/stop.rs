@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: heard from the beginning of a command to its end, so that none is lost between two parts.
+//! Ctrl-C, SIGTERM and SIGHUP: heard from the beginning of a command to its end, so that none is lost between two parts.
 
 use std::time::Duration;
 
@@ -74,17 +74,67 @@ fn signalled() -> impl Future<Output = ()> {
     }
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
+    let hangup = if may_hear_hangup() {
+        signal(SignalKind::hangup())
+    } else {
+        Err(std::io::ErrorKind::Unsupported.into())
+    };
     async {
         tokio::select! {
             () = received(interrupt) => {}
             () = received(terminate) => {}
+            () = received(hangup) => {}
         }
     }
+}
+
+/// Whether the closing of the terminal may be heard: not where the program was started so that it goes on then (`nohup`),
+/// which listening would undo.
+#[cfg(target_os = "linux")]
+fn may_hear_hangup() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !ignores_hangup(&status))
+}
+
+/// Elsewhere the system does not tell without `unsafe`. What it does by itself is right in both cases: it ends the program
+/// or it does not, and whatever was read is kept.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn may_hear_hangup() -> bool {
+    false
+}
+
+/// Whether SIGHUP is among the ignored signals that the system tells of a process. Where it tells of none, it may be.
+#[cfg(target_os = "linux")]
+fn ignores_hangup(status: &str) -> bool {
+    /// Signal N is bit N-1.
+    const SIGHUP: u64 = 1;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask & SIGHUP != 0)
 }
 
 #[cfg(not(unix))]
 async fn signalled() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_hangup_is_left_alone() {
+        for (status, ignored) in [
+            (
+                "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n",
+                false,
+            ),
+            ("SigIgn:\t0000000000001001\n", true),
+            ("SigIgn:\todd\n", true),
+            ("", true),
+        ] {
+            assert_eq!(ignores_hangup(status), ignored, "{status}");
+        }
     }
 }

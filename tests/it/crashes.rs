@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -165,7 +168,12 @@ fn resuming_asks_again_for_what_was_unread_and_not_for_what_cannot_be_asked() {
 fn interrupted_by(signal: &str) {
     let dir = shared_dir();
     let server = Server::start(answers_only(1..=3));
-    let running = audit_in(&dir, &server).args(ids(6)).spawn();
+    let mut program = audit_in(&dir, &server).args(ids(6));
+    if signal == "HUP" {
+        // Also where the tests themselves were started to ignore it.
+        program = program.through("exec env --default-signal=HUP \"$@\"");
+    }
+    let running = program.spawn();
     running.wait_for_evidence(3);
     running.signal(signal);
     let partial = running.partial();
@@ -190,6 +198,36 @@ fn sigint_keeps_what_was_read() {
 #[test]
 fn sigterm_keeps_what_was_read() {
     interrupted_by("TERM");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sighup_keeps_what_was_read() {
+    interrupted_by("HUP");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn sighup_is_not_heard_where_it_is_ignored() {
+    let dir = shared_dir();
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let sent = Arc::clone(&is_sent);
+    let server = Server::start(move |request| {
+        if request.number() == 1 {
+            return good_answer(request);
+        }
+        wait_until("the signal is sent", || sent.load(Ordering::Relaxed));
+        // Long enough for a program that hears it to say so.
+        good_answer(request).after(Duration::from_millis(100))
+    });
+    let running = audit_in(&dir, &server)
+        .through("trap '' HUP; exec \"$@\"")
+        .args(ids(2))
+        .spawn();
+    running.wait_for_evidence(1);
+    running.signal("HUP");
+    is_sent.store(true, Ordering::Relaxed);
+    running.wait().expect(0);
 }
 
 #[test]

@@ -585,32 +585,90 @@ fn a_command_is_given_no_other_token_and_no_input() {
     assert_eq!(server.requests()[0].header("authorization"), Some(&*sent));
 }
 
+/// Whether one of these processes is there. One that was killed and that nobody has waited for has no command line any
+/// more.
+fn one_runs(pids: &str) -> bool {
+    pids.split_whitespace().any(|pid| {
+        let command_line = std::path::Path::new("/proc").join(pid).join("cmdline");
+        std::fs::read(command_line).is_ok_and(|line| !line.is_empty())
+    })
+}
+
+#[cfg(target_os = "linux")]
 #[test]
-fn a_command_ends_with_the_program() {
+fn a_command_ends_with_the_program_and_so_does_what_it_started() {
     let server = all_good();
-    for signal in ["INT", "TERM"] {
-        let program = audit(&server).args([
-            "--token-command",
-            "sh -c 'echo $$ > pid; exec sleep 100'",
-            &id(1),
-        ]);
-        let pid = program.dir().join("pid");
+    for (arguments, signal) in [
+        (&["audit", &id(1)][..], "INT"),
+        (&["audit", &id(1)], "TERM"),
+        (&["doctor", &id(1)], "TERM"),
+        (&["accounts"], "TERM"),
+        (&["connector", "list", &id(1)], "TERM"),
+    ] {
+        let program = program(arguments[0])
+            .at(&server)
+            .without_env("CLOUDFLARE_API_TOKEN")
+            .without_a_terminal()
+            .args(&arguments[1..])
+            .arg("--token-command")
+            .arg("sh -c 'sleep 100 & echo $$ $! > pids; wait'");
+        let pids = program.dir().join("pids");
+        let pids = || std::fs::read_to_string(&pids).unwrap_or_default();
         let running = program.spawn();
-        let command = || std::fs::read_to_string(&pid).unwrap_or_default();
-        wait_until("the command runs", || command().ends_with('\n'));
-        let command = std::path::Path::new("/proc").join(command().trim());
+        wait_until("the command runs", || pids().ends_with('\n'));
+        assert!(one_runs(&pids()));
         running.signal(signal);
         let outcome = running.wait().expect(130).says(&["interrupted"]);
         assert!(!outcome.reports().exists());
-        // A killed process that nobody has waited for yet has no command line any more.
-        let is_gone = || {
-            std::fs::read(command.join("cmdline"))
-                .unwrap_or_default()
-                .is_empty()
-        };
-        wait_until("the command is gone", is_gone);
+        wait_until("the command is gone", || !one_runs(&pids()));
     }
     assert_eq!(server.requests().len(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_command_leaves_running_holds_up_nothing() {
+    let server = all_good();
+    // What has the command's output for its own is ended; what has not may go on.
+    for (output, is_ended) in [("", true), (" >&- 2>&-", false)] {
+        let script = format!("sleep 100{output} & echo $! > pids; echo {TOKEN_A}");
+        let outcome = audit(&server)
+            .without_a_terminal()
+            .args(["--token-command", &format!("sh -c '{script}'"), &id(1)])
+            .run()
+            .expect(0);
+        let pids = outcome.reports().with_file_name("pids");
+        let pids = std::fs::read_to_string(pids).unwrap();
+        if is_ended {
+            wait_until("it is ended", || !one_runs(&pids));
+        } else {
+            assert!(one_runs(&pids));
+            send_signal("KILL", pids.trim().parse().unwrap());
+        }
+    }
+    for request in server.requests() {
+        assert_eq!(request.header("authorization"), Some(&*bearer(TOKEN_A)));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_can_ask_on_a_terminal() {
+    let server = all_good();
+    let program = audit(&server).on_a_terminal();
+    let script = program.file(
+        "ask.sh",
+        format!("stty -echo < /dev/tty && stty echo < /dev/tty && echo {TOKEN_A}"),
+    );
+    let line = format!("sh\\ {}", script.display());
+    program
+        .args(["--token-command", &line, &id(1)])
+        .run()
+        .expect(0);
+    assert_eq!(
+        server.requests()[0].header("authorization"),
+        Some(&*bearer(TOKEN_A))
+    );
 }
 
 #[test]

@@ -235,6 +235,11 @@ impl Program {
             .through("exec script -qefc \"stty cols 80; $*\" /dev/null")
     }
 
+    /// Starts the program as timers do, without a terminal, whoever runs the tests.
+    pub fn without_a_terminal(self) -> Self {
+        self.through("exec setsid \"$@\"")
+    }
+
     /// The folder of the test.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -145,13 +145,14 @@ impl Proxy {
         self.heard.lock().unwrap().clone()
     }
 
-    /// What came before the tunnel, by connection.
+    /// What came before the tunnel, by connection. Without those on which it never came whole: a client may begin one
+    /// and find another free before it is of use.
     pub fn heads(&self) -> Vec<String> {
         let head = |bytes: &Vec<u8>| {
             let text = String::from_utf8_lossy(bytes);
-            text.split("\r\n\r\n").next().unwrap_or_default().to_owned()
+            text.split_once("\r\n\r\n").map(|(head, _)| head.to_owned())
         };
-        self.heard().iter().map(head).collect()
+        self.heard().iter().filter_map(head).collect()
     }
 }
 
