@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
-use crate::evidence::{AccountEvidence, SharedDomains};
+use crate::evidence::{Answered, SharedDomains};
 use crate::model::Connector;
 use crate::policy::Policy;
 use crate::severity::Severity;
@@ -141,7 +141,7 @@ pub struct Subject<'a> {
     /// The account as it was asked for.
     pub account: &'a AskedAccount,
     /// What it was answered.
-    pub evidence: &'a AccountEvidence,
+    pub evidence: Answered<'a>,
     /// What is expected.
     pub policy: &'a Policy,
     /// The moment up to which ages count.
@@ -180,6 +180,7 @@ pub(crate) mod testing {
     //! What the rules' tests share: an account from JSON, judged by one rule.
 
     use super::*;
+    use crate::evidence::AccountEvidence;
     use crate::outcome::{ErrorKind, Outcome, ReadError};
     use serde_json::Value;
 
@@ -221,7 +222,7 @@ pub(crate) mod testing {
         pub fn judged_by(&self, rule: &Rule) -> Vec<Hit> {
             let subject = Subject {
                 account: &self.accounts[0],
-                evidence: &self.evidence,
+                evidence: self.evidence.answered(),
                 policy: &self.policy,
                 now: NOW.parse().unwrap(),
                 shared_domains: &self.shared,
