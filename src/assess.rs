@@ -11,12 +11,12 @@ use crate::accounts::AskedAccount;
 use crate::claims::{KnownElsewhere, OwnClaims};
 use crate::compare::{Cause, Change, ChangeKind, changes};
 use crate::dns::DnsTxt;
-use crate::evidence::{AccountEvidence, RunHeader, SharedDomains};
+use crate::evidence::{AccountEvidence, Answered, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
 use crate::judged::{Judged, judged_by_rule};
 use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, LookedUp, sources};
 use crate::model::{Connector, canonical_domain, sort_connectors};
-use crate::outcome::{ErrorKind, Outcome, ReadError};
+use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::rules::{Basis, Hit, Judge, Rule, Subject, Topic};
 use crate::severity::Severity;
@@ -36,8 +36,6 @@ pub struct Assessed<'a> {
     of_connector: Vec<Vec<u32>>,
     /// How much each rule could judge, in the order of the rules.
     pub judged: Vec<Judged>,
-    /// What changed since it was last read whole.
-    pub changes: Vec<Change>,
     /// Whether it was read whole in this run, and ever before.
     pub compared: bool,
     /// What later runs will know of it, beside findings and connectors.
@@ -106,7 +104,7 @@ pub struct Assessor<'a> {
 }
 
 impl<'a> Assessor<'a> {
-    /// Judges one account, and compares it with the last time it was read whole.
+    /// Judges one account, and says of its findings since when they are known.
     pub fn assess<'e>(
         &'e self,
         mut evidence: AccountEvidence,
@@ -114,8 +112,8 @@ impl<'a> Assessor<'a> {
     ) -> Assessed<'e> {
         sort_connectors(&mut evidence.connectors);
         let asked = &self.header.accounts[evidence.position];
-        let mut findings = self.judge(asked, &evidence, self.now);
-        let judged = judged_by_rule(&self.subject(asked, &evidence, self.now));
+        let mut findings = self.judge(asked, evidence.answered(), self.now);
+        let judged = judged_by_rule(&self.subject(asked, evidence.answered(), self.now));
         self.date(&mut findings, earlier);
         let state = self.remember(asked, &evidence, earlier.remembered);
         let carried = self.carried(&evidence, &findings, earlier.remembered);
@@ -135,13 +133,12 @@ impl<'a> Assessor<'a> {
             named
         };
         let is_read = evidence.outcome == Outcome::Read;
-        let mut assessed = Assessed {
+        Assessed {
             asked,
             owner,
             findings,
             of_connector,
             judged,
-            changes: Vec::new(),
             compared: is_read
                 && earlier
                     .compared
@@ -153,11 +150,7 @@ impl<'a> Assessor<'a> {
                 .filter(|_| !is_read)
                 .and_then(|before| before.connectors.as_deref()),
             evidence,
-        };
-        if self.compares {
-            self.compare(&mut assessed, earlier.compared);
         }
-        assessed
     }
 
     /// Says of each finding since when it is known, and whether it is new.
@@ -268,7 +261,17 @@ impl<'a> Assessor<'a> {
         source.map(|source| source.sha256.as_str())
     }
 
-    fn compare(&self, assessed: &mut Assessed<'_>, before: Option<&AccountMemory<'_>>) {
+    /// What changed of an account that it judged since it was last read whole; nothing where there is no run to compare
+    /// with.
+    pub fn changes<'c>(
+        &'c self,
+        assessed: &'c Assessed<'_>,
+        earlier: Earlier<'c>,
+    ) -> Vec<Change<'c>> {
+        if !self.compares {
+            return Vec::new();
+        }
+        let before = earlier.compared;
         let mut now = assessed.known();
         if assessed.evidence.outcome == Outcome::Read {
             now.connectors = Some(&assessed.evidence.connectors);
@@ -285,7 +288,7 @@ impl<'a> Assessor<'a> {
         let mut causes = Causes {
             assessor: self,
             asked: assessed.asked,
-            evidence: &assessed.evidence,
+            evidence: assessed.evidence.answered(),
             before,
             claims_then: OwnClaims::of(connectors_then),
             claims_now: OwnClaims::of(connectors),
@@ -304,14 +307,14 @@ impl<'a> Assessor<'a> {
         for change in &mut changes {
             change.cause = Some(causes.of(change));
         }
-        assessed.changes = changes;
+        changes
     }
 
     /// What the rules find in an account, worst first.
     fn judge(
         &self,
         asked: &AskedAccount,
-        evidence: &AccountEvidence,
+        evidence: Answered<'_>,
         now: DateTime<Utc>,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -324,7 +327,7 @@ impl<'a> Assessor<'a> {
     fn ids(
         &self,
         asked: &AskedAccount,
-        evidence: &AccountEvidence,
+        evidence: Answered<'_>,
         now: DateTime<Utc>,
     ) -> HashSet<FindingId> {
         let mut ids = HashSet::new();
@@ -338,7 +341,7 @@ impl<'a> Assessor<'a> {
     fn subject<'s>(
         &'s self,
         asked: &'s AskedAccount,
-        evidence: &'s AccountEvidence,
+        evidence: Answered<'s>,
         now: DateTime<Utc>,
     ) -> Subject<'s> {
         Subject {
@@ -356,12 +359,12 @@ impl<'a> Assessor<'a> {
     fn judge_into(
         &self,
         asked: &AskedAccount,
-        evidence: &AccountEvidence,
+        evidence: Answered<'_>,
         now: DateTime<Utc>,
         mut take: impl FnMut(Finding),
     ) {
         let subject = self.subject(asked, evidence, now);
-        let mut texts = Texts::of(&evidence.connectors);
+        let mut texts = Texts::of(evidence.connectors);
         for rule in self.policy.rules_in_force() {
             let mut twins = Twins::default();
             let mut add = |hit: Hit, connector: Option<usize>| {
@@ -534,7 +537,7 @@ impl Twins {
 struct Causes<'c, 'a> {
     assessor: &'c Assessor<'a>,
     asked: &'c AskedAccount,
-    evidence: &'c AccountEvidence,
+    evidence: Answered<'c>,
     before: Option<&'c AccountMemory<'c>>,
     claims_then: OwnClaims<'c>,
     claims_now: OwnClaims<'c>,
@@ -553,7 +556,7 @@ struct Causes<'c, 'a> {
 }
 
 impl Causes<'_, '_> {
-    fn of(&mut self, change: &Change) -> Cause {
+    fn of(&mut self, change: &Change<'_>) -> Cause {
         match change.kind {
             ChangeKind::FindingNew | ChangeKind::FindingResolved => self.of_finding(change),
             ChangeKind::FindingReopened => self.of_reopened(change),
@@ -574,7 +577,7 @@ impl Causes<'_, '_> {
         }
     }
 
-    fn of_finding(&mut self, change: &Change) -> Cause {
+    fn of_finding(&mut self, change: &Change<'_>) -> Cause {
         let rule = crate::rules::rule(&change.what);
         let read_before = self.before.and_then(|before| before.state.read.as_ref());
         let (Some(rule), Some(last)) = (rule, read_before) else {
@@ -593,7 +596,7 @@ impl Causes<'_, '_> {
         if has(self.without_the_change(), change) != appeared {
             return Cause::Connector;
         }
-        if last.rules_off.contains(&change.what) {
+        if last.rules_off.iter().any(|rule| *rule == change.what) {
             // What is gone already went while its rule was off; what is there may have come then, and nobody looked.
             return if appeared {
                 Cause::Policy
@@ -613,7 +616,7 @@ impl Causes<'_, '_> {
 
     /// Of a finding about a domain that several connectors share, which no clock and no threshold brings or takes: a
     /// claim came or went, here or in another account, or the rule was turned on.
-    fn of_shared(&mut self, change: &Change, last: &LastRead) -> Cause {
+    fn of_shared(&mut self, change: &Change<'_>, last: &LastRead) -> Cause {
         let domain = canonical_domain(&change.email_domain);
         let then = self.claims_then.to(&change.connector_id, &domain);
         let now = self.claims_now.to(&change.connector_id, &domain);
@@ -630,7 +633,7 @@ impl Causes<'_, '_> {
                 Cause::Coverage
             };
         }
-        if last.rules_off.contains(&change.what) {
+        if last.rules_off.iter().any(|rule| *rule == change.what) {
             return Cause::Policy;
         }
         let another_came = now.connectors > then.connectors;
@@ -647,13 +650,13 @@ impl Causes<'_, '_> {
 
     /// Of a finding about what DNS holds: the connector that it is about changed, the rule was turned on, nobody had
     /// looked or could know before, or the zone changed.
-    fn of_lookup(&mut self, change: &Change, last: &LastRead) -> Cause {
+    fn of_lookup(&mut self, change: &Change<'_>, last: &LastRead) -> Cause {
         let domain = canonical_domain(&change.email_domain);
         let then = self.wanted_then.by(&change.connector_id, &domain);
         if then != self.wanted_now.by(&change.connector_id, &domain) {
             return Cause::Connector;
         }
-        if last.rules_off.contains(&change.what) {
+        if last.rules_off.iter().any(|rule| *rule == change.what) {
             return Cause::Policy;
         }
         let was_known = last.dns.as_ref().is_some_and(|dns| {
@@ -703,7 +706,7 @@ impl Causes<'_, '_> {
     }
 
     /// Whether a waiver of today would hold for a finding's domain as it was; `None` where that has not changed.
-    fn would_be_waived_without_the_change(&mut self, change: &Change) -> Option<bool> {
+    fn would_be_waived_without_the_change(&mut self, change: &Change<'_>) -> Option<bool> {
         let domains = self.domains_then.get_or_insert_with(|| {
             let known = self.before.into_iter().flat_map(|before| &before.findings);
             known
@@ -720,7 +723,7 @@ impl Causes<'_, '_> {
         Some(holds.is_some())
     }
 
-    fn of_reopened(&mut self, change: &Change) -> Cause {
+    fn of_reopened(&mut self, change: &Change<'_>) -> Cause {
         if self.would_be_waived_without_the_change(change) == Some(true) {
             return Cause::Connector;
         }
@@ -743,7 +746,7 @@ impl Causes<'_, '_> {
 
     /// Of a finding that other waivers hold for than before. Where the policy is still the one of the last reading, the
     /// finding was carried on then and is judged again only now: what brought it back brought the change.
-    fn of_waivers(&mut self, change: &Change) -> Cause {
+    fn of_waivers(&mut self, change: &Change<'_>) -> Cause {
         let last = self.before.and_then(|before| before.state.read.as_ref());
         let is_shared =
             crate::rules::rule(&change.what).is_some_and(|rule| rule.basis == Basis::Run);
@@ -757,17 +760,14 @@ impl Causes<'_, '_> {
 
     fn without_the_change(&mut self) -> &HashSet<FindingId> {
         self.had_it_not_changed.get_or_insert_with(|| {
-            let connectors = self.before.and_then(|before| before.connectors.clone());
-            let evidence = AccountEvidence {
+            let connectors = self.before.and_then(|before| before.connectors.as_deref());
+            let evidence = Answered {
+                position: self.evidence.position,
                 outcome: Outcome::Read,
                 error: None,
                 connectors: connectors.unwrap_or_default(),
-                ..AccountEvidence::unread(
-                    self.evidence.position,
-                    ReadError::new(ErrorKind::Interrupted, ""),
-                )
             };
-            self.assessor.ids(self.asked, &evidence, self.assessor.now)
+            self.assessor.ids(self.asked, evidence, self.assessor.now)
         })
     }
 
@@ -875,7 +875,7 @@ impl<'c> Wanted<'c> {
 }
 
 /// Whether the finding that a change is about is among these.
-fn has(ids: &HashSet<FindingId>, change: &Change) -> bool {
+fn has(ids: &HashSet<FindingId>, change: &Change<'_>) -> bool {
     change.finding_id.is_some_and(|id| ids.contains(&id))
 }
 

@@ -146,25 +146,25 @@ impl Cause {
     }
 }
 
-/// One change.
+/// One change. An account may have very many at once, so their texts are borrowed from the memories that they tell of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
+pub struct Change<'a> {
     /// Of what kind.
     pub kind: ChangeKind,
     /// Where.
-    pub account_id: String,
+    pub account_id: &'a str,
     /// The account's name, or empty.
-    pub account_name: String,
+    pub account_name: &'a str,
     /// The connector's id, or empty.
-    pub connector_id: String,
+    pub connector_id: Cow<'a, str>,
     /// The connector's or finding's domain, or empty.
-    pub email_domain: String,
+    pub email_domain: Cow<'a, str>,
     /// The field that changed, or the rule of the finding.
-    pub what: String,
+    pub what: Cow<'a, str>,
     /// Before.
-    pub from: String,
+    pub from: Cow<'a, str>,
     /// After.
-    pub to: String,
+    pub to: Cow<'a, str>,
     /// Why; absent where nobody can tell, as between any two runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -174,7 +174,7 @@ pub struct Change {
 }
 
 /// What changed of an account from what was known to what is. Nothing known before: it was never asked for.
-pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change> {
+pub fn changes<'a>(before: Option<Known<'a>>, now: Option<Known<'a>>) -> Vec<Change<'a>> {
     let outcome = |known: Known<'_>| known.state.outcome.as_str();
     match (before, now) {
         (None, None) => Vec::new(),
@@ -219,26 +219,31 @@ pub fn changes(before: Option<Known<'_>>, now: Option<Known<'_>>) -> Vec<Change>
     }
 }
 
-fn of_account(known: Known<'_>, kind: ChangeKind, from: &str, to: &str) -> Change {
+fn of_account<'a>(
+    known: Known<'a>,
+    kind: ChangeKind,
+    from: impl Into<Cow<'a, str>>,
+    to: impl Into<Cow<'a, str>>,
+) -> Change<'a> {
     Change {
         kind,
-        account_id: known.state.account_id.clone(),
-        account_name: known.state.account_name.clone(),
-        connector_id: String::new(),
-        email_domain: String::new(),
-        what: "outcome".to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
+        account_id: &known.state.account_id,
+        account_name: &known.state.account_name,
+        connector_id: "".into(),
+        email_domain: "".into(),
+        what: "outcome".into(),
+        from: from.into(),
+        to: to.into(),
         cause: None,
         finding_id: None,
     }
 }
 
-fn compare_findings(old: KnownFindings<'_>, new: Known<'_>) -> Vec<Change> {
-    let change = |finding: &KnownFinding<'_>, kind, from: &str, to: &str| Change {
-        connector_id: finding.connector_id.to_string(),
-        email_domain: finding.email_domain.to_string(),
-        what: finding.rule.to_string(),
+fn compare_findings<'a>(old: KnownFindings<'a>, new: Known<'a>) -> Vec<Change<'a>> {
+    let change = |finding: KnownFinding<'a>, kind, from: &'static str, to: &'static str| Change {
+        connector_id: finding.connector_id,
+        email_domain: finding.email_domain,
+        what: finding.rule,
         finding_id: Some(finding.id),
         ..of_account(new, kind, from, to)
     };
@@ -255,16 +260,12 @@ fn compare_findings(old: KnownFindings<'_>, new: Known<'_>) -> Vec<Change> {
             (Some(false), true) => (ChangeKind::FindingWaived, "open", "waived"),
             (Some(true), true) | (Some(false), false) => continue,
         };
-        changes.push(change(&finding, kind, from, to));
+        changes.push(change(finding, kind, from, to));
     }
     let resolved = old.iter().filter(|finding| !now.contains(&finding.id));
     changes.extend(resolved.map(|finding| {
-        change(
-            &finding,
-            ChangeKind::FindingResolved,
-            finding.severity.as_str(),
-            "",
-        )
+        let severity = finding.severity.as_str();
+        change(finding, ChangeKind::FindingResolved, severity, "")
     }));
     changes
 }
@@ -300,7 +301,11 @@ impl<'a> Unmatched<'a> {
     }
 }
 
-fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector]) -> Vec<Change> {
+fn compare_connectors<'a>(
+    known: Known<'a>,
+    before: &'a [Connector],
+    now: &'a [Connector],
+) -> Vec<Change<'a>> {
     let unmatched = |connectors| Unmatched {
         connectors,
         matched: vec![false; <[Connector]>::len(connectors)],
@@ -334,7 +339,7 @@ fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector])
             if before.id != now.id {
                 let (from, to) = (before.id.shown(""), now.id.shown(""));
                 let kind = ChangeKind::ConnectorRecreated;
-                changes.push(of_connector(known, now, kind, "id", &from, &to));
+                changes.push(of_connector(known, now, kind, "id", from, to));
             }
             changes.extend(compare_fields(known, before, now));
         },
@@ -343,18 +348,23 @@ fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector])
     pair(
         &mut old,
         &mut new,
-        |c| serde_json::to_string(c).ok(),
+        |c| {
+            let is_nameless = c.id.known().is_none() && c.email_domain.known().is_none();
+            is_nameless.then(|| serde_json::to_string(c).ok()).flatten()
+        },
         |_, _| {},
     );
-    let state = |connector: &Connector| connector.verification.status.shown("unknown").into_owned();
+    fn state(connector: &Connector) -> Cow<'_, str> {
+        connector.verification.status.shown("unknown")
+    }
     changes.extend(old.left().map(|c| {
         of_connector(
             known,
             c,
             ChangeKind::ConnectorRemoved,
             "connector",
-            &state(c),
-            "",
+            state(c),
+            "".into(),
         )
     }));
     changes.extend(new.left().map(|c| {
@@ -363,8 +373,8 @@ fn compare_connectors(known: Known<'_>, before: &[Connector], now: &[Connector])
             c,
             ChangeKind::ConnectorAdded,
             "connector",
-            "",
-            &state(c),
+            "".into(),
+            state(c),
         )
     }));
     changes
@@ -393,7 +403,11 @@ fn pair<'a, K: Eq + std::hash::Hash>(
     }
 }
 
-fn compare_fields(known: Known<'_>, before: &Connector, now: &Connector) -> Vec<Change> {
+fn compare_fields<'a>(
+    known: Known<'a>,
+    before: &'a Connector,
+    now: &'a Connector,
+) -> Vec<Change<'a>> {
     fn fields(c: &Connector) -> [(&'static str, Cow<'_, str>); 5] {
         [
             ("email_domain", c.email_domain.shown("unknown")),
@@ -413,23 +427,23 @@ fn compare_fields(known: Known<'_>, before: &Connector, now: &Connector) -> Vec<
     pairs
         .filter(|((_, from), (_, to))| from != to)
         .map(|((what, from), (_, to))| {
-            of_connector(known, now, ChangeKind::ConnectorChanged, what, &from, &to)
+            of_connector(known, now, ChangeKind::ConnectorChanged, what, from, to)
         })
         .collect()
 }
 
-fn of_connector(
-    known: Known<'_>,
-    connector: &Connector,
+fn of_connector<'a>(
+    known: Known<'a>,
+    connector: &'a Connector,
     kind: ChangeKind,
-    what: &str,
-    from: &str,
-    to: &str,
-) -> Change {
+    what: &'static str,
+    from: Cow<'a, str>,
+    to: Cow<'a, str>,
+) -> Change<'a> {
     Change {
-        connector_id: connector.id.shown("").into_owned(),
-        email_domain: connector.email_domain.shown("").into_owned(),
-        what: what.to_owned(),
+        connector_id: connector.id.shown(""),
+        email_domain: connector.email_domain.shown(""),
+        what: what.into(),
         ..of_account(known, kind, from, to)
     }
 }
@@ -487,13 +501,16 @@ mod tests {
         account
     }
 
-    fn compared(old: Option<&AccountMemory<'_>>, new: Option<&AccountMemory<'_>>) -> Vec<Change> {
+    fn compared<'a>(
+        old: Option<&'a AccountMemory<'_>>,
+        new: Option<&'a AccountMemory<'_>>,
+    ) -> Vec<Change<'a>> {
         changes(old.map(AccountMemory::known), new.map(AccountMemory::known))
     }
 
     /// Kind, subject, field, before and after, for short.
     fn told(old: Option<&AccountMemory<'_>>, new: Option<&AccountMemory<'_>>) -> Vec<String> {
-        let tell = |c: Change| {
+        let tell = |c: Change<'_>| {
             format!(
                 "{} {}{} {} {:?} {:?}",
                 c.kind.as_str(),
@@ -613,9 +630,9 @@ mod tests {
 
         #[test]
         fn the_way_back_mirrors_the_way_there(old in accounts("1"), new in accounts("2")) {
-            let mirrored = |change: Change| (change.kind.mirrored(), change.what, change.to, change.from);
+            let mirrored = |change: Change<'_>| (change.kind.mirrored(), change.what.into_owned(), change.to.into_owned(), change.from.into_owned());
             let mut there: Vec<_> = compared(Some(&old), Some(&new)).into_iter().map(mirrored).collect();
-            let mut back: Vec<_> = compared(Some(&new), Some(&old)).into_iter().map(|c| (c.kind, c.what, c.from, c.to)).collect();
+            let mut back: Vec<_> = compared(Some(&new), Some(&old)).into_iter().map(|c| (c.kind, c.what.into_owned(), c.from.into_owned(), c.to.into_owned())).collect();
             there.sort();
             back.sort();
             prop_assert_eq!(there, back);

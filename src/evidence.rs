@@ -142,6 +142,29 @@ impl AccountEvidence {
             body_sha256: None,
         }
     }
+
+    /// What rules judge of it.
+    pub fn answered(&self) -> Answered<'_> {
+        Answered {
+            position: self.position,
+            outcome: self.outcome,
+            error: self.error.as_ref(),
+            connectors: &self.connectors,
+        }
+    }
+}
+
+/// What rules judge of an account: what it was answered now, or the last time.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// See [`AccountEvidence::position`].
+    pub position: usize,
+    /// How far it was read.
+    pub outcome: Outcome,
+    /// Why it was not read whole.
+    pub error: Option<&'a ReadError>,
+    /// What it has.
+    pub connectors: &'a [Connector],
 }
 
 /// A line as it is written and read, but for the body.

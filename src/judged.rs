@@ -36,7 +36,7 @@ pub fn judged_by_rule(subject: &Subject<'_>) -> Vec<Judged> {
         match rule.judge {
             Judge::Account(_) => judged.add(is_in_force && (rule.judges)(subject, None)),
             Judge::Connector(_) => {
-                for connector in &subject.evidence.connectors {
+                for connector in subject.evidence.connectors {
                     judged.add(is_in_force && (rule.judges)(subject, Some(connector)));
                 }
             }

@@ -515,21 +515,22 @@ impl<'l> From<AccountLine<'l>> for AccountMemory<'l> {
 ///
 /// # Errors
 /// `out` cannot be written to.
-pub fn write_account(out: &mut Vec<u8>, known: Known<'_>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, known.state)?;
-    out.pop();
+pub fn write_account(out: &mut impl Write, known: Known<'_>) -> io::Result<()> {
+    let mut state = serde_json::to_vec(known.state)?;
+    state.pop();
+    out.write_all(&state)?;
     if !known.findings.is_empty() {
-        out.extend_from_slice(b",\"findings\":");
-        let mut before = b'[';
+        out.write_all(b",\"findings\":")?;
+        let mut before = b"[";
         for finding in known.findings.iter() {
-            out.push(before);
+            out.write_all(before)?;
             serde_json::to_writer(&mut *out, &finding)?;
-            before = b',';
+            before = b",";
         }
-        out.push(b']');
+        out.write_all(b"]")?;
     }
     if let Some(connectors) = known.connectors {
-        out.extend_from_slice(b",\"connectors\":");
+        out.write_all(b",\"connectors\":")?;
         serde_json::to_writer(&mut *out, connectors)?;
     }
     out.write_all(b"}\n")

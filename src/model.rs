@@ -92,9 +92,9 @@ impl Wire for bool {
     }
 }
 
-/// The longest text that a field may hold, in characters. Domains have 253 at most; a longer text is not recognised as
-/// anything, and reports show its beginning: each shows it several times.
-const LONGEST_TEXT: usize = 1000;
+/// The longest text that a field may hold, in characters. Domains have 253 at most, ids 32 and codes some 60; a longer text
+/// is not recognised as anything, and reports show its beginning: each shows it several times.
+const LONGEST_TEXT: usize = 300;
 
 /// Text that says something: an empty or blank string is not recognised as one, nor one without end.
 impl Wire for String {

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use tempfile::SpooledTempFile;
 
 use super::table::table;
-use super::{Failure, exit, print};
+use super::{Failure, exit, print, print_all, unprinted};
 use crate::baseline::Baseline;
 use crate::compare::{Change, ChangeKind, changes};
 use crate::memory::AccountMemory;
@@ -47,25 +49,115 @@ struct Difference {
     policy_changed: bool,
     /// Whether the run given as the earlier one began after the other.
     backwards: bool,
-    changes: Vec<Change>,
+    counts: BTreeMap<ChangeKind, usize>,
+}
+
+impl Difference {
+    fn is_none(&self) -> bool {
+        self.counts.is_empty()
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let difference = compare(&args.old_run, &args.new_run)?;
-    print(&if args.json {
-        json_text(&difference)
+    let mut told = Told::new(args.json);
+    let difference = compare(&args.old_run, &args.new_run, &mut told)?;
+    let (before, after) = if args.json {
+        json_around(&difference)?
     } else {
-        text(&difference)
-    })?;
-    Ok(if difference.changes.is_empty() {
+        (heading(&difference), String::new())
+    };
+    print(&before)?;
+    print_all(told.into_reader()?).map_err(unprinted)?;
+    print(&after)?;
+    Ok(if difference.is_none() {
         exit::DONE
     } else {
         exit::FINDINGS
     })
 }
 
-fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
+/// So much of what is told waits in memory, in bytes; more waits on disk.
+const MOST_IN_MEMORY: usize = 1024 * 1024;
+
+/// The changes as they are printed. They wait for the figures that stand before them, and may be very many.
+struct Told {
+    is_json: bool,
+    is_begun: bool,
+    text: io::BufWriter<SpooledTempFile>,
+}
+
+impl Told {
+    fn new(is_json: bool) -> Self {
+        Self {
+            is_json,
+            is_begun: false,
+            text: io::BufWriter::new(tempfile::spooled_tempfile(MOST_IN_MEMORY)),
+        }
+    }
+
+    /// Adds the changes of an account.
+    fn add(&mut self, changes: &[Change<'_>]) -> Result<(), Failure> {
+        let added = if self.is_json {
+            self.add_json(changes)
+        } else {
+            self.add_lines(changes)
+        };
+        added.map_err(unspooled)
+    }
+
+    fn add_json(&mut self, changes: &[Change<'_>]) -> io::Result<()> {
+        for change in changes {
+            let text = super::json_text(&json!(change));
+            self.text
+                .write_all(if self.is_begun { b",\n" } else { b"" })?;
+            self.is_begun = true;
+            let mut separator = "";
+            for line in text.lines() {
+                write!(self.text, "{separator}    {line}")?;
+                separator = "\n";
+            }
+        }
+        Ok(())
+    }
+
+    fn add_lines(&mut self, changes: &[Change<'_>]) -> io::Result<()> {
+        let Some(first) = changes.first() else {
+            return Ok(());
+        };
+        let mut account = first.account_id.to_owned();
+        if !first.account_name.is_empty() {
+            let _ = write!(account, "  {}", first.account_name);
+        }
+        writeln!(self.text, "\n{}", for_terminal(&account))?;
+        for some in changes.chunks(ALIGNED) {
+            let rows: Vec<_> = some.iter().map(row).collect();
+            self.text.write_all(table(2, &rows).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// All of it, from the beginning.
+    fn into_reader(self) -> Result<SpooledTempFile, Failure> {
+        let mut text = self
+            .text
+            .into_inner()
+            .map_err(|error| unspooled(error.into_error()))?;
+        text.rewind().map_err(unspooled)?;
+        Ok(text)
+    }
+}
+
+fn unspooled(error: io::Error) -> Failure {
+    let folder = std::env::temp_dir();
+    Failure::failed(format!(
+        "cannot keep the changes in a temporary file in {}: {error}",
+        folder.display()
+    ))
+    .hint("make room there, or name another folder with TMPDIR")
+}
+
+fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failure> {
     let unreadable = |error: crate::baseline::BaselineError| {
         Failure::usage(format!("a run cannot be read: {error}"))
             .hint("give the directories of two complete runs")
@@ -98,7 +190,7 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
         new: new.header().run_id.clone(),
         compared: 0,
         not_compared: 0,
-        changes: Vec::new(),
+        counts: BTreeMap::new(),
     };
     let mut ids = new.account_ids();
     let known: HashSet<_> = ids.iter().cloned().collect();
@@ -127,22 +219,17 @@ fn compare(old: &Path, new: &Path) -> Result<Difference, Failure> {
             before.as_ref().map(AccountMemory::known),
             now.as_ref().map(AccountMemory::known),
         );
-        difference.changes.extend(changes(before, now));
+        let changes = changes(before, now);
+        for change in &changes {
+            *difference.counts.entry(change.kind).or_default() += 1;
+        }
+        told.add(&changes)?;
     }
     Ok(difference)
 }
 
-fn counts(difference: &Difference) -> BTreeMap<ChangeKind, usize> {
-    difference
-        .changes
-        .iter()
-        .fold(BTreeMap::new(), |mut counts, change| {
-            *counts.entry(change.kind).or_default() += 1;
-            counts
-        })
-}
-
-fn text(difference: &Difference) -> String {
+/// What stands before the changes.
+fn heading(difference: &Difference) -> String {
     let Difference { old, new, .. } = difference;
     let mut text = format!(
         "From {old} to {new}: {} compared",
@@ -159,39 +246,27 @@ fn text(difference: &Difference) -> String {
     for sentence in notes(difference) {
         let _ = writeln!(text, "{sentence}");
     }
-    if difference.changes.is_empty() {
+    if difference.is_none() {
         text.push_str("Nothing changed in what was compared.\n");
-        return text;
     }
-    for (kind, number) in counts(difference) {
+    for (kind, number) in &difference.counts {
         let (one, several) = kind.labels();
-        let label = if number == 1 { one } else { several };
+        let label = if *number == 1 { one } else { several };
         let _ = writeln!(text, "  {number} {label}");
-    }
-    let of_one_account = |a: &Change, b: &Change| a.account_id == b.account_id;
-    for changes in difference.changes.chunk_by(of_one_account) {
-        if let Some(Change {
-            account_id,
-            account_name,
-            ..
-        }) = changes.first()
-        {
-            let head = format!("{account_id}  {account_name}");
-            let _ = writeln!(text, "\n{}", for_terminal(head.trim_end()));
-        }
-        let rows: Vec<_> = changes.iter().map(row).collect();
-        text.push_str(&table(2, &rows));
     }
     text
 }
 
-fn row(change: &Change) -> [String; 3] {
-    let subject = match (change.email_domain.as_str(), change.connector_id.as_str()) {
+/// Changes that are aligned with each other: of a large account too many to hold all lines at once.
+const ALIGNED: usize = 1000;
+
+fn row(change: &Change<'_>) -> [String; 3] {
+    let subject = match (&*change.email_domain, &*change.connector_id) {
         ("", "") => "-",
         ("", connector) => connector,
         (domain, _) => domain,
     };
-    let arrow = match (change.from.as_str(), change.to.as_str()) {
+    let arrow = match (&*change.from, &*change.to) {
         ("", "") => String::new(),
         ("", to) => format!(": {to}"),
         (from, "") => format!(": was {from}"),
@@ -226,12 +301,16 @@ fn notes(difference: &Difference) -> Vec<String> {
     notes
 }
 
-fn json_text(difference: &Difference) -> String {
-    let counts: BTreeMap<_, _> = counts(difference)
-        .into_iter()
+/// The JSON before and behind the changes.
+fn json_around(difference: &Difference) -> Result<(String, String), Failure> {
+    /// What the changes take the place of.
+    const EMPTY: &str = "\n  \"changes\": []";
+    let counts: BTreeMap<_, _> = difference
+        .counts
+        .iter()
         .map(|(kind, number)| (kind.as_str(), number))
         .collect();
-    super::json_text(&json!({
+    let text = super::json_text(&json!({
         "schema": "cf-sso-audit/diff/v1",
         "old_run": difference.old,
         "new_run": difference.new,
@@ -240,6 +319,14 @@ fn json_text(difference: &Difference) -> String {
         "policy_changed": difference.policy_changed,
         "findings_not_judged": difference.not_judged,
         "counts": counts,
-        "changes": difference.changes,
-    }))
+        "changes": [],
+    }));
+    if difference.is_none() {
+        return Ok((text, String::new()));
+    }
+    let (before, after) = text
+        .split_once(EMPTY)
+        .ok_or_else(|| Failure::failed("the changes have no place in the JSON: this is a bug"))?;
+    let open = EMPTY.trim_end_matches(']');
+    Ok((format!("{before}{open}\n"), format!("\n  ]{after}")))
 }

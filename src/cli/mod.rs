@@ -1,7 +1,7 @@
 //! The command line: the only place that knows clap. One file a subcommand.
 
 use std::any::Any;
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -289,10 +289,28 @@ fn print(text: &str) -> Result<(), Failure> {
     write_out(text).map_err(unprinted)
 }
 
+/// Writes to standard output what a reader has, a piece at a time.
+fn print_all(reader: impl io::Read) -> io::Result<()> {
+    let mut reader = io::BufReader::with_capacity(64 * 1024, reader);
+    loop {
+        let piece = reader.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        write_bytes(piece)?;
+        let length = piece.len();
+        reader.consume(length);
+    }
+}
+
 /// As [`print()`], with the error as the system has it.
 fn write_out(text: &str) -> io::Result<()> {
+    write_bytes(text.as_bytes())
+}
+
+fn write_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }

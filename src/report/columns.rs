@@ -856,7 +856,7 @@ impl Kind for OfChange {
 
 /// What is shown of a change.
 pub struct ChangeRow<'r> {
-    change: &'r Change,
+    change: &'r Change<'r>,
     account_id: Text<'r>,
     account_name: Text<'r>,
     connector_id: Text<'r>,
@@ -872,12 +872,12 @@ impl<'r> ChangeRow<'r> {
     }
 
     /// Prepares what is shown of a change.
-    pub fn of(change: &'r Change, context: Context<'_>) -> Self {
+    pub fn of(change: &'r Change<'r>, context: Context<'_>) -> Self {
         let text = |text: &'r str| Text::new(text, context.dialect);
         Self {
             change,
-            account_id: text(&change.account_id),
-            account_name: text(&change.account_name),
+            account_id: text(change.account_id),
+            account_name: text(change.account_name),
             connector_id: text(&change.connector_id),
             domain: text(&change.email_domain),
             from: text(&change.from),

@@ -1,13 +1,13 @@
 //! The ledger: what the next run compares itself with. Always written.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::Mutex;
 
 use super::files::{StagedFile, Staging};
 use super::{Format, FormatWorker, Settings, Summary};
 use crate::ledger::{FILE_NAME, Figures, write_account};
 use crate::memory::Known;
-use crate::threads::owned;
+use crate::threads::{lock, owned};
 
 /// Writes the ledger.
 pub struct Ledger {
@@ -59,8 +59,15 @@ struct Worker<'f> {
 }
 
 impl FormatWorker for Worker<'_> {
-    fn known(&mut self, known: Known<'_>) -> io::Result<()> {
-        write_account(&mut self.lines, known)
+    fn known(&mut self, known: Known<'_>, is_its_turn: bool) -> io::Result<()> {
+        if !is_its_turn {
+            return write_account(&mut self.lines, known);
+        }
+        super::files::append(self.file, &mut self.lines)?;
+        let mut file = lock(self.file);
+        let mut out = BufWriter::new(&mut *file);
+        write_account(&mut out, known)?;
+        out.flush()
     }
 
     fn waiting(&self) -> usize {

@@ -89,11 +89,12 @@ pub trait FormatWorker {
         Ok(())
     }
 
-    /// Takes what later runs will know of the account.
+    /// Takes what later runs will know of the account. Where it is the chunk's turn already, that may go to the file at
+    /// once: of a large account it is too much to wait in memory.
     ///
     /// # Errors
-    /// It cannot be rendered.
-    fn known(&mut self, _: Known<'_>) -> io::Result<()> {
+    /// It cannot be rendered or written.
+    fn known(&mut self, _: Known<'_>, _is_its_turn: bool) -> io::Result<()> {
         Ok(())
     }
 

@@ -88,6 +88,7 @@ pub fn run(
         write_error,
         rows: 0,
         chunk: 0,
+        is_alone: false,
     };
     let ends = on_all(|| worker().run());
     let mut is_stopped = false;
@@ -147,6 +148,13 @@ struct Chunk {
     weight: usize,
 }
 
+impl Chunk {
+    /// Whether it is under way alone: the ones before it are done, and none is handed out before it is.
+    fn is_heavy(&self) -> bool {
+        self.weight > MOST_UNDER_WAY
+    }
+}
+
 impl<'a> Work<'a> {
     fn new(source: &'a Source<'a>) -> Self {
         Self {
@@ -165,18 +173,17 @@ impl<'a> Work<'a> {
             if items.is_empty() || state.is_stopped {
                 return None;
             }
-            let is_heavy = weight > MOST_UNDER_WAY;
+            let chunk = Chunk {
+                number: state.chunks,
+                items,
+                weight,
+            };
             let has_room = state.under_way == 0 || state.under_way + weight <= MOST_UNDER_WAY;
-            if has_room && (takes_heavy_ones || !is_heavy) {
-                let number = state.chunks;
+            if has_room && (takes_heavy_ones || !chunk.is_heavy()) {
                 state.chunks += 1;
-                state.next = items.end;
+                state.next = chunk.items.end;
                 state.under_way += weight;
-                return Some(Chunk {
-                    number,
-                    items,
-                    weight,
-                });
+                return Some(chunk);
             }
             state = self
                 .lighter
@@ -306,6 +313,8 @@ struct Worker<'w> {
     /// Rows since the last look at how much waits.
     rows: usize,
     chunk: usize,
+    /// Whether no other chunk is under way, so that it is this one's turn everywhere.
+    is_alone: bool,
 }
 
 /// Whether a chunk goes on after its rows so far were handed on.
@@ -321,6 +330,7 @@ impl Worker<'_> {
         let mut room = Room::default();
         while let Some(chunk) = self.work.next(self.takes_heavy_ones) {
             self.chunk = chunk.number;
+            self.is_alone = chunk.is_heavy();
             let done = self.chunk(&chunk, &mut room);
             self.work.done(&chunk);
             if done.is_err() {
@@ -355,6 +365,10 @@ impl Worker<'_> {
             ..
         } = *self.source;
         let answered = failed(evidence.account(position, &mut room.line))?;
+        if room.line.capacity() > MOST_UNDER_WAY {
+            // All of it is decoded; what follows takes several times as much.
+            room.line = Vec::new();
+        }
         let account = &assessor.header.accounts[position];
         let known = failed(history.account(&account.id, &mut room.lines))?;
         let assessed = assessor.assess(answered, known.earlier());
@@ -375,8 +389,11 @@ impl Worker<'_> {
             let row = FindingRow::of(&account, names, finding);
             self.offer(|format| format.finding(&row))?;
         }
-        self.changes(&assessed.changes)?;
-        self.offer(|format| format.known(assessed.known()))
+        let changes = assessor.changes(&assessed, known.earlier());
+        self.tally.totals.add_changes(&changes);
+        self.changes(&changes)?;
+        drop(changes);
+        self.known(assessed.known())
     }
 
     /// An account that earlier runs know and this one was not asked for.
@@ -396,15 +413,22 @@ impl Worker<'_> {
             let changes = changes_of_not_asked(&memory, &state);
             self.tally.totals.add_changes(&changes);
             self.changes(&changes)?;
+            drop(changes);
             memory.state = state;
             for finding in &mut memory.findings {
                 finding.carried = true;
             }
         }
-        self.offer(|format| format.known(memory.known()))
+        self.known(memory.known())
     }
 
-    fn changes(&mut self, changes: &[Change]) -> Result<(), End> {
+    /// Offers what later runs will know of an account.
+    fn known(&mut self, known: Known<'_>) -> Result<(), End> {
+        let is_its_turn = self.is_alone;
+        self.offer(|format| format.known(known, is_its_turn))
+    }
+
+    fn changes(&mut self, changes: &[Change<'_>]) -> Result<(), End> {
         for change in changes {
             let row = ChangeRow::of(change, self.source.context);
             self.offer(|format| format.change(&row))?;
@@ -463,7 +487,10 @@ fn failed<T>(result: Result<T, impl Into<ReportError>>) -> Result<T, End> {
 }
 
 /// What changed of an account that this run was not asked for.
-fn changes_of_not_asked(before: &AccountMemory<'_>, state: &AccountState) -> Vec<Change> {
+fn changes_of_not_asked<'a>(
+    before: &'a AccountMemory<'_>,
+    state: &'a AccountState,
+) -> Vec<Change<'a>> {
     let now = Known {
         state,
         ..before.known()

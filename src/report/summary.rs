@@ -397,7 +397,6 @@ impl Totals {
                 *self.judged.entry(rule.id).or_default() += 1;
             }
         }
-        self.add_changes(&assessed.changes);
         self.accounts_compared += u64::from(assessed.compared);
         self.not_judged.add(assessed, policy);
     }
@@ -426,11 +425,11 @@ impl Totals {
     }
 
     /// Counts changes.
-    pub fn add_changes(&mut self, changes: &[Change]) {
+    pub fn add_changes(&mut self, changes: &[Change<'_>]) {
         for change in changes {
             *self.changes.entry(change.kind).or_default() += 1;
             if change.kind == ChangeKind::FindingResolved {
-                *self.resolved.entry(change.what.clone()).or_default() += 1;
+                *self.resolved.entry(change.what.to_string()).or_default() += 1;
             }
         }
     }

@@ -43,7 +43,7 @@ pub const RULE: Rule = Rule {
 fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     // By domain; `None` where a connector's own code is not known, and may be one of those published.
     let mut domains: BTreeMap<_, Option<BTreeSet<&str>>> = BTreeMap::new();
-    for connector in &subject.evidence.connectors {
+    for connector in subject.evidence.connectors {
         let (Some(domain), Some(seen)) = (connector.canonical_domain(), &connector.dns) else {
             continue;
         };

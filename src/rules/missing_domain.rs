@@ -42,7 +42,7 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     }
     // Whether a domain that has connectors has one in force.
     let mut in_force: HashMap<Cow<'_, str>, bool> = HashMap::new();
-    for connector in &subject.evidence.connectors {
+    for connector in subject.evidence.connectors {
         if let Some(domain) = connector.canonical_domain() {
             *in_force.entry(domain).or_default() |=
                 connector.is_verified() && connector.is_enabled();

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::accounts::AskedAccount;
 use crate::dns::KnownCodes;
-use crate::evidence::{AccountEvidence, SharedDomains};
+use crate::evidence::{Answered, SharedDomains};
 use crate::model::Connector;
 use crate::policy::Policy;
 use crate::severity::Severity;
@@ -156,7 +156,7 @@ pub struct Subject<'a> {
     /// The account as it was asked for.
     pub account: &'a AskedAccount,
     /// What it was answered.
-    pub evidence: &'a AccountEvidence,
+    pub evidence: Answered<'a>,
     /// What is expected.
     pub policy: &'a Policy,
     /// The moment up to which ages count.
@@ -198,6 +198,7 @@ pub(crate) mod testing {
 
     use super::*;
     use crate::dns::{DnsTxt, SeenInDns};
+    use crate::evidence::AccountEvidence;
     use crate::outcome::{ErrorKind, Outcome, ReadError};
     use serde_json::Value;
 
@@ -272,7 +273,7 @@ pub(crate) mod testing {
         pub fn with_subject<T>(&self, look: impl FnOnce(&Subject<'_>) -> T) -> T {
             look(&Subject {
                 account: &self.accounts[0],
-                evidence: &self.evidence,
+                evidence: self.evidence.answered(),
                 policy: &self.policy,
                 now: NOW.parse().unwrap(),
                 shared_domains: &self.shared,

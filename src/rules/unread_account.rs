@@ -24,7 +24,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(subject: &Subject<'_>) -> Vec<Hit> {
-    let Some(error) = &subject.evidence.error else {
+    let Some(error) = subject.evidence.error else {
         return Vec::new();
     };
     let outcome = match subject.evidence.outcome {

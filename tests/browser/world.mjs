@@ -52,7 +52,7 @@ const HOSTILE = [
   "e\u0301\u0323\u0300\u0302".repeat(30),
   "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}\ufeff",
   // The eightieth and the hundred and sixtieth of what people see is a family.
-  `${"f".repeat(79)}\u{1f468}\u200d\u{1f469}\u200d\u{1f467}${"g".repeat(79)}\u{1f468}\u200d\u{1f469}\u200d\u{1f467}${"h".repeat(300)}`,
+  `${"f".repeat(79)}\u{1f468}\u200d\u{1f469}\u200d\u{1f467}${"g".repeat(79)}\u{1f468}\u200d\u{1f469}\u200d\u{1f467}${"h".repeat(100)}`,
   "00000000000000000000000000000042",
   "A".repeat(10_000),
   "w ".repeat(5_000),

@@ -313,6 +313,43 @@ fn the_longest_list_fits_and_so_does_what_changed_in_it_by_the_next_night() {
     }
 }
 
+#[test]
+fn a_night_on_which_all_is_new_takes_little_more_than_the_one_before() {
+    let number_of = 2000;
+    // Five findings about each connector, and texts as long as texts may be.
+    let list = |night: usize| {
+        let long = |what: &str, number: usize| format!("{what}{night}-{number:-<290}");
+        let one = |number: usize| {
+            let fields = json!({
+                "id": long("i", number),
+                "use_fedramp_language": null,
+                "verification": {"code": long("c", number), "status": "pending"},
+            });
+            connector_with(number, &long("d", number / 2), fields)
+        };
+        (0..number_of).map(one).collect::<Value>()
+    };
+    let nights = Nights::of(&[(1, list(0))]);
+    let run = |night: i64| {
+        nights.set(1, list(night as usize));
+        let (outcome, memory) = nights.night(night).spawn().wait_and_measure();
+        (outcome.expect(0), memory)
+    };
+    let (first, _) = run(0);
+    let (second, memory) = run(1);
+    let changes = number_of * (5 + 5 + 1 + 1);
+    assert_eq!(second.csv("changes.csv").len(), changes);
+    assert!(memory < 90 * MIB, "{memory} bytes");
+    let (outcome, memory) = program("diff")
+        .args([first.run_dir(), second.run_dir()])
+        .arg("--json")
+        .spawn()
+        .wait_and_measure();
+    let told = outcome.expect(10).stdout_json();
+    assert_eq!(told["changes"].as_array().unwrap().len(), changes);
+    assert!(memory < 80 * MIB, "{memory} bytes");
+}
+
 /// How an account is read whose answer is this one, and with how much memory.
 fn read_all_the_same(body: String) -> (Outcome, u64) {
     let server = Server::start(move |_| answer(200, body.clone()));

@@ -462,7 +462,7 @@ impl FormatWorker for Worker<'_, '_> {
         Ok(())
     }
 
-    fn known(&mut self, _: Known<'_>) -> io::Result<()> {
+    fn known(&mut self, _: Known<'_>, _: bool) -> io::Result<()> {
         // The last of an account: nothing more comes of the connector that changed last.
         self.push_changed();
         Ok(())
