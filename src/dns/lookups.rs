@@ -22,7 +22,7 @@ use crate::text::{hex, stable_hash};
 /// The file's name in a run's directory.
 pub const FILE_NAME: &str = "dns.jsonl";
 /// The name and version of the format.
-const SCHEMA: &str = "cf-sso-audit/dns/v1";
+const SCHEMA: &str = "cf-sso-audit/lookups/v1";
 /// The longest line, in bytes: an answer has 64 KiB at most, which escapes make six times as long, and several resolvers
 /// give one.
 const LONGEST_LINE: u64 = 16 * 64 * 1024 * 6;

@@ -553,7 +553,7 @@ fn nobody_looking_or_knowing_resolves_nothing_and_makes_nothing_new() {
         .night(3)
         .run()
         .expect(0)
-        .prints(&["1 about what DNS holds, which is not known"]);
+        .prints(&["1 about DNS records that were not looked up, or that no resolver told of"]);
     // It is there still, and as old as it was.
     set(Says::NoData);
     let still = looked(4);

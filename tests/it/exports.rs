@@ -84,7 +84,12 @@ fn dns_gets_the_records_to_add() {
     assert_eq!(json["schema"], "cf-sso-audit/dns/v1");
     assert_eq!(json["records"].as_array().unwrap().len(), 1);
     assert_eq!(json["records"][0]["account_ids"], json!([id(1)]));
-    assert!(json["warning"].as_str().unwrap().contains("Replace none"));
+    assert!(
+        json["warning"]
+            .as_str()
+            .unwrap()
+            .contains("Replace nothing of another purpose")
+    );
 }
 
 #[test]

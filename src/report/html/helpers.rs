@@ -1010,7 +1010,7 @@ mod tests {
             ),
             (
                 "{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}",
-                "99 % 100 % 0 % &lt;1 % 0 %",
+                "&gt;99 % 100 % 0 % &lt;1 % 0 %",
             ),
             (
                 "{{cell s one zero}}{{cell null zero one}}{{cell s one all}}{{cell \"\" zero zero}}",
