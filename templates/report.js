@@ -8,8 +8,8 @@
 
   /** Rows of a table shown until asked for more; the same number is in report.css. */
   const LIMIT = 25;
-  /** Texts longer than `LONG` characters are shown cut to `CUT`, with a button. */
-  const LONG = 400;
+  /** Texts longer than `LONG` characters, which no domain is, are shown cut to `CUT`, with a button. */
+  const LONG = 260;
   const CUT = 160;
   /** So many of the rows that match beyond those drawn are drawn at most, in each table. */
   const MOST_BEYOND = 1000;

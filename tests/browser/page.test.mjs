@@ -126,7 +126,7 @@ describe("reading", () => {
   test("the sections stand in the order of the report", async (t) => {
     const page = await open(t, DEMO);
     assert.deepEqual(await page.locator("main > section").evaluateAll((all) => all.map((s) => s.id)), [
-      "verdict", "changes", "numbers", "unverified", "disabled", "fedramp", "matrix", "findings", "connectors", "accounts", "waivers", "promises", "unread", "passed", "controls", "rules", "made",
+      "verdict", "changes", "numbers", "unverified", "dns", "disabled", "fedramp", "matrix", "findings", "connectors", "accounts", "waivers", "promises", "unread", "passed", "controls", "rules", "made",
     ]);
     const links = await page.locator(".contents a").evaluateAll((all) => all.map((a) => a.hash.slice(1)));
     assert.deepEqual(links, await page.locator("main > section").evaluateAll((all) => all.map((s) => s.id)));
