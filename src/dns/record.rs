@@ -145,6 +145,13 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Whether it says anything about the name.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Failed { .. })
+    }
+}
+
 /// A TXT record's text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -180,14 +187,12 @@ impl TxtText {
 impl Lookup {
     /// Whether every resolver that was asked gave an answer.
     pub fn is_answered(&self) -> bool {
-        let answered = |opinion: &Opinion| !matches!(opinion.reply, Reply::Failed { .. });
-        !self.asked.is_empty() && self.asked.iter().all(answered)
+        !self.asked.is_empty() && self.asked.iter().all(|opinion| opinion.reply.is_answer())
     }
 
     /// Whether some resolver gave an answer.
     pub fn has_an_answer(&self) -> bool {
-        let answered = |opinion: &Opinion| !matches!(opinion.reply, Reply::Failed { .. });
-        self.asked.iter().any(answered)
+        self.asked.iter().any(|opinion| opinion.reply.is_answer())
     }
 
     /// What the resolvers together say. A record that one saw is there; that it is not there, or that another is, at least

@@ -117,10 +117,7 @@ pub fn system_resolvers() -> Result<Vec<SocketAddr>, String> {
             .connections
             .first()
             .map_or(53, |connection| connection.port);
-        let address = SocketAddr::new(server.ip, port);
-        if !resolvers.contains(&address) {
-            resolvers.push(address);
-        }
+        resolvers.push(SocketAddr::new(server.ip, port));
     }
     match resolvers.is_empty() {
         true => Err("it names none".to_owned()),
@@ -154,15 +151,6 @@ impl Asker {
         &self.options
     }
 
-    /// The resolvers that were given up, since they did not answer.
-    pub fn given_up(&self) -> impl Iterator<Item = SocketAddr> {
-        let given_up = |resolver: &&Resolver| resolver.is_given_up.load(Ordering::Relaxed);
-        self.resolvers
-            .iter()
-            .filter(given_up)
-            .map(|resolver| resolver.address)
-    }
-
     /// Asks for a name's TXT records, of so many resolvers that answer, one after the other where one does not.
     pub async fn look_up(&self, name: &str, answers: usize) -> Lookup {
         let mut lookup = Lookup {
@@ -175,7 +163,7 @@ impl Asker {
                 break;
             }
             let opinion = self.ask(resolver, name).await;
-            left -= usize::from(!matches!(opinion.reply, Reply::Failed { .. }));
+            left -= usize::from(opinion.reply.is_answer());
             lookup.asked.push(opinion);
         }
         lookup
@@ -218,9 +206,8 @@ impl Asker {
         loop {
             let answer = self.persist(resolver, &current, questions).await?;
             let response = match answer {
-                Answer::NoData if aliases.is_empty() => return Ok(Reply::NoData),
                 Answer::NxDomain if aliases.is_empty() => return Ok(Reply::NxDomain),
-                // The domain itself is there: it is an alias.
+                // Behind an alias the domain itself is there.
                 Answer::NoData | Answer::NxDomain => return Ok(Reply::NoData),
                 Answer::Response(response) => response,
             };
