@@ -19,6 +19,14 @@ fn unverified(number: usize, domain: &str) -> Value {
     )
 }
 
+/// Such a connector for each of these names below `example`, numbered from 1.
+fn all_unverified(names: &[&str]) -> Value {
+    let connectors = names.iter().enumerate();
+    connectors
+        .map(|(index, name)| unverified(index + 1, &format!("{name}.example")))
+        .collect()
+}
+
 /// The code of the connector with a number.
 fn code(number: usize) -> String {
     format!("cloudflare_dashboard_sso={}", connector_id(number))
@@ -424,11 +432,7 @@ fn two_resolvers_have_to_agree_that_a_record_is_not_there() {
     };
     let (one, two) = (answer(true), answer(false));
     let names = ["both", "one", "other", "neither", "half", "seen", "gone"];
-    let connectors: Value = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| unverified(index + 1, &format!("{name}.example")))
-        .collect();
+    let connectors = all_unverified(&names);
     let nights = Nights::of(&[(1, connectors)]);
     let outcome = checked(
         &nights,
@@ -803,11 +807,7 @@ fn verification_is_begun_only_where_the_record_is_published() {
         _ => Says::NxDomain,
     });
     let names = ["right", "missing", "failing", "www", "spelt"];
-    let connectors: Value = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| unverified(index + 1, &format!("{name}.example")))
-        .collect();
+    let connectors = all_unverified(&names);
     let nights = Nights::of(&[(1, connectors)]);
     let outcome = checked(&nights, 0, &[&server.address()]).run().expect(0);
     let plan = program_in(&nights.dir, "fix")
