@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::claims::KnownElsewhere;
 use crate::dns::KnownCodes;
 use crate::evidence::{self, Evidence, EvidenceError, Index, RunHeader, SharedDomains};
-use crate::ledger::{self, Ledger, LedgerError, LedgerHeader, PassedOver, TrendPoint};
+use crate::jsonl::FileError;
+use crate::ledger::{self, Ledger, LedgerHeader, PassedOver, TrendPoint};
 use crate::memory::{AccountMemory, Earlier, carry_on};
 use crate::model::Connector;
 use crate::policy::PolicySource;
@@ -25,7 +26,7 @@ pub enum BaselineError {
     Evidence(#[from] EvidenceError),
     /// Its ledger cannot be read.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Ledger(#[from] FileError),
     /// Evidence and ledger say different things of an account.
     #[error(
         "{} says that account {account} was read, and {} beside it does not hold it",

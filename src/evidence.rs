@@ -19,10 +19,10 @@ use sha2::{Digest, Sha256};
 
 use crate::accounts::{AskedAccount, Source};
 use crate::bounds::{bounded, decodable};
-use crate::dns::lookups::{self, LookupsError};
+use crate::dns::lookups;
 use crate::dns::{KnownCodes, Lookups};
 use crate::file_mode::{FileMode, open_file, open_own_file};
-use crate::jsonl::{LineError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
+use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
 use crate::lock::{Lock, try_lock};
 use crate::model::{Connector, list_or_null};
 use crate::organizations::Organization;
@@ -387,27 +387,9 @@ impl SharedDomains {
 /// What went wrong with an evidence file.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line is not what this program writes.
-    #[error("{} line {line}: {cause}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// What was looked up in DNS cannot be read.
+    /// It, or what was looked up in DNS beside it, cannot be read or written.
     #[error(transparent)]
-    Lookups(#[from] LookupsError),
+    File(#[from] FileError),
     /// What was looked up in DNS is of another run.
     #[error("{} is of run {run_id}, and the evidence beside it is not", path.display())]
     LookupsOfAnother {
@@ -601,10 +583,7 @@ const READ_BUFFER: usize = 256 * 1024;
 const NOT_EVIDENCE: &str = "is not the beginning of an evidence file";
 
 fn io_error(path: &Path, source: io::Error) -> EvidenceError {
-    EvidenceError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    FileError::io(path, source).into()
 }
 
 fn lock(path: &Path, file: &File) -> Result<(), EvidenceError> {
@@ -677,10 +656,7 @@ impl Evidence {
         path: &Path,
         look: impl Fn(&[u8], &RunHeader, Place) -> Result<Seen, String> + Sync,
     ) -> Result<Self, EvidenceError> {
-        let bad_line = |number, error| match error {
-            LineError::Io(error) => io_error(path, error),
-            LineError::Damaged(cause) => damaged(path, number, cause),
-        };
+        let bad_line = |number, error| FileError::of_line(path, number, error);
         let file = open_file(path).map_err(|error| io_error(path, error))?;
         let mut reader = LineReader::new(file);
         let beginning = reader.peek().map_err(|error| io_error(path, error))?;
@@ -825,11 +801,7 @@ impl Evidence {
 }
 
 fn damaged(path: &Path, line: usize, cause: String) -> EvidenceError {
-    EvidenceError::Damaged {
-        path: path.to_owned(),
-        line,
-        cause,
-    }
+    FileError::damaged(path, line, cause).into()
 }
 
 /// A body without line breaks: in valid JSON a raw one can only be white space between tokens.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
@@ -30,6 +31,56 @@ pub enum LineError {
     Io(io::Error),
     /// It is not whole, in words.
     Damaged(String),
+}
+
+/// What went wrong with such a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not what this program writes.
+    #[error("{} line {line}: {cause}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl FileError {
+    /// The file system refused.
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A line is not what this program writes.
+    pub fn damaged(path: &Path, line: usize, cause: String) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            line,
+            cause,
+        }
+    }
+
+    /// A line cannot be read.
+    pub fn of_line(path: &Path, line: usize, error: LineError) -> Self {
+        match error {
+            LineError::Io(source) => Self::io(path, source),
+            LineError::Damaged(cause) => Self::damaged(path, line, cause),
+        }
+    }
 }
 
 /// Reads a file's lines from first to last, and sums them.

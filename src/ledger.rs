@@ -19,7 +19,7 @@ use sha2::Digest;
 
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
-use crate::jsonl::{LineError, LineReader, Place, look_at_all, read_again};
+use crate::jsonl::{FileError, LineReader, Place, look_at_all, read_again};
 use crate::memory::{AccountMemory, AccountState, Known, LastRead};
 use crate::model::Connector;
 use crate::outcome::Outcome;
@@ -155,29 +155,6 @@ pub struct RuleFigures {
     pub resolved: u64,
 }
 
-/// What went wrong with a ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line is not what this program writes.
-    #[error("{} line {line}: {cause}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
 /// A ledger, read account by account: a folder may remember more than fits into memory.
 #[derive(Debug)]
 pub struct Ledger {
@@ -206,20 +183,20 @@ struct Indexed {
 ///
 /// # Errors
 /// It cannot be read, or is damaged.
-pub fn read_header(path: &Path) -> Result<LedgerHeader, LedgerError> {
-    let io_error = |source| io_error(path, source);
+pub fn read_header(path: &Path) -> Result<LedgerHeader, FileError> {
+    let io_error = |source| FileError::io(path, source);
     let mut line = Vec::new();
     BufReader::new(open_file(path).map_err(io_error)?)
         .read_until(b'\n', &mut line)
         .map_err(io_error)?;
-    parse_header(&line).map_err(|cause| damaged(path, 1, cause))
+    parse_header(&line).map_err(|cause| FileError::damaged(path, 1, cause))
 }
 
 /// What a run was judged by, as its ledger says; `None` where no policy was given, or the run was never judged.
 ///
 /// # Errors
 /// The ledger cannot be read, or is damaged.
-pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, LedgerError> {
+pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, FileError> {
     let path = run.join(FILE_NAME);
     if !path.exists() {
         return Ok(None);
@@ -232,17 +209,15 @@ impl Ledger {
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let bad_line = |number, error| match error {
-            LineError::Io(error) => io_error(path, error),
-            LineError::Damaged(cause) => damaged(path, number, cause),
-        };
-        let mut reader = LineReader::new(open_file(path).map_err(|error| io_error(path, error))?);
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let bad_line = |number, error| FileError::of_line(path, number, error);
+        let mut reader =
+            LineReader::new(open_file(path).map_err(|error| FileError::io(path, error))?);
         let mut line = Vec::new();
         reader
             .next(u64::MAX, &mut line)
             .map_err(|error| bad_line(1, error))?;
-        let header = parse_header(&line).map_err(|cause| damaged(path, 1, cause))?;
+        let header = parse_header(&line).map_err(|cause| FileError::damaged(path, 1, cause))?;
         let mut accounts = HashMap::new();
         let mut runs = Runs::default();
         let mut has_shared_findings = false;
@@ -269,7 +244,7 @@ impl Ledger {
             .map_err(|bad| bad_line(bad.number, bad.error))?;
         let figures = figures.ok_or_else(|| {
             let cause = "is missing: the file is cut off, its last line should hold the figures";
-            damaged(path, accounts.len() + 2, cause.to_owned())
+            FileError::damaged(path, accounts.len() + 2, cause.to_owned())
         })?;
         let (file, digest) = reader.into_parts();
         Ok(Self {
@@ -347,11 +322,11 @@ impl Ledger {
         &self,
         account_id: &str,
         line: &'l mut Vec<u8>,
-    ) -> Result<Option<AccountMemory<'l>>, LedgerError> {
+    ) -> Result<Option<AccountMemory<'l>>, FileError> {
         let Some(&Indexed { place, .. }) = self.accounts.get(account_id) else {
             return Ok(None);
         };
-        let io_error = |error| io_error(&self.path, error);
+        let io_error = |error| FileError::io(&self.path, error);
         read_again(&self.file, place, line).map_err(io_error)?;
         let parsed: AccountLine<'l> = parse(line).map_err(|cause| {
             io_error(io::Error::other(format!(
@@ -554,19 +529,4 @@ fn parse_header(line: &[u8]) -> Result<LedgerHeader, String> {
         ));
     }
     serde_json::from_slice(line).map_err(not_a_ledger)
-}
-
-fn io_error(path: &Path, source: io::Error) -> LedgerError {
-    LedgerError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn damaged(path: &Path, line: usize, cause: String) -> LedgerError {
-    LedgerError::Damaged {
-        path: path.to_owned(),
-        line,
-        cause,
-    }
 }

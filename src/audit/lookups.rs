@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::collect::End;
-use crate::dns::lookups::LookupsError;
 use crate::dns::names::{elsewhere, is_host_name};
 use crate::dns::record::{Claim, Lookup};
 use crate::dns::resolver::needed;
 use crate::dns::{Asker, Lookups, LookupsHeader, LookupsWriter};
 use crate::evidence::{Evidence, EvidenceError};
 use crate::file_mode::FileMode;
+use crate::jsonl::FileError;
 use crate::model::Connector;
 use crate::text::{count, stable_hash};
 
@@ -84,7 +84,7 @@ fn begin(
     path: &Path,
     header: &LookupsHeader,
     mode: FileMode,
-) -> Result<(LookupsWriter, Option<Lookups>), LookupsError> {
+) -> Result<(LookupsWriter, Option<Lookups>), FileError> {
     if path.symlink_metadata().is_ok() {
         let writer = LookupsWriter::resume(path)?;
         match Lookups::open(path) {
@@ -185,7 +185,7 @@ impl Asking<'_> {
         Ok(())
     }
 
-    fn keep(&mut self, lookup: &Lookup) -> Result<(), LookupsError> {
+    fn keep(&mut self, lookup: &Lookup) -> Result<(), FileError> {
         let is_answered = lookup.is_answered();
         self.asked += 1;
         self.answered += usize::from(lookup.has_an_answer());
@@ -210,7 +210,7 @@ impl Asking<'_> {
 fn wanted<'c>(
     connectors: &'c [Connector],
     at_domains: &Lookups,
-) -> Result<Vec<Claim<'c>>, LookupsError> {
+) -> Result<Vec<Claim<'c>>, FileError> {
     let mut line = Vec::new();
     let mut wanted = Vec::new();
     for claim in connectors.iter().filter_map(Connector::claim) {

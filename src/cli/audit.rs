@@ -19,6 +19,7 @@ use crate::collect::End;
 use crate::dns::{Asker, LookupsWriter, lookups};
 use crate::evidence::{Evidence, EvidenceError};
 use crate::file_mode::FileMode;
+use crate::jsonl::FileError;
 use crate::outcome::ErrorKind;
 use crate::region::Region;
 use crate::report::files::give_up;
@@ -419,7 +420,7 @@ impl From<AuditError> for Failure {
 
 fn evidence_hint(error: &EvidenceError) -> &'static str {
     match error {
-        EvidenceError::Io { source, .. } => write_hint(source),
+        EvidenceError::File(FileError::Io { source, .. }) => write_hint(source),
         _ => "choose another folder with --output",
     }
 }

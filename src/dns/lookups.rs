@@ -16,7 +16,7 @@ use super::names::{elsewhere, is_host_name};
 use super::record::{self, Claim, DnsTxt, Lookup, SeenInDns};
 use super::resolver::{AskerOptions, needed};
 use crate::file_mode::{FileMode, open_file, open_own_file};
-use crate::jsonl::{LineError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
+use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
 use crate::text::{hex, stable_hash};
 
 /// The file's name in a run's directory.
@@ -79,36 +79,6 @@ impl LookupsHeader {
     }
 }
 
-/// What went wrong with a file of lookups.
-#[derive(Debug, thiserror::Error)]
-pub enum LookupsError {
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line is not what this program writes.
-    #[error("{} line {line}: {cause}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
-fn io_error(path: &Path, source: io::Error) -> LookupsError {
-    LookupsError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// A name, by hash, and where its line stands.
 #[derive(Debug, Clone, Copy)]
 struct Located {
@@ -134,16 +104,9 @@ impl Lookups {
     ///
     /// # Errors
     /// It cannot be read, or a line is damaged.
-    pub fn open(path: &Path) -> Result<Self, LookupsError> {
-        let bad_line = |line, error| match error {
-            LineError::Io(error) => io_error(path, error),
-            LineError::Damaged(cause) => LookupsError::Damaged {
-                path: path.to_owned(),
-                line,
-                cause,
-            },
-        };
-        let file = open_file(path).map_err(|error| io_error(path, error))?;
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let bad_line = |line, error| FileError::of_line(path, line, error);
+        let file = open_file(path).map_err(|error| FileError::io(path, error))?;
         let mut reader = LineReader::new(file);
         let mut line = Vec::new();
         reader
@@ -158,7 +121,7 @@ impl Lookups {
                     header.schema
                 )),
             })
-            .map_err(|cause| bad_line(1, LineError::Damaged(cause)))?;
+            .map_err(|cause| FileError::damaged(path, 1, cause))?;
         let mut located = Vec::new();
         let mut unanswered = HashSet::new();
         let look = |line: &[u8], place| {
@@ -213,17 +176,17 @@ impl Lookups {
     }
 
     /// What was answered about a name; `None` where nobody was asked. `line` is room for its line.
-    fn lookup(&self, name: &str, line: &mut Vec<u8>) -> Result<Option<Lookup>, LookupsError> {
+    fn lookup(&self, name: &str, line: &mut Vec<u8>) -> Result<Option<Lookup>, FileError> {
         let hash = stable_hash(name.as_bytes());
         let end = self.located.partition_point(|line| line.name <= hash);
         let of_it = self.located[..end].iter().rev();
         // Names may have a hash in common.
         for located in of_it.take_while(|line| line.name == hash) {
             let read = read_again(&self.file, located.place, line);
-            read.map_err(|error| io_error(&self.path, error))?;
+            read.map_err(|error| FileError::io(&self.path, error))?;
             let lookup: Lookup = serde_json::from_slice(line).map_err(|error| {
                 let changed = format!("it changed while it was read: {error}");
-                io_error(&self.path, io::Error::other(changed))
+                FileError::io(&self.path, io::Error::other(changed))
             })?;
             if lookup.name == name {
                 return Ok(Some(lookup));
@@ -240,7 +203,7 @@ impl Lookups {
         &self,
         claim: &Claim<'_>,
         line: &mut Vec<u8>,
-    ) -> Result<Option<SeenInDns>, LookupsError> {
+    ) -> Result<Option<SeenInDns>, FileError> {
         let unknown = |detail: &str| {
             Ok(Some(SeenInDns {
                 txt: DnsTxt::Unknown,
@@ -279,7 +242,7 @@ impl Lookups {
         &self,
         claim: &Claim<'_>,
         line: &mut Vec<u8>,
-    ) -> Result<bool, LookupsError> {
+    ) -> Result<bool, FileError> {
         let at_domain = self.lookup(&claim.domain, line)?;
         Ok(at_domain
             .is_some_and(|at_domain| record::wants_elsewhere(claim, &at_domain, self.needed())))
@@ -303,14 +266,10 @@ impl LookupsWriter {
     ///
     /// # Errors
     /// It is there already, or cannot be written.
-    pub fn create(
-        path: &Path,
-        header: &LookupsHeader,
-        mode: FileMode,
-    ) -> Result<Self, LookupsError> {
+    pub fn create(path: &Path, header: &LookupsHeader, mode: FileMode) -> Result<Self, FileError> {
         let file = mode
             .create_file(path)
-            .map_err(|error| io_error(path, error))?;
+            .map_err(|error| FileError::io(path, error))?;
         let mut writer = Self {
             path: path.to_owned(),
             file,
@@ -323,13 +282,13 @@ impl LookupsWriter {
     ///
     /// # Errors
     /// It cannot be read or written.
-    pub fn resume(path: &Path) -> Result<Self, LookupsError> {
+    pub fn resume(path: &Path) -> Result<Self, FileError> {
         let open = || {
             let file = open_own_file(path)?;
             file.set_len(length_of_whole_lines(&file)?)?;
             Ok(file)
         };
-        let file = open().map_err(|error| io_error(path, error))?;
+        let file = open().map_err(|error| FileError::io(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -340,33 +299,33 @@ impl LookupsWriter {
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn remove(path: &Path) -> Result<(), LookupsError> {
-        std::fs::remove_file(path).map_err(|error| io_error(path, error))
+    pub fn remove(path: &Path) -> Result<(), FileError> {
+        std::fs::remove_file(path).map_err(|error| FileError::io(path, error))
     }
 
     /// Appends what was answered about a name.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn append(&mut self, lookup: &Lookup) -> Result<(), LookupsError> {
+    pub fn append(&mut self, lookup: &Lookup) -> Result<(), FileError> {
         self.write(lookup)
     }
 
-    fn write(&mut self, line: &impl Serialize) -> Result<(), LookupsError> {
+    fn write(&mut self, line: &impl Serialize) -> Result<(), FileError> {
         let mut write = || {
             let mut bytes = serde_json::to_vec(line)?;
             bytes.push(b'\n');
             self.file.write_all(&bytes)
         };
-        write().map_err(|error| io_error(&self.path, error))
+        write().map_err(|error| FileError::io(&self.path, error))
     }
 
     /// Ends the writing: all lines are on the disk when this returns.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn finish(self) -> Result<(), LookupsError> {
+    pub fn finish(self) -> Result<(), FileError> {
         let synced = self.file.sync_all();
-        synced.map_err(|error| io_error(&self.path, error))
+        synced.map_err(|error| FileError::io(&self.path, error))
     }
 }
