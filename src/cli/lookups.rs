@@ -1,6 +1,5 @@
 //! Whether and how TXT records are looked up: what `audit` and `render` share.
 
-use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
-use super::logging::as_json;
-use super::progress::When;
-use super::screen::{Stderr, screen};
+use super::progress::{LINE_EVERY, Shown, When, line};
 use super::values::{parse_duration, parse_rate};
 use crate::audit::LookupWatcher;
 use crate::clock::Clock;
@@ -23,8 +20,6 @@ use crate::text::count;
 const PORT: u16 = 53;
 /// Attempts at a question that gets no answer.
 const ATTEMPTS: u32 = 3;
-/// How often a plain line is written.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether and how TXT records are looked up.
 #[derive(Debug, Args)]
@@ -114,27 +109,14 @@ pub struct LookupProgress {
     shown: Shown,
 }
 
-enum Shown {
-    Bar(ProgressBar),
-    Lines { last: Instant },
-    Nothing,
-}
-
 impl LookupProgress {
     /// Begins to show it.
     pub fn new(when: When, quiet: bool) -> Self {
-        let began = Instant::now();
-        let shown = match when {
-            When::Never => Shown::Nothing,
-            When::Auto if quiet => Shown::Nothing,
-            _ if io::stderr().is_terminal() => Shown::Bar(screen().add(spinner())),
-            _ => Shown::Lines { last: began },
-        };
         Self {
             asked: 0,
             unanswered: 0,
-            began,
-            shown,
+            began: Instant::now(),
+            shown: Shown::new(when, quiet, spinner),
         }
     }
 
@@ -144,12 +126,6 @@ impl LookupProgress {
             count(self.asked, "name"),
             self.unanswered
         )
-    }
-
-    fn line(text: &str) {
-        // A progress line that cannot be written is no reason to stop the run.
-        let line = as_json("INFO", text, None).unwrap_or_else(|| format!("{text}\n"));
-        let _ = Stderr.write_all(line.as_bytes());
     }
 }
 
@@ -175,7 +151,7 @@ impl LookupWatcher for LookupProgress {
             }
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
-                Self::line(&figures);
+                line(&figures);
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }
@@ -186,7 +162,7 @@ impl LookupWatcher for LookupProgress {
             Shown::Bar(bar) => bar.finish_and_clear(),
             Shown::Lines { .. } => {
                 let seconds = self.began.elapsed().as_secs_f64();
-                Self::line(&format!("{}, in {seconds:.1} s", self.figures()));
+                line(&format!("{}, in {seconds:.1} s", self.figures()));
             }
             Shown::Nothing => {}
         }

@@ -29,7 +29,7 @@ pub enum When {
 }
 
 /// How often a plain line is written.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how many accounts are done, how many unread, how fast it goes, and what is waited for.
 pub struct Progress {
@@ -46,10 +46,32 @@ pub struct Progress {
     shown: Shown,
 }
 
-enum Shown {
+/// How it is shown.
+pub(super) enum Shown {
     Bar(ProgressBar),
     Lines { last: Instant },
     Nothing,
+}
+
+impl Shown {
+    /// What is asked for, and what standard error is, decide.
+    pub(super) fn new(when: When, quiet: bool, bar: impl FnOnce() -> ProgressBar) -> Self {
+        match when {
+            When::Never => Self::Nothing,
+            When::Auto if quiet => Self::Nothing,
+            _ if io::stderr().is_terminal() => Self::Bar(screen().add(bar())),
+            _ => Self::Lines {
+                last: Instant::now(),
+            },
+        }
+    }
+}
+
+/// Writes a plain line.
+pub(super) fn line(text: &str) {
+    // A progress line that cannot be written is no reason to stop the run.
+    let line = as_json("INFO", text, None).unwrap_or_else(|| format!("{text}\n"));
+    let _ = Stderr.write_all(line.as_bytes());
 }
 
 impl Progress {
@@ -62,14 +84,8 @@ impl Progress {
         total: usize,
         done: usize,
     ) -> Self {
-        let terminal = io::stderr().is_terminal();
         let began = Instant::now();
-        let shown = match when {
-            When::Never => Shown::Nothing,
-            When::Auto if quiet => Shown::Nothing,
-            _ if terminal => Shown::Bar(screen().add(bar(total as u64))),
-            _ => Shown::Lines { last: began },
-        };
+        let shown = Shown::new(when, quiet, || bar(total as u64));
         let progress = Self {
             sent_before: gate.sent(),
             gate,
@@ -82,7 +98,7 @@ impl Progress {
             shown,
         };
         if matches!(progress.shown, Shown::Lines { .. }) && done > 0 {
-            progress.line(&format!("{} read already", count(done, "account")));
+            line(&format!("{} read already", count(done, "account")));
         }
         progress
     }
@@ -110,12 +126,6 @@ impl Progress {
         }
         let at = chrono::Utc::now() + left;
         Some(format!("rate limit until {} UTC", at.format("%H:%M:%S")))
-    }
-
-    fn line(&self, text: &str) {
-        // A progress line that cannot be written is no reason to stop the run.
-        let line = as_json("INFO", text, None).unwrap_or_else(|| format!("{text}\n"));
-        let _ = Stderr.write_all(line.as_bytes());
     }
 
     /// How fast it goes or what is waited for, and when the rest will be done.
@@ -173,7 +183,7 @@ impl Observer for Progress {
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
                 let text = self.figures();
-                self.line(&format!("{text}; {more}"));
+                line(&format!("{text}; {more}"));
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }
@@ -192,7 +202,7 @@ impl Watcher for Progress {
             Shown::Bar(bar) => bar.finish_and_clear(),
             Shown::Lines { .. } => {
                 let text = self.figures();
-                self.line(&format!("{text}, in {seconds:.1} s"));
+                line(&format!("{text}, in {seconds:.1} s"));
             }
             Shown::Nothing => {}
         }
