@@ -15,7 +15,7 @@ use crate::evidence::{AccountEvidence, Answered, RunHeader, SharedDomains};
 use crate::finding::{Age, Finding, FindingId, KnownFinding, KnownFindings, Status};
 use crate::judged::{Judged, judged_by_rule};
 use crate::memory::{AccountMemory, AccountState, Earlier, Known, LastRead, LookedUp, sources};
-use crate::model::{Connector, canonical_domain, sort_connectors};
+use crate::model::{Connector, canonical_domain, canonical_if_any, sort_connectors};
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::rules::{Basis, Hit, Judge, Rule, Subject, Topic};
@@ -727,10 +727,9 @@ impl Causes<'_, '_> {
         if self.would_be_waived_without_the_change(change) == Some(true) {
             return Cause::Connector;
         }
-        let domain = canonical_domain(&change.email_domain);
-        let domain = Some(&*domain).filter(|domain| !domain.is_empty());
+        let domain = canonical_if_any(&change.email_domain);
         let waivers = &self.assessor.policy.waivers;
-        let mut matching = waivers.matching(&change.what, &self.asked.id, domain);
+        let mut matching = waivers.matching(&change.what, &self.asked.id, domain.as_deref());
         let last = self.before.and_then(|before| before.state.read.as_ref());
         let ended_since = |position: usize| {
             let waiver = &waivers[position];

@@ -335,6 +335,11 @@ pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     Cow::Owned(idna::domain_to_ascii(trimmed).unwrap_or_else(|_| trimmed.to_lowercase()))
 }
 
+/// As [`canonical_domain`]; `None` where there is none.
+pub fn canonical_if_any(domain: &str) -> Option<Cow<'_, str>> {
+    Some(canonical_domain(domain)).filter(|domain| !domain.is_empty())
+}
+
 /// Sorts connectors by domain, then by id, each as it is shown; what is absent stands first.
 pub fn sort_connectors(connectors: &mut [Connector]) {
     fn text(field: &Field<String>) -> &str {

@@ -15,7 +15,7 @@ use crate::evidence::{Evidence, RunHeader};
 use crate::finding::Age;
 use crate::judged::Judged;
 use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
-use crate::model::{Field, Status};
+use crate::model::{Field, Status, canonical_if_any};
 use crate::organizations;
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Remediation, Waiver};
@@ -761,8 +761,8 @@ impl Tally {
             if let crate::finding::Status::Waived(position) = finding.status {
                 self.waivers[position].waived += 1;
             }
-            let domain = crate::model::canonical_domain(&finding.email_domain);
-            let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
+            let domain = canonical_if_any(&finding.email_domain);
+            let domain = domain.as_deref();
             let (rule, account) = (finding.rule.id, &assessed.asked.id);
             for position in policy.waivers.matching(rule, account, domain) {
                 self.waivers[position].matched += 1;
@@ -773,8 +773,8 @@ impl Tally {
             }
         }
         for known in &assessed.carried {
-            let domain = crate::model::canonical_domain(&known.email_domain);
-            let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
+            let domain = canonical_if_any(&known.email_domain);
+            let domain = domain.as_deref();
             let remediation = policy
                 .remediations
                 .of(&known.rule, &assessed.asked.id, domain);

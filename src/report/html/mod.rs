@@ -27,7 +27,7 @@ use crate::dns::DnsTxt;
 use crate::finding::Age;
 use crate::judged::Judged;
 use crate::memory::Known;
-use crate::model::canonical_domain;
+use crate::model::canonical_if_any;
 use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::{Attestation, FedrampExpectation, Policy};
 use crate::region::Region;
@@ -217,9 +217,15 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn keep(&mut self, badness: Badness, row: MatrixRow) {
-        self.rows.insert(badness, row);
-        if self.rows.len() > MATRIX_LIMIT {
+    /// Takes an account, which is looked at only where there is room for it.
+    fn keep(&mut self, badness: Badness, row: impl FnOnce() -> MatrixRow) {
+        let is_full = self.rows.len() == MATRIX_LIMIT;
+        let least = self.rows.last_key_value().filter(|_| is_full);
+        if least.is_some_and(|(least, _)| badness > *least) {
+            return;
+        }
+        self.rows.insert(badness, row());
+        if is_full {
             self.rows.pop_last();
         }
     }
@@ -227,7 +233,7 @@ impl Matrix {
     fn merge(&mut self, other: &mut Self) {
         self.total += std::mem::take(&mut other.total);
         for (badness, row) in std::mem::take(&mut other.rows) {
-            self.keep(badness, row);
+            self.keep(badness, || row);
         }
     }
 }
@@ -289,6 +295,35 @@ struct Worker<'f, 'a> {
     changed: Option<(usize, Map<String, Value>)>,
 }
 
+/// Adds by when a finding is to be fixed, and by whom.
+fn promise(settings: &Settings<'_>, row: &FindingRow<'_>, values: &mut Map<String, Value>) {
+    let Settings { policy, now, .. } = *settings;
+    let finding = row.finding;
+    let domain = canonical_if_any(&finding.email_domain);
+    let found = policy
+        .remediations
+        .of(finding.rule.id, row.account_id(), domain.as_deref())
+        .and_then(|position| policy.remediations.get(position));
+    let text = |text: Option<String>| Value::from(text.unwrap_or_default());
+    let is_overdue = finding.is_open() && found.is_some_and(|promised| promised.is_past(now));
+    let days_open = (now - finding.first_seen).num_days().max(0);
+    for (name, value) in [
+        ("due", text(found.map(|promised| promised.due.to_string()))),
+        (
+            "due_owner",
+            text(found.map(|promised| promised.owner.clone())),
+        ),
+        (
+            "due_note",
+            text(found.map(|promised| promised.note.clone())),
+        ),
+        ("overdue", is_overdue.into()),
+        ("days_open", days_open.into()),
+    ] {
+        values.insert(name.to_owned(), value);
+    }
+}
+
 /// A row as the templates know it.
 fn values<K: Kind>(table: &Table<K>, row: &K::Row<'_>) -> Map<String, Value> {
     let cells = table.columns.iter();
@@ -345,32 +380,6 @@ impl Worker<'_, '_> {
             self.tables[which].push(&self.page.tables[which], place, || row, || line);
         }
     }
-
-    /// By when a finding is to be fixed, and by whom.
-    fn promised(&self, row: &FindingRow<'_>) -> impl Fn(&mut Map<String, Value>) + use<> {
-        let Settings { policy, now, .. } = *self.page.settings;
-        let finding = row.finding;
-        let domain = canonical_domain(&finding.email_domain);
-        let domain = Some(domain.as_ref()).filter(|domain| !domain.is_empty());
-        let found = policy
-            .remediations
-            .of(finding.rule.id, row.account_id(), domain)
-            .and_then(|position| policy.remediations.get(position));
-        let text = |text: Option<String>| Value::from(text.unwrap_or_default());
-        let due = text(found.map(|remediation| remediation.due.to_string()));
-        let by = text(found.map(|remediation| remediation.owner.clone()));
-        let note = text(found.map(|remediation| remediation.note.clone()));
-        let is_overdue =
-            finding.is_open() && found.is_some_and(|remediation| remediation.is_past(now));
-        let days_open = (now - finding.first_seen).num_days().max(0);
-        move |values| {
-            values.insert("due".to_owned(), due.clone());
-            values.insert("due_owner".to_owned(), by.clone());
-            values.insert("due_note".to_owned(), note.clone());
-            values.insert("overdue".to_owned(), is_overdue.into());
-            values.insert("days_open".to_owned(), days_open.into());
-        }
-    }
 }
 
 impl FormatWorker for Worker<'_, '_> {
@@ -385,7 +394,7 @@ impl FormatWorker for Worker<'_, '_> {
             }
             let badness = (open, row.assessed.evidence.position);
             self.matrix.total += 1;
-            self.matrix.keep(badness, MatrixRow::of(row.assessed));
+            self.matrix.keep(badness, || MatrixRow::of(row.assessed));
         }
         Ok(())
     }
@@ -401,7 +410,8 @@ impl FormatWorker for Worker<'_, '_> {
     }
 
     fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
-        let promised = self.promised(row);
+        let settings = self.page.settings;
+        let promised = |values: &mut Map<String, Value>| promise(settings, row, values);
         let finding = row.finding;
         let is_urgent = matches!(finding.severity, Severity::Critical | Severity::High);
         // That an account was not read stands by its cause beside it.
