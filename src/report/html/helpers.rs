@@ -48,18 +48,18 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("if", Box::new(Condition { wanted: true }));
     registry.register_helper("unless", Box::new(Condition { wanted: false }));
     registry.register_helper("include", Box::new(Include));
-    registry.register_helper("num", Box::new(num));
-    registry.register_helper("pct", Box::new(pct));
-    registry.register_helper("plural", Box::new(plural));
-    registry.register_helper("cell", Box::new(cell));
-    registry.register_helper("bar", Box::new(bar));
-    registry.register_helper("mark", Box::new(mark));
-    registry.register_helper("goto", Box::new(goto));
-    registry.register_helper("host", Box::new(host));
-    registry.register_helper("day", Box::new(day));
-    registry.register_helper("who", Box::new(who));
+    registry.register_helper("num", Box::new(Writes(num)));
+    registry.register_helper("pct", Box::new(Writes(pct)));
+    registry.register_helper("plural", Box::new(Writes(plural)));
+    registry.register_helper("cell", Box::new(Writes(cell)));
+    registry.register_helper("bar", Box::new(Writes(bar)));
+    registry.register_helper("mark", Box::new(Writes(mark)));
+    registry.register_helper("goto", Box::new(Writes(goto)));
+    registry.register_helper("host", Box::new(Writes(host)));
+    registry.register_helper("day", Box::new(Writes(day)));
+    registry.register_helper("who", Box::new(Writes(who)));
     registry.register_helper("percents", Box::new(Percents));
-    registry.register_helper("ident", Box::new(ident));
+    registry.register_helper("ident", Box::new(Writes(ident)));
     registry.register_helper("series", Box::new(Series));
     registry.register_helper("most", Box::new(Most));
     registry.register_helper("stack", Box::new(Stack));
@@ -281,59 +281,54 @@ impl HelperDef for Include {
     }
 }
 
+/// What a helper writes.
+type Written = Result<String, RenderError>;
+
+/// A helper that writes what a function makes of its parameters and of the page.
+struct Writes(fn(&Helper<'_>, &Context) -> Written);
+
+impl HelperDef for Writes {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        ctx: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        Ok(out.write(&(self.0)(h, ctx)?)?)
+    }
+}
+
 // ---------------------------------------------------------------- numbers and words
 
 /// `{{num 12345}}`: `12,345`.
-fn num(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
-    Ok(out.write(&grouped(count(h, 0)?))?)
+fn num(h: &Helper<'_>, _: &Context) -> Written {
+    Ok(grouped(count(h, 0)?))
 }
 
-/// `{{pct part whole}}`: `97 %`. Only all is 100, only none is 0: what lies between is `<1` to `99`.
-fn pct(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
-    Ok(out.write(&percentage(count(h, 0)?, count(h, 1)?))?)
+/// `{{pct part whole}}`: `97 %`. Only all is 100, only none is 0: what lies between is `<1` to `>99`.
+fn pct(h: &Helper<'_>, _: &Context) -> Written {
+    Ok(percentage(count(h, 0)?, count(h, 1)?))
 }
 
 /// `{{plural n "account" "accounts"}}`: `1 account`, `2 accounts`.
-fn plural(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn plural(h: &Helper<'_>, _: &Context) -> Written {
     let n = count(h, 0)?;
     let word = text(h, if n == 1 { 1 } else { 2 })?;
-    Ok(out.write(&format!("{} {}", grouped(n), escape(word)))?)
+    Ok(format!("{} {}", grouped(n), escape(word)))
 }
 
 /// `{{cell severity open waived}}`: a cell of the matrix, `<td class="high">3 (1)`, `<td class="waived">(1)` or `<td>`.
 /// One helper for the whole cell, for there are as many cells as accounts times rules.
-fn cell(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn cell(h: &Helper<'_>, _: &Context) -> Written {
     let cell = match (count(h, 1)?, count(h, 2)?) {
         (0, 0) => "<td>".to_owned(),
         (0, waived) => format!("<td class=\"waived\">({waived})"),
         (open, 0) => format!("<td class=\"{}\">{open}", escape(text(h, 0)?)),
         (open, waived) => format!("<td class=\"{}\">{open} ({waived})", escape(text(h, 0)?)),
     };
-    Ok(out.write(&cell)?)
+    Ok(cell)
 }
 
 fn percentage(part: u64, whole: u64) -> String {
@@ -350,69 +345,51 @@ fn percentage(part: u64, whole: u64) -> String {
 }
 
 /// A day, and the time behind it where there is one: `2026-05-27<span> 10:15:00</span>`.
-fn day(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn day(h: &Helper<'_>, _: &Context) -> Written {
     let time = text(h, 0)?;
     let is_ours = time.len() == 19
         && time
             .bytes()
             .all(|b| b.is_ascii_digit() || b"-: ".contains(&b));
-    Ok(out.write(&if is_ours {
+    Ok(if is_ours {
         let (day, time) = time.split_at(10);
         format!("<bdi>{day}<span>{time}</span></bdi>")
     } else {
         format!("<bdi>{}</bdi>", escape(time))
-    })?)
+    })
 }
 
 /// The longest label that a domain has.
 const LABEL: usize = 63;
 
 /// `{{host email_domain}}`: a domain that may break before its dots, and not inside a label.
-fn host(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn host(h: &Helper<'_>, _: &Context) -> Written {
     let domain = text(h, 0)?;
     let is_domain = domain.contains('.')
         && !domain.contains(char::is_whitespace)
         && domain.split('.').all(|label| label.len() <= LABEL);
-    Ok(out.write(&if is_domain {
+    Ok(if is_domain {
         format!(
             "<bdi class=\"d\">{}</bdi>",
             escape(domain).replace('.', "<wbr>.")
         )
     } else {
         format!("<bdi>{}</bdi>", escape(domain))
-    })?)
+    })
 }
 
 // ---------------------------------------------------------------- anchors
 
 /// `{{who account_name account_id}}`: an account's name and id. Where the run's region has a dashboard, the name leads to
 /// the account's row and the id to the account in the dashboard; else the id leads to the row.
-fn who(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    ctx: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn who(h: &Helper<'_>, ctx: &Context) -> Written {
     let (name, id) = (text(h, 0)?, text(h, 1)?);
     let mut anchor = String::from("account-");
     push_slug(&mut anchor, id);
     let dashboard = ctx.data()["run"]["dashboard"].as_str().unwrap_or_default();
     let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
     let (shown_name, shown_id) = (escape(name), escape(id));
-    Ok(out.write(&if id.is_empty() {
+    Ok(if id.is_empty() {
         format!("<bdi>{shown_name}</bdi>{}", no_id("account"))
     } else if dashboard.is_empty() || !is_id || name.is_empty() {
         format!("<bdi>{shown_name}</bdi><a href=\"#{anchor}\"><bdi>{shown_id}</bdi></a>")
@@ -420,57 +397,39 @@ fn who(
         format!(
             "<a class=\"a\" href=\"#{anchor}\"><bdi>{shown_name}</bdi></a><a href=\"{dashboard}{id}\"><bdi>{shown_id}</bdi></a>"
         )
-    })?)
+    })
 }
 
 /// `{{mark "connector" account_id connector_id}}`: ` id="connector-…"`, or nothing where the last part is empty.
-fn mark(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn mark(h: &Helper<'_>, _: &Context) -> Written {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        return Ok(());
+        return Ok(String::new());
     }
-    Ok(out.write(&format!(" id=\"{anchor}\""))?)
+    Ok(format!(" id=\"{anchor}\""))
 }
 
 /// `{{goto "connector" account_id connector_id}}`: a link to that row which shows the last part; where that is
 /// empty, `no connector id` beside an empty `<bdi>`, so that a cell always has the same number of values.
-fn goto(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn goto(h: &Helper<'_>, _: &Context) -> Written {
     let (anchor, last) = anchor_of(h)?;
     if last.is_empty() {
-        return Ok(out.write(&no_id(text(h, 0)?))?);
+        return Ok(no_id(text(h, 0)?));
     }
-    Ok(out.write(&format!(
+    Ok(format!(
         "<a href=\"#{anchor}\"><bdi>{}</bdi></a>",
         escape(last)
-    ))?)
+    ))
 }
 
 /// `{{ident "connector" connector_id}}`: the id without a link, for tables where a link's bytes would not pay.
-fn ident(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn ident(h: &Helper<'_>, _: &Context) -> Written {
     let (kind, id) = (text(h, 0)?, text(h, 1)?);
-    Ok(out.write(&if id.is_empty() {
+    Ok(if id.is_empty() {
         no_id(kind)
     } else {
         format!("<code><bdi>{}</bdi></code>", escape(id))
-    })?)
+    })
 }
 
 /// What stands where an id is empty. The empty value keeps its place among those of the cell.
@@ -514,20 +473,14 @@ fn push_slug(anchor: &mut String, part: &str) {
 // ---------------------------------------------------------------- pictures
 
 /// `{{bar part most 100}}`: how long the bar of `part` is where that of `most` is 100 long.
-fn bar(
-    h: &Helper<'_>,
-    _: &Handlebars<'_>,
-    _: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+fn bar(h: &Helper<'_>, _: &Context) -> Written {
     let (part, most, length) = (number(h, 0)?, number(h, 1)?, number(h, 2)?);
     let share = if part <= 0.0 || most <= 0.0 {
         0.0
     } else {
         (part / most).clamp(LEAST_SHARE, 1.0)
     };
-    Ok(out.write(&short(share * length))?)
+    Ok(short(share * length))
 }
 
 /// `(series "enabled" 12 "disabled" 3)`: `[{label, value}]`, to draw from fields that are not in a list.
