@@ -23,7 +23,7 @@ use cf_sso_audit::threads::on_all;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
-/// Requests under way at once, as in an audit.
+/// Requests in progress at once, as in an audit.
 const CONCURRENCY: usize = 32;
 const ROUNDS: usize = 5;
 

@@ -130,7 +130,7 @@ fn overlay_problems(document: &Value, overlay: &Value) -> Problems {
     problems
 }
 
-/// Checks the entries of one object of the overlay, which stands at `path`.
+/// Checks the entries of one object of the overlay, which is at `path`.
 fn check_entries<'a>(
     sides: &Sides,
     document: &Map<String, Value>,
@@ -196,7 +196,7 @@ impl Sides {
         }
     }
 
-    /// Why the overlay may not change what stands at `path`, if it may not.
+    /// Why the overlay may not change what is at `path`, if it may not.
     fn objection(&self, path: &[&str]) -> Option<&'static str> {
         const REQUEST: &str = "touches the request side: requests keep every documented bound";
         match path {

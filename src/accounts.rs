@@ -19,7 +19,7 @@ pub struct AskedAccount {
     /// The name, where the source gave one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Who answers for the account, where the source says so.
+    /// Owner of the account, where the source says so.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub owner: String,
     /// The *name* of the environment variable that holds this account's token; never the token.
@@ -288,7 +288,7 @@ pub fn parse_accounts_file(name: &str, bytes: &[u8]) -> Result<Vec<AccountLine>,
     if problems.count == 0 && accounts.is_empty() {
         problems.add(
             0,
-            "names no account; write one account ID per line, or CSV with a column account_id",
+            "names no account; write one account ID per line, or a CSV with the column account_id",
         );
     }
     if problems.count > 0 {
@@ -301,7 +301,7 @@ pub fn parse_accounts_file(name: &str, bytes: &[u8]) -> Result<Vec<AccountLine>,
 fn decode(bytes: &[u8]) -> Result<&str, (usize, String)> {
     if bytes.len() > LARGEST_FILE {
         let cause = format!(
-            "is larger than {} MiB, the most that is read",
+            "is larger than the limit of {} MiB",
             LARGEST_FILE / 1024 / 1024
         );
         return Err((0, cause));
@@ -318,7 +318,7 @@ fn decode(bytes: &[u8]) -> Result<&str, (usize, String)> {
     for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
         if line.len() > LONGEST_LINE {
             let cause = format!(
-                "this line has {} bytes, and at most {LONGEST_LINE} are read of one; write one account on each line",
+                "this line has {} bytes; the limit is {LONGEST_LINE}. Write one account per line",
                 line.len()
             );
             return Err((line_at(bytes, at), cause));
@@ -335,13 +335,13 @@ fn decode(bytes: &[u8]) -> Result<&str, (usize, String)> {
         (line_at(bytes, at), cause)
     })?;
     if let Some(at) = text.find('\0') {
-        let cause = "this holds a NUL byte; it is UTF-16 or not text: save the file as UTF-8";
+        let cause = "this contains a NUL byte, so it is UTF-16 or not text: save the file as UTF-8";
         return Err((line_at(bytes, at), cause.to_owned()));
     }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// The line (1-based) that a byte stands in, as [`lines_of`] counts them.
+/// The line (1-based) that a byte is in, as [`lines_of`] counts them.
 fn line_at(bytes: &[u8], at: usize) -> usize {
     let ends_line = |&at: &usize| match bytes[at] {
         b'\n' => true,
@@ -405,8 +405,8 @@ fn cells_of(line: &str, delimiter: u8) -> Option<StringRecord> {
     (!open).then_some(record)
 }
 
-const UNCLOSED: &str = "a quote (\") is opened and not closed in this line; keep each account on one line, close the quote, and write a \
-                        quote within a cell as \"\"";
+const UNCLOSED: &str = "a quote (\") is opened but not closed on this line; keep each account on one line, \
+                        close the quote, and write a quote inside a cell as \"\"";
 
 /// The delimiters that a CSV file may have, with their names.
 const DELIMITERS: [(u8, &str); 3] = [(b',', "comma"), (b';', "semicolon"), (b'\t', "tab")];
@@ -537,8 +537,8 @@ impl Header {
         // A cell too many moves those after it, and with them one account's token to another: none of them holds.
         if cells.len() > self.columns.len() {
             return Err(format!(
-                "{}, but the header names {}; put quotes around a cell that holds a {}, as in \"Acme{delimiter} Inc\", or remove \
-                 what is too much",
+                "{}, but the header names {}; put quotes around a cell that contains a {}, as in \
+                 \"Acme{delimiter} Inc\", or remove the extra cells",
                 count(cells.len(), "cell"),
                 count(self.columns.len(), "column"),
                 self.delimiter_name,
@@ -568,8 +568,8 @@ impl Header {
         let token_env = cell(Column::TokenEnv);
         if !token_env.is_empty() && !is_variable_name(token_env) {
             return Err(
-                "the column token_env must hold the name of an environment variable (letters, digits and _, as in ACME_TOKEN); what it \
-                 holds is not shown, as it may be a token"
+                "the column token_env must hold the name of an environment variable (letters, digits and _, as \
+                 in ACME_TOKEN); its value is not shown, because it may be a token"
                     .to_owned(),
             );
         }
@@ -616,16 +616,16 @@ fn no_header(line: &str, delimiters: &[(u8, &str)]) -> Option<String> {
         listed.push(format!("{} more", heads.len() - MOST_COLUMNS));
     }
     Some(format!(
-        "no column is headed account_id; the columns are {}. Name that of the account IDs account_id (the others may be account_name, \
-         owner, token_env and region)",
+        "there is no column account_id; the columns are {}. Name the column with the account IDs account_id \
+         (others may be account_name, owner, token_env and region)",
         listed.join(", ")
     ))
 }
 
 fn token_in(place: &str) -> String {
     format!(
-        "{place} holds what looks like an API token, which is not shown; put the token into an environment variable, the variable's \
-         name into a CSV column token_env, and roll the token if others can read this file"
+        "{place} contains what looks like an API token (not shown); put the token in an environment variable \
+         and the variable's name in the CSV column token_env, and roll the token if others can read this file"
     )
 }
 
@@ -678,7 +678,7 @@ impl Reading {
         for (number, line) in lines.skip(usize::from(header.is_some())) {
             if self.accounts.len() == MOST_ACCOUNTS {
                 let cause = format!(
-                    "this would be account {}: at most {MOST_ACCOUNTS} are read at once",
+                    "this would be account {}, and a run reads at most {MOST_ACCOUNTS}",
                     MOST_ACCOUNTS + 1
                 );
                 return Err((number, cause));
@@ -813,7 +813,7 @@ mod tests {
     #[test]
     fn files_that_cannot_be_parsed_name_line_and_remedy() {
         assert!(refused(b"\xff\xfea\0").contains("UTF-16"));
-        assert!(refused(b"x\n\0").starts_with("f line 2: this holds a NUL"));
+        assert!(refused(b"x\n\0").starts_with("f line 2: this contains a NUL"));
         assert!(refused(b"# only\n\n").starts_with("f names no account"));
         assert!(refused(b"PK\x03\x04\x14\0").contains("save the sheet as \"CSV UTF-8\""));
     }
@@ -851,7 +851,7 @@ mod tests {
         let text = format!("account_id,account_name\n{A},\"Acme\n{B},Bee\n{B},\"Cee\nInc\",\n");
         let said = refused(&text);
         assert!(
-            said.starts_with("f line 2: a quote (\") is opened and not closed"),
+            said.starts_with("f line 2: a quote (\") is opened but not closed"),
             "{said}"
         );
         assert!(said.contains("\nf line 4: a quote"), "{said}");
@@ -873,7 +873,7 @@ mod tests {
         // No id begins with `#`.
         let text = format!("account_id,account_name\n#{B},Bee\n# a, b\n{A},#1 Plumbing\n");
         assert_eq!(ids(&text), [A]);
-        // An account whose name stands in the first column does.
+        // An account whose name is in the first column does.
         for row in [
             format!("#1 Plumbing,{B}"),
             format!("#1,{B},x"),
@@ -902,8 +902,7 @@ mod tests {
         let said = refused(format!("{header}\n{A},Acme, Inc,,TOKEN_A\n{B},,,,\n"));
         assert_eq!(
             said.lines().next().unwrap(),
-            "f line 2: 5 cells, but the header names 4 columns; put quotes around a cell that holds a comma, as in \"Acme, Inc\", or \
-             remove what is too much"
+            "f line 2: 5 cells, but the header names 4 columns; put quotes around a cell that contains a comma, as in \"Acme, Inc\", or remove the extra cells"
         );
         assert!(
             said.contains("\nf line 3: 5 cells"),
@@ -911,7 +910,7 @@ mod tests {
         );
         let said = refused(format!("account_id;token_env\n{A};x;TOKEN_A\n"));
         assert!(
-            said.contains("holds a semicolon, as in \"Acme; Inc\""),
+            said.contains("contains a semicolon, as in \"Acme; Inc\""),
             "{said}"
         );
 
@@ -1047,7 +1046,7 @@ mod tests {
         let said = refused(b"# c\nID;\"Name; full\";\x1b[2J\n1;2;3\n");
         assert_eq!(
             said,
-            r#"f line 2: no column is headed account_id; the columns are "ID", "Name; full", "\u{1b}[2J". Name that of the account IDs account_id (the others may be account_name, owner, token_env and region)"#
+            r#"f line 2: there is no column account_id; the columns are "ID", "Name; full", "\u{1b}[2J". Name the column with the account IDs account_id (others may be account_name, owner, token_env and region)"#
         );
         let many: Vec<_> = (0..1000).map(|n| format!("c{n}")).collect();
         let said = refused(many.join(","));

@@ -36,13 +36,13 @@ pub struct Assessed<'a> {
     of_connector: Vec<Vec<u32>>,
     /// How much each rule could judge, in the order of the rules.
     pub judged: Vec<Judged>,
-    /// Whether it was read whole in this run, and ever before.
+    /// Whether it was read in full in this run, and ever before.
     pub compared: bool,
     /// What later runs will know of it, beside findings and connectors.
     pub state: AccountState,
     /// The findings that later runs will know beside [`Self::findings`]: those that this run could not judge again.
     pub carried: Vec<KnownFinding<'a>>,
-    /// Its connectors when it was last read whole, where that was not now.
+    /// Its connectors when it was last read in full, where that was not now.
     carried_connectors: Option<&'a [Connector]>,
 }
 
@@ -235,7 +235,7 @@ impl<'a> Assessor<'a> {
         known.map(KnownFinding::carried_on).collect()
     }
 
-    /// Whether a finding that was not found in an account that was read whole may be there all the same: its rule is
+    /// Whether a finding that was not found in an account that was read in full may be there all the same: its rule is
     /// off, it is about a domain shared with an account that was not read, or about one of which nobody knows what DNS
     /// holds.
     fn cannot_judge(&self, known: &KnownFinding<'_>, here: &mut Here<'_>) -> bool {
@@ -261,7 +261,7 @@ impl<'a> Assessor<'a> {
         source.map(|source| source.sha256.as_str())
     }
 
-    /// What changed of an account that it judged since it was last read whole; nothing where there is no run to compare
+    /// What changed of an account that it judged since it was last read in full; nothing where there is no run to compare
     /// with.
     pub fn changes<'c>(
         &'c self,
@@ -695,7 +695,7 @@ impl Causes<'_, '_> {
         found.contains(&claim_key(canonical, connector_id))
     }
 
-    /// Whether an account that was read whole before claims a domain, beside this one.
+    /// Whether an account that was read in full before claims a domain, beside this one.
     fn another_was_read_before(&self, canonical_domain: &str) -> bool {
         let claimants = self.assessor.shared_domains.claimants(canonical_domain);
         let mut positions = claimants.iter().map(|claimant| claimant.position);
@@ -827,7 +827,7 @@ fn claim_key(canonical_domain: &str, connector_id: &str) -> String {
     )
 }
 
-/// What connectors want to stand in DNS, put in order only where somebody asks.
+/// What connectors want to be in DNS, put in order only where somebody asks.
 struct Wanted<'c> {
     connectors: &'c [Connector],
     /// By domain and id the codes, and whether they are verified; without id all codes of the domain.

@@ -29,7 +29,7 @@ pub enum BaselineError {
     Ledger(#[from] FileError),
     /// Evidence and ledger say different things of an account.
     #[error(
-        "{} says that account {account} was read, and {} beside it does not hold it",
+        "{} says that account {account} was read, but {} beside it does not contain it",
         ledger::FILE_NAME,
         evidence::FILE_NAME
     )]
@@ -97,7 +97,7 @@ impl Baseline {
         self.evidence.header()
     }
 
-    /// What it was judged by, and which runs it goes on from.
+    /// What it was judged by, and which runs it continues.
     pub fn judged(&self) -> &LedgerHeader {
         self.ledger.header()
     }
@@ -135,7 +135,7 @@ impl Baseline {
         evidence + self.ledger.length(account_id)
     }
 
-    /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read whole. Texts
+    /// What is known of an account, where anything is; with its connectors, sorted, where it was ever read in full. Texts
     /// are borrowed from `line`, which is filled anew.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl Baseline {
         Ok(Some(memory))
     }
 
-    /// Adds what this run knows of the domains of accounts that a later one did not read whole.
+    /// Adds what this run knows of the domains of accounts that a later one did not read in full.
     fn claims_of_the_unread(
         &self,
         header: &RunHeader,
@@ -192,7 +192,7 @@ impl Baseline {
             if position.is_none() && memory.state.removed {
                 continue;
             }
-            // A run that compares itself with none tells of no account that it is removed: the next one does.
+            // A run that compares itself with none reports no account as removed: the next one does.
             let removed = position.is_none()
                 && compares
                 && carry_on(header, known.lists_are_old, &memory.state).removed;
@@ -220,7 +220,7 @@ impl Baseline {
         Ok(())
     }
 
-    /// Adds which accounts of a later run were read whole up to this one; and of those that this one did not read whole
+    /// Adds which accounts of a later run were read in full up to this one; and of those that this one did not read in full
     /// itself, what they claimed already of the domains that they share in the later one.
     fn claimed_unread(
         &self,
@@ -295,7 +295,7 @@ impl Newest {
     }
 }
 
-/// The earlier runs that a run is compared with, and goes on from.
+/// The earlier runs that a run is compared with, and continues.
 #[derive(Debug, Default)]
 pub struct History {
     /// One run, or two where the memory that is carried on is another's.
@@ -429,7 +429,7 @@ impl History {
         Ok(known)
     }
 
-    /// The beginning of the ledger of a run that goes on from these.
+    /// The beginning of the ledger of a run that continues these.
     pub fn ledger_header(
         &self,
         evidence: &Evidence,

@@ -88,7 +88,7 @@ fn rewritten(
             is_changed |= list.is_changed;
             if let ControlFlow::Break(()) = end {
                 return Err(format!(
-                    "the list has more than {MOST_RECORDS} entries, the most that are read of an account"
+                    "the list has more than {MOST_RECORDS} entries, the most a run reads per account"
                 ));
             }
             text.push(']');

@@ -10,7 +10,7 @@ use crate::finding::KnownFinding;
 use crate::model::{Connector, canonical_domain};
 use crate::text::stable_hash;
 
-/// The domains that accounts claimed when they were last read whole: an index by hash.
+/// The domains that accounts claimed when they were last read in full: an index by hash.
 #[derive(Debug, Default)]
 pub struct Claims(HashSet<u64>);
 
@@ -22,7 +22,7 @@ impl Claims {
             .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
     }
 
-    /// Adds the domains of an account's findings about shared domains: what was found since it was last read whole, in
+    /// Adds the domains of an account's findings about shared domains: what was found since it was last read in full, in
     /// a part of it, may be there still.
     pub fn add_shared(&mut self, findings: &[KnownFinding<'_>]) {
         let shared = findings.iter().filter(|finding| finding.is_shared());
@@ -40,23 +40,23 @@ impl Claims {
 /// What earlier runs know of the accounts as a whole, for findings that depend on several of them.
 #[derive(Debug, Default)]
 pub struct KnownElsewhere {
-    /// The domains of accounts that this run did not read whole: what is shared with them may be shared still.
+    /// The domains of accounts that this run did not read in full: what is shared with them may be shared still.
     pub unread: Claims,
     /// The domains of accounts that are removed since.
     pub removed: Claims,
     /// Whether the run that is carried on was completed after this one had begun: then what this one's lists no longer
     /// name says nothing.
     pub lists_are_old: bool,
-    /// Whether each account of this run was ever read whole before, by position.
+    /// Whether each account of this run was ever read in full before, by position.
     pub read_before: Vec<bool>,
-    /// The domains shared in this run that accounts of it claimed already when they were last read whole, where that
+    /// The domains shared in this run that accounts of it claimed already when they were last read in full, where that
     /// was before the run that is compared with.
     pub claimed_unread: ClaimsOfAccounts,
     /// The codes of all connectors of this run and those before it.
     pub codes: KnownCodes,
 }
 
-/// The domains that accounts claimed when they were last read whole, with when that was: an index by hash.
+/// The domains that accounts claimed when they were last read in full, with when that was: an index by hash.
 #[derive(Debug, Default)]
 pub struct ClaimsOfAccounts(HashMap<u64, EarliestClaims>);
 
@@ -70,7 +70,7 @@ struct EarliestClaims {
 }
 
 impl ClaimsOfAccounts {
-    /// Adds what an account claimed when it was last read whole.
+    /// Adds what an account claimed when it was last read in full.
     pub fn add(&mut self, domain: u64, position: usize, read_at: DateTime<Utc>) {
         let claim = (read_at, position);
         let claims = self.0.entry(domain).or_insert(EarliestClaims {

@@ -43,7 +43,7 @@ struct Queue {
 
 /// Reads the accounts at some positions, in their order. `lanes` holds the lane of each account by its position.
 /// Each token's accounts are read beside the others', `concurrency` at once for each, so that a token that has to
-/// wait holds up no other; how many requests are under way in all is the gate's to limit.
+/// wait holds up no other; how many requests are in progress in all is the gate's to limit.
 ///
 /// # Errors
 /// The evidence cannot be written; what was written before is kept.
@@ -68,7 +68,7 @@ pub async fn collect(
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     clock: Clock,
-    /// Accounts under way at once, for each token.
+    /// Accounts in progress at once, for each token.
     concurrency: usize,
 }
 
@@ -162,7 +162,7 @@ fn queues(positions: Vec<usize>, lanes: &[Arc<Lane>]) -> Vec<Queue> {
     queues
 }
 
-/// Why accounts were not read whole: told once for each cause, however many accounts it cost.
+/// Why accounts were not read in full: told once for each cause, however many accounts it cost.
 #[derive(Default)]
 struct Troubles(BTreeMap<&'static str, Trouble>);
 
@@ -200,15 +200,15 @@ impl Troubles {
             let more = match accounts {
                 1 => "",
                 // Each is told already.
-                _ if tracing::enabled!(tracing::Level::INFO) => " (the first of them)",
-                _ => " (the first of them; -v tells each)",
+                _ if tracing::enabled!(tracing::Level::INFO) => " (the first of these)",
+                _ => " (the first of these; -v shows all)",
             };
             tracing::warn!(
                 account = trouble.account,
                 kind,
                 code = error.code,
                 cf_ray = trouble.cf_ray,
-                "{} not read whole: {}{more}",
+                "{} not read in full: {}{more}",
                 count(*accounts, "account"),
                 error.message
             );
@@ -316,12 +316,13 @@ async fn verify(api: &Api, lane: &Arc<Lane>) {
     }
 }
 
-/// Why a list is not whole: the API has been documented to answer one of 2,000 connectors, and has no further page.
+/// Why a list is incomplete: the API has been documented to answer one of 2,000 connectors, and has no further page.
 pub fn missing(list: &ConnectorList) -> Option<ReadError> {
     let listed = list.connectors.len() as u64;
     let total = list.total_count.filter(|&total| total > listed)?;
-    let message =
-        format!("{listed} of {total} connectors were answered, and the API offers no further page");
+    let message = format!(
+        "the answer contains {listed} of {total} connectors, and the API has no further pages"
+    );
     Some(ReadError::new(ErrorKind::IncompleteList, message))
 }
 

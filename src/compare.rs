@@ -1,6 +1,6 @@
 //! What changed between two memories of an account: pure, one account at a time.
 //!
-//! A memory holds what was known the last time the account was read whole. So what was mended while it could not be
+//! A memory contains what was known the last time the account was read in full. So what was fixed while it could not be
 //! read is resolved in the run that reads it again, and a night on which nothing could be read changes nothing.
 
 use std::borrow::Cow;
@@ -37,9 +37,9 @@ pub enum ChangeKind {
     AccountAdded,
     /// An account that what named it no longer names.
     AccountRemoved,
-    /// An account that was read whole before, and is not now.
+    /// An account that was read in full before, and is not now.
     AccountUnread,
-    /// An account that was not read whole before, and is now.
+    /// An account that was not read in full before, and is now.
     AccountRead,
 }
 
@@ -95,7 +95,7 @@ impl ChangeKind {
                 "account that became unread or incomplete",
                 "accounts that became unread or incomplete",
             ),
-            Self::AccountRead => ("account read whole again", "accounts read whole again"),
+            Self::AccountRead => ("account read in full again", "accounts read in full again"),
         }
     }
 
@@ -146,7 +146,7 @@ impl Cause {
     }
 }
 
-/// One change. An account may have very many at once, so their texts are borrowed from the memories that they tell of.
+/// One change. An account may have very many at once, so their texts are borrowed from the memories that they report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change<'a> {
     /// Of what kind.

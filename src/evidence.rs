@@ -1,6 +1,6 @@
 //! What was seen: one line of JSON an account, in the order in which the answers came in.
 //!
-//! The first line describes the run and names every account asked for; each further line holds what one
+//! The first line describes the run and names every account asked for; each further line contains what one
 //! account was answered, when, in how many attempts, Cloudflare's name for the answer (`cf-ray`), the
 //! SHA-256 of the body, and the body itself where it was a list of connectors. Every report is made from
 //! this file and nothing else. An account that was asked again (a resumed run) has several lines: the last holds.
@@ -111,7 +111,7 @@ pub struct AccountEvidence {
     pub position: usize,
     /// How far it was read.
     pub outcome: Outcome,
-    /// Why it was not read whole.
+    /// Why it was not read in full.
     pub error: Option<ReadError>,
     /// What it has, in the order in which it was answered.
     pub connectors: Vec<Connector>,
@@ -123,7 +123,7 @@ pub struct AccountEvidence {
     pub attempts: u32,
     /// When the last answer was there.
     pub read_at: Option<DateTime<Utc>>,
-    /// Of the last answer's body as it came, in hex.
+    /// Of the last answer's body verbatim, in hex.
     pub body_sha256: Option<String>,
 }
 
@@ -161,13 +161,13 @@ pub struct Answered<'a> {
     pub position: usize,
     /// How far it was read.
     pub outcome: Outcome,
-    /// Why it was not read whole.
+    /// Why it was not read in full.
     pub error: Option<&'a ReadError>,
     /// What it has.
     pub connectors: &'a [Connector],
 }
 
-/// A line as it is written and read, but for the body.
+/// A line as written and read, but for the body.
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "B: Deserialize<'de>"))]
 struct Line<'a, B> {
@@ -200,14 +200,14 @@ struct ListBody {
     result: Option<Vec<Connector>>,
 }
 
-/// What has to be known of all accounts before the first can be judged, and where each stands in the file.
+/// What has to be known of all accounts before the first can be judged, and where each is in the file.
 #[derive(Debug, Default)]
 pub struct Index {
     /// Of each account, what its last line says.
     accounts: Vec<Indexed>,
     /// A canonical domain, by hash, that a line claims, one for each connector.
     claims: Vec<DomainClaim>,
-    /// The requests that every line tells of.
+    /// The requests that every line reports.
     requests: Vec<Requests>,
 }
 
@@ -235,7 +235,7 @@ struct Indexed {
 struct DomainClaim {
     domain: u64,
     position: u32,
-    /// Which of the account's lines it stands in: only the last holds.
+    /// Which of the account's lines it is in: only the last holds.
     line: u32,
 }
 
@@ -301,7 +301,7 @@ impl Index {
             }));
     }
 
-    /// Whether the account was read whole.
+    /// Whether the account was read in full.
     pub fn is_read(&self, position: usize) -> bool {
         self.accounts[position].outcome == Some(Outcome::Read)
     }
@@ -391,7 +391,7 @@ pub enum EvidenceError {
     #[error(transparent)]
     File(#[from] FileError),
     /// What was looked up in DNS is of another run.
-    #[error("{} is of run {run_id}, and the evidence beside it is not", path.display())]
+    #[error("{} belongs to run {run_id}, but the evidence beside it does not", path.display())]
     LookupsOfAnother {
         /// The file.
         path: PathBuf,
@@ -477,7 +477,7 @@ impl EvidenceWriter {
         &self.header
     }
 
-    /// The requests that the file tells of, and when it was last written to.
+    /// The requests that the file reports, and when it was last written to.
     ///
     /// # Errors
     /// The file system does not say when.
@@ -487,7 +487,7 @@ impl EvidenceWriter {
         Ok((&self.index.requests, written))
     }
 
-    /// Whether the account was read whole already.
+    /// Whether the account was read in full already.
     pub fn is_read(&self, position: usize) -> bool {
         self.index.is_read(position)
     }
@@ -831,7 +831,7 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
         .map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
     if versioned.schema != SCHEMA {
         return Err(format!(
-            "the evidence has the format {:?}, and this version of the program reads {SCHEMA:?}; use the version that wrote it",
+            "the evidence has the format {:?}, but this version reads {SCHEMA:?}; use the version that wrote it",
             versioned.schema
         ));
     }
@@ -871,7 +871,7 @@ fn unaltered<'l>(line: &'l [u8], header: &RunHeader) -> Result<Line<'l, &'l RawV
         && sha256_hex(body.get().as_bytes()) != *expected
     {
         return Err(format!(
-            "has been changed: the answer kept for account {} is not the one whose SHA-256 stands beside it",
+            "has been changed: the answer kept for account {} does not match its SHA-256",
             line.account_id
         ));
     }
@@ -888,7 +888,7 @@ fn evidence_of(line: Line<'_, &RawValue>) -> Result<AccountEvidence, String> {
         || line.error.is_none() != (line.outcome == Outcome::Read)
     {
         return Err(format!(
-            "says {:?}, and its body or error say otherwise",
+            "says {:?}, but its body or error says otherwise",
             line.outcome.as_str()
         ));
     }
@@ -921,7 +921,7 @@ fn refuse_stranger(position: usize, id: &str, header: &RunHeader) -> Result<(), 
 
 /// The connectors of a list's body, as they were read of the answer.
 fn connectors_of(body: &str) -> Result<Option<Vec<Connector>>, String> {
-    let not_a_list = |error| format!("holds a body that is not a list of connectors ({error})");
+    let not_a_list = |error| format!("contains a body that is not a list of connectors ({error})");
     let bounded = bounded(body)?;
     let body = bounded.as_deref().unwrap_or(body);
     let list = serde_json::from_str::<ListBody>(body).or_else(|error| {
@@ -1073,7 +1073,7 @@ mod tests {
         file.write_all(br#"{"account":1,"account_id":"b000"#)
             .unwrap();
         let cut = Evidence::open(&path).unwrap_err().to_string();
-        assert!(cut.contains("line 3: is cut off in the middle"), "{cut}");
+        assert!(cut.contains("line 3: is truncated"), "{cut}");
         let writer = EvidenceWriter::resume(&path).unwrap();
         assert!(writer.is_read(0) && !writer.is_read(1));
         assert!(matches!(

@@ -84,7 +84,7 @@ pub fn open_own_file(path: &Path) -> io::Result<File> {
         use std::os::unix::fs::MetadataExt;
         let opened = file.metadata()?;
         if (opened.dev(), opened.ino()) != (listed.dev(), listed.ino()) || opened.nlink() != 1 {
-            return refused("has other names in other places, and would be changed there too");
+            return refused("has hard links elsewhere, which would change too");
         }
     }
     Ok(file)

@@ -26,7 +26,7 @@ pub enum Status {
 pub enum Age {
     /// There is nothing to compare with.
     NotCompared,
-    /// It was not there the last time its account was read whole, nor found since.
+    /// It was not there the last time its account was read in full, nor found since.
     New,
     /// It was.
     Existing,
@@ -79,7 +79,7 @@ impl Serialize for FindingId {
 impl<'de> Deserialize<'de> for FindingId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let digits = Cow::<str>::deserialize(deserializer)?;
-        Self::parse(&digits).ok_or_else(|| D::Error::custom("a finding's id is not 16 hex digits"))
+        Self::parse(&digits).ok_or_else(|| D::Error::custom("a finding's ID is not 16 hex digits"))
     }
 }
 
@@ -133,7 +133,7 @@ impl Finding {
     }
 }
 
-/// A finding as later runs know it, its texts borrowed from the line that holds them where they stand there as they are.
+/// A finding as later runs know it, its texts borrowed from the line that holds them where they are there as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownFinding<'l> {
     /// See [`Finding::id`].

@@ -15,7 +15,7 @@ const ORDINARY_LINE: usize = 256 * 1024;
 /// Lines longer than this, in bytes, are looked at one at a time.
 const HEAVY_LINE: usize = 2 * 1024 * 1024;
 
-/// Where a line stands in its file.
+/// Where a line is in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     /// Of its first byte.
@@ -29,7 +29,7 @@ pub struct Place {
 pub enum LineError {
     /// The file system refused.
     Io(io::Error),
-    /// It is not whole, in words.
+    /// It is incomplete, in words.
     Damaged(String),
 }
 
@@ -137,9 +137,9 @@ impl LineReader {
         self.lines += 1;
         if !line.ends_with(b"\n") {
             let cause = if line.len() as u64 == longest {
-                "is longer than any line of such a file"
+                "is longer than any valid line"
             } else {
-                "is cut off in the middle"
+                "is truncated"
             };
             return Err(LineError::Damaged(cause.to_owned()));
         }
@@ -435,7 +435,7 @@ mod tests {
                 }
             }
         };
-        assert_eq!(cause(100), "is cut off in the middle");
-        assert_eq!(cause(4), "is longer than any line of such a file");
+        assert_eq!(cause(100), "is truncated");
+        assert_eq!(cause(4), "is longer than any valid line");
     }
 }

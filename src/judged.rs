@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(
             of(&case, "fedramp-language"),
             (0, 3),
-            "no policy expects anything"
+            "the policy sets no expectation"
         );
         assert_eq!(of(&case, "fedramp-inconsistent"), (1, 0));
         case.policy.fedramp = FedrampExpectation::Required;

@@ -1,8 +1,8 @@
 //! The ledger: what a run leaves for the next one, beside its evidence.
 //!
-//! `ledger.jsonl` begins with a line about the run, goes on with a line for each account that the folder knows
+//! `ledger.jsonl` begins with a line about the run, continues with a line for each account that the folder knows
 //! (asked for by this run or by an earlier one), and ends with the figures of the runs so far. An account's line
-//! holds what was known the last time it was read whole, however many runs ago that was. So the newest ledger of a
+//! contains what was known the last time it was read in full, however many runs ago that was. So the newest ledger of a
 //! folder, with the evidence of its run, is by itself all that the next run needs.
 
 use std::borrow::Cow;
@@ -35,7 +35,7 @@ pub const FILE_NAME: &str = "ledger.jsonl";
 /// How many runs the trend reaches back, this one included: a quarter of nights, and some.
 pub const TREND_RUNS: usize = 120;
 
-/// The first line: which run it was, what it was judged by, and which runs it goes on from.
+/// The first line: which run it was, what it was judged by, and which runs it continues.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LedgerHeader {
     /// [`SCHEMA`].
@@ -103,7 +103,7 @@ pub struct TrendPoint {
     pub started_utc: String,
     /// Accounts asked for.
     pub accounts_asked: u64,
-    /// Of these, read whole.
+    /// Of these, read in full.
     pub accounts_read: u64,
     /// Whether everything that the folder knows was asked for and read: only such runs can be held against each other.
     pub whole: bool,
@@ -141,7 +141,7 @@ pub struct RuleFigures {
     /// Accounts that it judged; absent in ledgers of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<u64>,
-    /// Accounts asked for that it did not judge: not read whole, nothing expected of them, or the rule off. Absent as
+    /// Accounts asked for that it did not judge: not read in full, nothing expected of them, or the rule off. Absent as
     /// above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_judged: Option<u64>,
@@ -205,7 +205,7 @@ pub fn policy_of_run(run: &Path) -> Result<Option<PolicySource>, FileError> {
 }
 
 impl Ledger {
-    /// Opens a ledger, and notes where each account stands in it.
+    /// Opens a ledger, and notes where each account is in it.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
@@ -243,7 +243,7 @@ impl Ledger {
         let reader = look_at_all(reader, u64::MAX, Seen::of, take)
             .map_err(|bad| bad_line(bad.number, bad.error))?;
         let figures = figures.ok_or_else(|| {
-            let cause = "is missing: the file is cut off, its last line should hold the figures";
+            let cause = "is missing: the file is truncated, its last line should hold the figures";
             FileError::damaged(path, accounts.len() + 2, cause.to_owned())
         })?;
         let (file, digest) = reader.into_parts();
@@ -259,7 +259,7 @@ impl Ledger {
         })
     }
 
-    /// Which run it was, what it was judged by, and which runs it goes on from.
+    /// Which run it was, what it was judged by, and which runs it continues.
     pub fn header(&self) -> &LedgerHeader {
         &self.header
     }
@@ -299,7 +299,7 @@ impl Ledger {
         indexed.is_some_and(|indexed| indexed.carries_connectors)
     }
 
-    /// The accounts that the run itself read whole: its evidence holds them.
+    /// The accounts that the run itself read in full: its evidence holds them.
     pub fn read_by_itself(&self) -> impl Iterator<Item = &str> {
         let is_itself = |by: &Option<u32>| {
             by.is_some_and(|by| self.read_by.get(by as usize) == Some(&self.header.run_id))
@@ -524,7 +524,7 @@ fn parse_header(line: &[u8]) -> Result<LedgerHeader, String> {
     let versioned: Versioned = serde_json::from_slice(line).map_err(not_a_ledger)?;
     if versioned.schema != SCHEMA {
         return Err(format!(
-            "the ledger has the format {:?}, and this version reads {SCHEMA:?}",
+            "the ledger has the format {:?}, but this version reads {SCHEMA:?}",
             versioned.schema
         ));
     }

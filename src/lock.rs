@@ -22,7 +22,7 @@ pub fn try_lock(path: &Path, file: &File) -> io::Result<Lock> {
         Ok(()) => Ok(Lock::Held),
         Err(TryLockError::WouldBlock) => Ok(Lock::HeldByAnother),
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            tracing::warn!(path = %path.display(), "this file system has no locks: make sure that no two commands write here at once");
+            tracing::warn!(path = %path.display(), "this file system does not support locks: make sure that no two commands write here at the same time");
             Ok(Lock::Held)
         }
         Err(TryLockError::Error(error)) => Err(error),

@@ -31,7 +31,7 @@ pub struct AccountState {
     pub removed: bool,
     /// How far it was read when it was last asked for.
     pub outcome: Outcome,
-    /// When it was last read whole; absent where it never was.
+    /// When it was last read in full; absent where it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<LastRead>,
     /// The start of the first run since then that asked for it and did not read it whole.
@@ -44,9 +44,9 @@ pub struct AccountState {
 pub struct AccountMemory<'l> {
     /// Everything but findings and connectors.
     pub state: AccountState,
-    /// What was found when it was last read whole, and what was found since in what was read of it.
+    /// What was found when it was last read in full, and what was found since in what was read of it.
     pub findings: Vec<KnownFinding<'l>>,
-    /// Its connectors when it was last read whole; absent where it never was.
+    /// Its connectors when it was last read in full; absent where it never was.
     pub connectors: Option<Vec<Connector>>,
 }
 
@@ -69,13 +69,13 @@ impl AccountMemory<'_> {
 pub struct Known<'a> {
     /// Everything but findings and connectors.
     pub state: &'a AccountState,
-    /// What was found when it was last read whole, and what was found since in what was read of it.
+    /// What was found when it was last read in full, and what was found since in what was read of it.
     pub findings: KnownFindings<'a>,
-    /// Its connectors, sorted, when it was last read whole; `None` where it never was.
+    /// Its connectors, sorted, when it was last read in full; `None` where it never was.
     pub connectors: Option<&'a [Connector]>,
 }
 
-/// The last time an account was read whole.
+/// The last time an account was read in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRead {
     /// The run.

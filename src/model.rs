@@ -25,7 +25,7 @@ pub enum Field<T> {
     Null,
     /// A value of the documented kind.
     Known(T),
-    /// Anything else, as it came.
+    /// Anything else, verbatim.
     Unrecognised(Value),
 }
 
@@ -48,7 +48,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// The field as a report shows it: the value, an unrecognised value as it came, else `missing`.
+    /// The field as a report shows it: the value, an unrecognised value verbatim, else `missing`.
     pub fn shown<'a>(&'a self, missing: &'static str) -> Cow<'a, str>
     where
         T: Wire,
@@ -245,7 +245,7 @@ pub struct Verification {
 pub struct Connector {
     /// 32 characters as documented; the documentation's own example has 31.
     pub id: Field<String>,
-    /// The e-mail domain as it came.
+    /// The e-mail domain verbatim.
     pub email_domain: Field<String>,
     /// Whether its members sign in through their identity provider.
     pub enabled: Field<bool>,
@@ -305,7 +305,7 @@ impl Connector {
         })
     }
 
-    /// How its record stands in DNS; `None` where its domain was not looked up.
+    /// How its record is in DNS; `None` where its domain was not looked up.
     pub fn dns_txt(&self) -> Option<DnsTxt> {
         self.dns.as_ref().map(|seen| seen.txt)
     }
@@ -331,7 +331,7 @@ pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     if trimmed.bytes().all(plain) && !trimmed.contains("xn--") {
         return Cow::Borrowed(trimmed);
     }
-    // A domain that IDNA refuses is still a claim: it is compared as it came, lower-cased.
+    // A domain that IDNA refuses is still a claim: it is compared verbatim, lower-cased.
     Cow::Owned(idna::domain_to_ascii(trimmed).unwrap_or_else(|_| trimmed.to_lowercase()))
 }
 
@@ -537,7 +537,7 @@ fn field_of<T: Wire>(
 }
 
 impl<T: Wire> Field<T> {
-    /// The field as it came; `None` where it was absent.
+    /// The field verbatim; `None` where it was absent.
     fn as_value(&self) -> Option<Value> {
         match self {
             Self::Absent => None,

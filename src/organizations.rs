@@ -32,7 +32,7 @@ pub struct Organization {
     pub problems: Vec<Unlisted>,
 }
 
-/// A list of an organization's that is not whole, and why.
+/// A list of an organization's that is incomplete, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlisted {
     /// Which list.
@@ -96,7 +96,7 @@ impl Organization {
 /// Why accounts may be missing, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Whose list is not whole, and why.
+    /// Whose list is incomplete, and why.
     pub sentence: String,
     /// What to do.
     pub remedy: String,
@@ -151,10 +151,10 @@ impl Unlisted {
                  name the accounts with --accounts-file, or set {EMAIL_VARIABLE} and {KEY_VARIABLE}, which are used for these lists and for nothing else"
             ),
             ErrorKind::NotFound | ErrorKind::InvalidId => {
-                "check the organization's ID, and that who asks may see it, or name the accounts with --accounts-file".to_owned()
+                "check the organization's ID and your access to it, or name the accounts with --accounts-file".to_owned()
             }
             ErrorKind::IncompleteList | ErrorKind::Malformed => {
-                "compare with the dashboard, and name the accounts that are missing with --accounts-file".to_owned()
+                "compare with the dashboard, and name the missing accounts with --accounts-file".to_owned()
             }
             _ => "run it again later, or name the accounts with --accounts-file".to_owned(),
         }

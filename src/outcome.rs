@@ -10,7 +10,7 @@ use crate::text::{for_terminal, shortened};
 pub enum Outcome {
     /// The whole list was read.
     Read,
-    /// A list was read that is not whole.
+    /// A list was read that is incomplete.
     Incomplete,
     /// Nothing was read.
     Unread,
@@ -27,7 +27,7 @@ impl Outcome {
     }
 }
 
-/// Why an account was not read whole.
+/// Why an account was not read in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
@@ -79,20 +79,20 @@ impl ErrorKind {
     /// What it means.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::InvalidId => "the id is none that the API could know",
+            Self::InvalidId => "the ID is not valid",
             Self::Auth => "the token was refused",
-            Self::Forbidden => "the token is good, but may not do this here",
-            Self::NotFound => "the API knows no such account or connector",
+            Self::Forbidden => "the token is valid but lacks permission",
+            Self::NotFound => "the API has no such account or connector",
             Self::RateLimited => {
                 "too many requests were sent with this token, here or by other tools"
             }
-            Self::Server => "Cloudflare's side failed",
+            Self::Server => "Cloudflare's servers failed",
             Self::Timeout => "no answer came in time",
             Self::Connect => "the API could not be reached",
-            Self::Malformed => "the answer is not what the API answers",
-            Self::Api => "the API refused",
-            Self::IncompleteList => "the list is not whole",
-            Self::Interrupted => "it was not reached",
+            Self::Malformed => "the answer is not a valid API response",
+            Self::Api => "the API refused the request",
+            Self::IncompleteList => "the list is incomplete",
+            Self::Interrupted => "the run ended before it was read",
         }
     }
 
@@ -108,19 +108,19 @@ impl ErrorKind {
             Self::Forbidden => {
                 "Give the token the permission SSO Connector Read on this account, or use another token for it (`token_env`)."
             }
-            Self::NotFound => "Check the id; the account or connector may be deleted.",
-            Self::RateLimited => "Run it again later, or with a lower `--rate`.",
+            Self::NotFound => "Check the ID; the account or connector may have been deleted.",
+            Self::RateLimited => "Try again later, or with a lower `--rate`.",
             Self::Server => {
-                "Run it again later; if it fails again, see https://www.cloudflarestatus.com, or give Cloudflare's support the answer's cf-ray."
+                "Try again later; if it fails again, check https://www.cloudflarestatus.com, or give the cf-ray to Cloudflare's support."
             }
             Self::Timeout | Self::Connect => {
-                "Run it again; if it fails again, check the network with `cf-sso-audit doctor`, and https://www.cloudflarestatus.com."
+                "Try again; if it fails again, check the network with `cf-sso-audit doctor`, and https://www.cloudflarestatus.com."
             }
             Self::Malformed | Self::Api => {
-                "Look at the account in the dashboard, and give Cloudflare's support the answer's cf-ray."
+                "Check the account in the dashboard, and give the cf-ray to Cloudflare's support."
             }
             Self::IncompleteList => {
-                "Look at the account in the dashboard: the API answered only a part of its connectors."
+                "Check the account in the dashboard: the API returned only some of its connectors."
             }
             Self::Interrupted => {
                 "Complete the run with `cf-sso-audit audit --resume`, or run the audit again."
@@ -154,7 +154,7 @@ pub const WRITE_GROUP: &str = "901ca5e292584c6aa1b4cdb39248bb07";
 /// Where a user makes a token.
 pub const TOKEN_PAGE: &str = "https://dash.cloudflare.com/profile/api-tokens";
 
-/// Why an account was not read whole, with what the API said.
+/// Why an account was not read in full, with what the API said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadError {
     /// What kind of failure it was.
@@ -177,7 +177,7 @@ impl ReadError {
     }
 
     /// A failure with the API's own code, where it gave one. Code and message are cut, and brought on one line that does
-    /// nothing to a terminal: they stand in every output.
+    /// nothing to a terminal: they are in every output.
     pub fn coded(kind: ErrorKind, code: Option<&str>, message: &str) -> Self {
         let harmless = |text, most| for_terminal(&shortened(text, most)).into_owned();
         Self {

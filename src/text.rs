@@ -77,7 +77,7 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// As [`on_one_line`], for a terminal or a log: what cannot be seen, or turns what stands beside it around, becomes a
+/// As [`on_one_line`], for a terminal or a log: what cannot be seen, or turns what is beside it around, becomes a
 /// sign that something was there, too.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     replaced(text, |c| match c {

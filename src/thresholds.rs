@@ -18,7 +18,7 @@ pub struct Thresholds {
     /// An open finding is at least this bad and new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_on_new: Option<Severity>,
-    /// More accounts than this were not read whole.
+    /// More accounts than this were not read in full.
     pub allow_unread: AllowedUnread,
 }
 
@@ -81,9 +81,7 @@ impl FromStr for AllowedUnread {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!(
-                "{text:?} is neither a number of accounts, as in 3, nor a share of them, as in 5%"
-            )
+            format!("{text:?} is neither a number of accounts, such as 3, nor a share, such as 5%")
         };
         let Some(percent) = text.strip_suffix('%') else {
             return text.parse().map(Self::Accounts).map_err(|_| wrong());

@@ -54,7 +54,7 @@ impl fmt::Debug for TokenCommand {
 pub enum TokenCommandError {
     /// In place of a command stands what may be a token.
     #[error(
-        "--token-command is given what looks like an API token, and not a command; it is not shown"
+        "--token-command was given what looks like an API token instead of a command (not shown)"
     )]
     MayBeToken,
     /// It cannot be split into words.
@@ -64,7 +64,7 @@ pub enum TokenCommandError {
     #[error("--token-command is empty")]
     Empty,
     /// The system does not run it.
-    #[error("the program of --token-command cannot be run: {0}")]
+    #[error("cannot run the program of --token-command: {0}")]
     NotRun(io::Error),
     /// It was interrupted, and with it the whole command line.
     #[error("interrupted while --token-command was running")]
@@ -254,7 +254,7 @@ async fn read_beginning(
 }
 
 /// What a command wrote to standard error, behind a colon, cut and fit for a terminal. Nothing of it is shown where the
-/// token may stand in it.
+/// token may be in it.
 fn words_of(errors: &str, printed: &str) -> String {
     let errors = errors.trim();
     if errors.is_empty() {
@@ -349,7 +349,10 @@ mod tests {
             ("", "--token-command is empty"),
             ("printf 'x", "a quote that is not closed"),
             ("cfut_0123456789abc", "looks like an API token"),
-            ("/no/such/program s3cret", "cannot be run: No such file"),
+            (
+                "/no/such/program s3cret",
+                "cannot run the program of --token-command: No such file",
+            ),
             ("sh -c 'exit 3' s3cret", "failed (exit status: 3)"),
             (
                 "sh -c 'echo not signed in >&2; exit 1' s3cret",

@@ -1,4 +1,4 @@
-//! What API tokens look like, so that none that stands in a wrong place is shown.
+//! What API tokens look like, so that none that is in a wrong place is shown.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub fn begins_as_token(text: &str) -> bool {
     PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// Whether a character may stand in an API token.
+/// Whether a character may be in an API token.
 fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
@@ -38,7 +38,7 @@ fn is_random(word: &str) -> bool {
     word.len() >= SHORTEST_UNPREFIXED && word.split(['-', '_']).any(mixed)
 }
 
-/// Whether a text has the form of a token from before the prefixes, whatever stands in it. Names have it too; where
+/// Whether a text has the form of a token from before the prefixes, whatever is in it. Names have it too; where
 /// only an id may stand, nothing of that form is worth the risk of showing a token.
 fn has_form_of_token(text: &str) -> bool {
     text.len() == 40 && text.chars().all(is_token_character)

@@ -20,15 +20,13 @@ pub enum TokensError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// In place of the file's path stands what may be a token.
-    #[error(
-        "--token-file is given what looks like an API token, and not the path of a file; it is not shown"
-    )]
+    #[error("--token-file was given what looks like an API token instead of a file (not shown)")]
     PathMayBeToken,
     /// The command that should print one brought none.
     #[error(transparent)]
     Command(#[from] TokenCommandError),
     /// The e-mail address beside the global key is none that can be sent.
-    #[error("{EMAIL_VARIABLE} holds a character that no HTTP header may hold")]
+    #[error("{EMAIL_VARIABLE} contains a character that an HTTP header cannot")]
     Email,
     /// Several cannot be had, or one that some accounts name.
     #[error("{}", .0.join("\n"))]
@@ -219,13 +217,13 @@ fn key_of_environment(rate: Rate) -> Result<Option<Lane>, TokensError> {
     let name = format!("{EMAIL_VARIABLE} and {KEY_VARIABLE}");
     let lane = Lane::of_key(name, &email, key, rate).ok_or(TokensError::Email)?;
     tracing::warn!(
-        "{EMAIL_VARIABLE} and {KEY_VARIABLE} are used to list organizations and their accounts, and for nothing else"
+        "using {EMAIL_VARIABLE} and {KEY_VARIABLE} to list organizations and their accounts, and for nothing else"
     );
     Ok(Some(lane))
 }
 
 fn told_alone(set: &str, missing: &str) -> Option<Lane> {
-    tracing::warn!("{set} is set and {missing} is not: organizations are listed with the token");
+    tracing::warn!("{set} is set but {missing} is not: listing organizations with the token");
     None
 }
 
@@ -235,7 +233,7 @@ fn warn_of_readers(path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o044 != 0 {
         tracing::warn!(
-            "others on this machine can read the token file {}: make it yours alone with `chmod 600`",
+            "others on this machine can read the token file {}: restrict it with `chmod 600`",
             path.display()
         );
     }

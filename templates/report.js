@@ -258,7 +258,7 @@
       this.order();
       this.body.append(...this.records.map((r) => r.row));
       this.show();
-      say(next === "none" ? "Order of the report." : "Sorted by " + $("button", th).textContent + ", " + next + ".");
+      say(next === "none" ? "Original order." : "Sorted by " + $("button", th).textContent + ", " + next + ".");
     }
 
     /** Puts what was read into the order that was asked for. */
@@ -350,7 +350,7 @@
       if (isEmpty && !this.empty) {
         this.empty = document.createElement("p");
         this.empty.className = "none";
-        this.empty.textContent = "No row of this table matches.";
+        this.empty.textContent = "No rows in this table match.";
         this.table.parentElement.after(this.empty);
       }
       if (this.empty) this.empty.hidden = !isEmpty;
@@ -371,7 +371,7 @@
         first.textContent = "; the first " + LIMIT + " are shown";
         this.count.append(first);
       }
-      if (this.undrawn) this.count.append("; " + rows(this.undrawn) + " more match than are drawn: search for more, or look in " + this.table.dataset.file);
+      if (this.undrawn) this.count.append("; " + rows(this.undrawn) + " more match but are not drawn: narrow the search, or look in " + this.table.dataset.file);
       if (this.filtered && this.missing.length) this.count.append(" (these rows have no " + this.missing.join(", ") + " to filter by)");
       this.all.hidden = !over;
       this.all.textContent = this.expanded ? "Show the first " + LIMIT : "Show all " + english.format(this.shown);
@@ -584,7 +584,7 @@
     const mine = turn;
     const isActive = Object.keys(filter).length > 0;
     if (isActive && !beyondIsRead && $("template.index")) {
-      $("#matches").textContent = "Searching the rows that are not drawn…";
+      $("#matches").textContent = "Searching the rows not drawn yet…";
       readBeyond().then(() => { owners = null; if (turn === mine) refresh(); });
       address(anchorOf(location.hash));
       return;
@@ -644,7 +644,7 @@
       const files = { account: "accounts.csv", connector: "connectors.csv", finding: "findings.csv" };
       const file = files[anchor.split("-")[0]];
       if (file) {
-        const text = "That row is not on this page; look in " + file + ".";
+        const text = "That row is not on this page; see " + file + ".";
         $("#matches").textContent = text;
         say(text);
       }

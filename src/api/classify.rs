@@ -105,9 +105,9 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
         ));
     }
     if status.is_redirection() {
-        let place = location.unwrap_or("no place at all");
+        let place = location.unwrap_or("an unknown address");
         let cause = format!(
-            "answered with a redirect (HTTP {}) to {place}, which is not followed: the token goes to no other address",
+            "answered with a redirect (HTTP {}) to {place}, which is not followed, so that the token goes nowhere else",
             status.as_u16()
         );
         return failure(ReadError::new(ErrorKind::Malformed, cause), false, false);
@@ -117,7 +117,7 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
         let passing = status.is_server_error()
             || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT);
         let otherwise = match &envelope {
-            Ok(_) => format!("HTTP {} without a reason", status.as_u16()),
+            Ok(_) => format!("HTTP {} with no reason given", status.as_u16()),
             Err(_) => format!("HTTP {}, and {}", status.as_u16(), instead_of_json(body)),
         };
         return failure(told(kind, &errors, otherwise), token_refused, passing);
@@ -134,7 +134,7 @@ pub fn meaning(access: Access, status: StatusCode, location: Option<&str>, body:
         Ok(envelope) if envelope.success() == Some(false) => {
             let (kind, token_refused) = kind_of(status, &errors);
             let otherwise = format!(
-                "HTTP {} that says `success: false` without a reason",
+                "HTTP {} with `success: false` and no reason given",
                 status.as_u16()
             );
             failure(told(kind, &errors, otherwise), token_refused, false)
@@ -193,7 +193,7 @@ fn messages(errors: &Value) -> Vec<Message> {
     }
 }
 
-/// The messages of a list in which a value cannot be decoded, each part as it is written.
+/// The messages of a list in which a value cannot be decoded, each part as written.
 fn odd_messages(errors: &str) -> Vec<Message> {
     #[derive(Deserialize)]
     struct Written<'a> {
@@ -290,7 +290,7 @@ fn told(access: Access, kind: ErrorKind, errors: &[Message], otherwise: String) 
     }
     if message.to_ascii_lowercase().contains(OTHER_CREDENTIAL) {
         message = format!(
-            "{message}: this operation wants another kind of credential than this token, or the token is not valid"
+            "{message}: this operation needs another kind of credential, or the token is not valid"
         );
     }
     ReadError::coded(kind, first.code.as_deref(), &message)
@@ -305,7 +305,7 @@ fn instead_of_json(body: &[u8]) -> &'static str {
     } else if std::str::from_utf8(body).is_err() {
         "the body is not UTF-8 text"
     } else {
-        "the body is not the JSON that the API answers"
+        "the body is not JSON"
     }
 }
 

@@ -2,7 +2,7 @@
 //! size limit, what the answer means, and whether to try again.
 //!
 //! The order is fixed: the token's lane says whether and when, then the limit over all tokens, then a place
-//! among those under way; send; read; learn from the answer; back off and begin again, or hand it on.
+//! among those in progress; send; read; learn from the answer; back off and begin again, or hand it on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -36,7 +36,7 @@ pub const ADDRESS_RATE: Rate = Rate {
     requests: 200,
     window: Duration::from_secs(1),
 };
-/// A pause of at least this is told of in the log.
+/// A pause of at least this is reported in the log.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// A token that was refused outright this many times, and never accepted, is not tried again.
 const REFUSALS: u64 = 3;
@@ -50,7 +50,7 @@ pub struct GateOptions {
     pub retries: u32,
     /// The most that the first back-off takes.
     pub retry_delay: Duration,
-    /// Requests under way at once, over all tokens.
+    /// Maximum concurrent requests, over all tokens.
     pub concurrency: usize,
     /// Requests in a window, per token.
     pub rate: Rate,
@@ -146,7 +146,7 @@ pub struct Lane {
     accepted: AtomicU64,
     /// Answers since the last success that asked for a wait that is too long.
     too_long: AtomicU64,
-    /// Until when a pause was told of, in seconds since the lane was made.
+    /// Until when a pause was reported, in seconds since the lane was made.
     told_until: AtomicU64,
     made: Instant,
     stopped: OnceLock<ReadError>,
@@ -250,7 +250,7 @@ impl Lane {
     /// Nothing more is sent with the token: the API says that it is worth nothing.
     pub fn give_up(&self, error: &ReadError) {
         let message = format!(
-            "the token of {} is not valid and is not tried again: {}",
+            "the token of {} is not valid and will not be used again: {}",
             self.name, error.message
         );
         self.stop(ErrorKind::Auth, error.code.clone(), message);
@@ -281,7 +281,7 @@ impl Lane {
         let told = self.told_until.fetch_max(until, Ordering::Relaxed);
         if told < until.saturating_sub(wait.as_secs() / 2) {
             tracing::warn!(
-                "over the rate limit: nothing is sent with the token of {} for {} s",
+                "over the rate limit: pausing the token of {} for {} s",
                 self.name,
                 wait.as_secs()
             );
@@ -302,7 +302,7 @@ impl Lane {
                 let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
                 if refusals == REFUSALS && self.accepted.load(Ordering::Relaxed) == 0 {
                     let message = format!(
-                        "the token of {} was refused {refusals} times and is not tried again: {}",
+                        "the token of {} was refused {refusals} times and will not be used again: {}",
                         self.name, error.message
                     );
                     self.stop(ErrorKind::Auth, error.code.clone(), message);
@@ -404,7 +404,7 @@ enum Attempt {
 
 impl Session {
     /// Sends a request until it is answered, fails for good, or has had all its attempts. Why there is no
-    /// answer of use stands in the session's [`Exchange`].
+    /// answer of use is in the session's [`Exchange`].
     ///
     /// # Errors
     /// The transport's, of the last attempt.
@@ -609,7 +609,7 @@ impl Session {
             && let Meaning::Throttled(error) | Meaning::Failure { error, .. } = &meaning
         {
             let message = format!(
-                "{}; it asks to wait for {} s, which is too long",
+                "{}; it asks to wait {} s, which is too long",
                 error.message,
                 wait.as_secs()
             );
@@ -763,12 +763,12 @@ impl Session {
 
     fn transport_failure(&self, error: &reqwest::Error) -> ReadError {
         let way = match &self.proxy {
-            Some(proxy) => format!(" by way of the proxy {proxy}"),
+            Some(proxy) => format!(" through the proxy {proxy}"),
             None => String::new(),
         };
         if error.is_timeout() {
             let seconds = self.gate.options.timeout.as_secs_f64();
-            let message = format!("no whole answer within {seconds} s{way}");
+            let message = format!("no complete answer within {seconds} s{way}");
             return ReadError::new(ErrorKind::Timeout, message);
         }
         let what = if error.is_connect() {
@@ -776,7 +776,7 @@ impl Session {
         } else {
             "the connection broke"
         };
-        // The address would stand in the message a second time.
+        // The address would be in the message a second time.
         let mut causes = vec![format!("{what}{way}")];
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
@@ -788,7 +788,7 @@ impl Session {
         }
         let mut message = causes.join(": ");
         if message.contains("UnknownIssuer") {
-            message += ", which is not trusted here; if a proxy looks inside, give its root certificate with --ca-file";
+            message += ", which is not trusted here; behind a TLS-inspecting proxy, give its root certificate with --ca-file";
         }
         ReadError::new(ErrorKind::Connect, message)
     }

@@ -75,11 +75,11 @@ impl BaseUrl {
         let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {example}"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(format!(
-                "holds a user or password, which the API does not take; {example}"
+                "contains a user name or password, which the API does not accept; {example}"
             ));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("holds a query or fragment; {example}"));
+            return Err(format!("contains a query or fragment; {example}"));
         }
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -181,7 +181,7 @@ impl Api {
             let certificates = reqwest::Certificate::from_pem_bundle(pem)
                 .map_err(|error| unusable_root(&error))?;
             if certificates.is_empty() {
-                let message = "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
+                let message = "contains no PEM certificate (-----BEGIN CERTIFICATE-----)";
                 return Err(SetupError::ExtraRoot(message.to_owned()));
             }
             builder = builder.tls_certs_merge(certificates);
@@ -422,7 +422,7 @@ pub struct NewConnector {
     pub email_domain: String,
     /// Whether Cloudflare begins to look for the TXT record at once.
     pub begin_verification: bool,
-    /// Whether users are shown the FedRAMP text at login.
+    /// Whether users see the FedRAMP text at login.
     pub use_fedramp_language: bool,
 }
 
@@ -431,7 +431,7 @@ pub struct NewConnector {
 pub struct ConnectorChange {
     /// Whether members sign in through their identity provider.
     pub enabled: Option<bool>,
-    /// Whether users are shown the FedRAMP text at login.
+    /// Whether users see the FedRAMP text at login.
     pub use_fedramp_language: Option<bool>,
 }
 
@@ -440,7 +440,7 @@ pub struct ConnectorChange {
 pub struct TokenState {
     /// `active`, `disabled`, `expired`, or a word that nobody documents.
     pub status: String,
-    /// Until when, as it came.
+    /// Until when, verbatim.
     pub expires_on: Option<String>,
 }
 
@@ -576,7 +576,7 @@ fn connectors_of(
     let is_nameless = |c: &&Connector| c.id.known().is_none() && c.email_domain.known().is_none();
     let nameless = connectors.iter().filter(is_nameless).count();
     if nameless > MOST_NAMELESS {
-        let message = format!("{nameless} entries of the list have neither an id nor a domain");
+        let message = format!("{nameless} entries in the list have neither an ID nor a domain");
         return Err(ReadError::new(ErrorKind::Malformed, message));
     }
     Ok(ConnectorList {
@@ -616,9 +616,8 @@ fn believed<T>(list: Option<Vec<T>>, body: &[u8], what: &'static str) -> Result<
         _ => true,
     };
     if has_errors || (success != Value::Bool(true) && success != "true") {
-        let message = format!(
-            "{what} without entries, in an answer that names errors or does not say `success: true`"
-        );
+        let message =
+            format!("{what} without entries, in an answer with errors or without `success: true`");
         return Err(ReadError::new(ErrorKind::Malformed, message));
     }
     Ok(Vec::new())
@@ -627,7 +626,7 @@ fn believed<T>(list: Option<Vec<T>>, body: &[u8], what: &'static str) -> Result<
 fn undecodable(error: &Error<Value>) -> String {
     match error {
         Error::InvalidResponsePayload(_, cause) => {
-            format!("the body is not the list that the API documents ({cause})")
+            format!("the body is not the list the API documents ({cause})")
         }
         Error::UnexpectedResponse(response) => {
             format!(
@@ -640,7 +639,7 @@ fn undecodable(error: &Error<Value>) -> String {
         | Error::InvalidUpgrade(cause)
         | Error::ResponseBodyError(cause) => described(cause),
         Error::ErrorResponse(response) => {
-            format!("HTTP {} without a reason", response.status().as_u16())
+            format!("HTTP {} with no reason given", response.status().as_u16())
         }
     }
 }
@@ -659,7 +658,9 @@ fn described(error: &reqwest::Error) -> String {
 fn unusable_root(error: &reqwest::Error) -> SetupError {
     let causes = described(error);
     let cause = causes.trim_start_matches("builder error: ");
-    SetupError::ExtraRoot(format!("holds a certificate that cannot be used: {cause}"))
+    SetupError::ExtraRoot(format!(
+        "contains a certificate that cannot be used: {cause}"
+    ))
 }
 
 fn not_sent<T>(error: ReadError) -> Answered<T> {
@@ -710,7 +711,7 @@ impl Listing {
             if self.seen.insert(id.clone()) {
                 if self.accounts.len() == MOST_ACCOUNTS {
                     let message = format!(
-                        "more than {MOST_ACCOUNTS} accounts are listed, the most that are read"
+                        "it lists more than {MOST_ACCOUNTS} accounts, the most a run reads"
                     );
                     return Err(ReadError::new(ErrorKind::Malformed, message));
                 }
@@ -727,14 +728,14 @@ impl Listing {
     fn finish(mut self, what: &str) -> Result<ListedAccounts, ReadError> {
         if self.accounts.is_empty() {
             let message = format!(
-                "{what} is empty, which does not prove that there are none: a token without the permission Account Settings Read gets the same answer"
+                "{what} is empty, which does not prove that there are no accounts: a token without the permission Account Settings Read gets the same answer"
             );
             return Err(ReadError::new(ErrorKind::Forbidden, message));
         }
         let listed = self.accounts.len() as u64;
         if let Some(total) = self.total.filter(|&total| total > listed) {
             self.gaps.push(format!(
-                "{what} says there are {total} accounts, and brought {listed}"
+                "{what} says there are {total} accounts but contains {listed}"
             ));
         }
         Ok(ListedAccounts {

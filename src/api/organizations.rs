@@ -48,7 +48,7 @@ impl Room {
     }
 }
 
-/// Whether a text can be an organization's id. One that can stands in an address as it is, and leads nowhere else: the
+/// Whether a text can be an organization's id. One that can is in an address as it is, and leads nowhere else: the
 /// global key goes with it.
 pub fn is_organization_id(id: &str) -> bool {
     let is_harmless = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -185,7 +185,7 @@ impl<'a, T> Pages<'a, T> {
             if !self.room.take() {
                 let most = self.room.most;
                 return Err(self.not_whole(format!(
-                    "it goes beyond {}, the most of a run",
+                    "it exceeds {}, the most a run reads",
                     count(most, self.what)
                 )));
             }
@@ -197,23 +197,21 @@ impl<'a, T> Pages<'a, T> {
             Some(Value::String(token)) => token,
             Some(other) => {
                 let kind = shortened(&other.to_string(), 40).into_owned();
-                return Err(self.not_whole(format!(
-                    "it names {kind} as its next page, which is no token"
-                )));
+                return Err(self.not_whole(format!("its next-page token is {kind}")));
             }
         };
         if self.listed.items.len() == before {
             return Err(self.not_whole(format!(
-                "a page brought no new {}, though it names a next one",
+                "a page contains no new {} but points to a next page",
                 self.what
             )));
         }
         if !self.tokens.insert(next.clone()) {
-            return Err(self.not_whole("a page names one as the next that was read before"));
+            return Err(self.not_whole("a page points to one that was already read"));
         }
         if self.tokens.len() == MOST_PAGES {
             return Err(self.not_whole(format!(
-                "it goes beyond {MOST_PAGES} pages, the most that are read"
+                "it exceeds {MOST_PAGES} pages, the most a run reads"
             )));
         }
         self.next = Some(next.clone());
@@ -229,7 +227,7 @@ impl<'a, T> Pages<'a, T> {
         if let Some(total) = self.total.filter(|&total| total > brought as u64)
             && self.listed.failure.is_none()
         {
-            let error = self.not_whole(format!("it says there are {total}, and brought {brought}"));
+            let error = self.not_whole(format!("it says there are {total} but contains {brought}"));
             self.listed.failure = Some(error);
         }
         self.listed
@@ -302,16 +300,16 @@ mod tests {
         let (items, asked, why) = said(read(9, [page(&["a"], next("2")), failed]));
         assert_eq!((items, asked, &*why), (1, 2, "no answer"));
         let (items, _, why) = said(read(9, [page(&["a"], json!({"total_size": "2"}))]));
-        assert_eq!((items, &*why), (1, "it says there are 2, and brought 1"));
+        assert_eq!((items, &*why), (1, "it says there are 2 but contains 1"));
         let repeated = (0..9).map(|_| page(&["a"], next("2")));
         assert!(said(read(9, repeated)).2.contains("no new account"));
         let rounds = ["a", "b", "c"].map(|id| page(&[id], next("2")));
         let (items, asked, why) = said(read(9, rounds));
         assert_eq!((items, asked), (2, 2));
-        assert!(why.contains("read before"), "{why}");
+        assert!(why.contains("already read"), "{why}");
         let (items, _, why) = said(read(1, [page(&["a", "b"], json!({}))]));
         assert_eq!(items, 1);
-        assert_eq!(why, "it goes beyond 1 account, the most of a run");
+        assert_eq!(why, "it exceeds 1 account, the most a run reads");
         let endless = (0..).map(|n: usize| {
             let n = n.to_string();
             page(&[&n], next(&n))

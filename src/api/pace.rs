@@ -1,7 +1,7 @@
 //! When the next request may be sent.
 //!
 //! Cloudflare blocks a token for a whole window once it goes over its limit, so the limit is never touched:
-//! a request may go while fewer than N requests are under way or were answered within the last window. Each
+//! a request may go while fewer than N requests are in progress or were answered within the last window. Each
 //! counts as made when its **answer** arrived, because the server's clock saw it somewhere before that; so the
 //! server sees request k+N at least a window after request k, whatever the network's delay.
 //!
@@ -29,7 +29,7 @@ pub enum Turn {
     Go,
     /// Not before this time.
     At(Duration),
-    /// Not before one of the requests under way is answered.
+    /// Not before one of the requests in progress is answered.
     AfterAnswer,
 }
 
@@ -87,7 +87,7 @@ impl Schedule {
         self.answered.make_contiguous().sort_unstable();
     }
 
-    /// Whether a request may be sent at `now`; if so it is counted as under way.
+    /// Whether a request may be sent at `now`; if so it is counted as in progress.
     pub fn next(&mut self, now: Duration) -> Turn {
         if now < self.paused_until {
             return Turn::At(self.paused_until);
@@ -124,7 +124,7 @@ impl Schedule {
         }
     }
 
-    /// A request that was under way is so no longer.
+    /// A request that was in progress is so no longer.
     pub fn answered(&mut self, now: Duration) {
         self.under_way = self.under_way.saturating_sub(1);
         self.answered.push_back(now);
@@ -180,7 +180,7 @@ pub struct Pacer {
     waits_until: Mutex<Option<Instant>>,
 }
 
-/// A request under way; dropped when its answer is there or it is given up.
+/// A request in progress; dropped when its answer is there or it is given up.
 #[derive(Debug)]
 pub struct UnderWay<'a> {
     pacer: &'a Pacer,

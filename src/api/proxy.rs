@@ -1,4 +1,4 @@
-//! Which proxy stands between the program and the API. reqwest takes it from the system and does not say which; and
+//! Which proxy is between the program and the API. reqwest takes it from the system and does not say which; and
 //! where a variable holds none that it can use, it goes without one, or fails obscurely.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub fn on_the_way_to(url: &Url) -> Result<Option<Arc<str>>, String> {
     let uri: Uri = url
         .as_str()
         .parse()
-        .map_err(|error| format!("{url} is no address: {error}"))?;
+        .map_err(|error| format!("{url} is not a valid address: {error}"))?;
     let variable = [VARIABLES, FALLBACKS].into_iter().find_map(|names| {
         let set = |name| Some((name, std::env::var(name).ok()?));
         let (name, value): (&str, _) = names.into_iter().find_map(set)?;
@@ -29,7 +29,7 @@ pub fn on_the_way_to(url: &Url) -> Result<Option<Arc<str>>, String> {
     let unusable = || {
         let name = variable.as_ref().map_or("the system", |(name, _)| name);
         format!(
-            "{name} names no proxy that can be used: one looks like http://proxy.example:3128, with http or https"
+            "{name} is not a usable proxy address: give one like http://proxy.example:3128, with http or https"
         )
     };
     if let Some((_, value)) = &variable {

@@ -56,7 +56,7 @@ pub enum TokenError {
     #[error("{0} is empty")]
     Empty(String),
     /// A character that no HTTP header may hold, or that no token has.
-    #[error("{name} holds {character} at position {position}, which no API token has")]
+    #[error("{name} contains {character} at position {position}, which no API token does")]
     Character {
         /// The variable or file.
         name: String,
@@ -82,7 +82,7 @@ impl Token {
     /// Takes a token from text; white space around it is trimmed. `name` says in errors where it came from.
     ///
     /// # Errors
-    /// The text is empty, or holds what no token has.
+    /// The text is empty, or contains what no token has.
     pub fn parse(name: &str, text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         if text.is_empty() {
@@ -289,7 +289,9 @@ mod tests {
         ] {
             let said = Token::parse("MY_TOKEN", text).unwrap_err().to_string();
             assert!(
-                said.starts_with("MY_TOKEN holds") && said.contains(kind) && !said.contains(text),
+                said.starts_with("MY_TOKEN contains")
+                    && said.contains(kind)
+                    && !said.contains(text),
                 "{said}"
             );
         }

@@ -196,7 +196,7 @@ impl<'a> Asked<'a> {
         }
         let verb = if duplicates.len() == 1 { "is" } else { "are" };
         tracing::warn!(
-            "{} {verb} named more than once and read once: {named}",
+            "{} {verb} named more than once; each is read once: {named}",
             count(duplicates.len(), "account")
         );
     }
@@ -221,7 +221,7 @@ fn warn_of_gaps(gaps: &[String]) {
     }
     if gaps.len() > MOST_GAPS {
         let more = count(gaps.len() - MOST_GAPS, "more gap");
-        tracing::warn!("and {more} in the lists of accounts; report.json has all");
+        tracing::warn!("and {more} in the lists of accounts; see report.json");
     }
 }
 

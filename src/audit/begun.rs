@@ -109,7 +109,7 @@ impl Ready {
     }
 
     /// Counts what was sent before an interruption, so that both together stay within the limit. What cannot be known is
-    /// taken as sent at the last moment that is: requests that were under way, and those that listed the accounts.
+    /// taken as sent at the last moment that is: requests that were in progress, and those that listed the accounts.
     ///
     /// # Errors
     /// The evidence does not say when it was written.
@@ -184,7 +184,7 @@ impl Ready {
                 break lock;
             }
             tracing::info!(
-                "{} read since by another run are asked again",
+                "{} read since then by another run will be read again",
                 count(overtaken.len(), "account")
             );
             watcher.again(overtaken.len());

@@ -18,10 +18,10 @@ pub enum AuditError {
     #[error("no account was named")]
     NoAccount,
     /// None of the accounts that were named can be asked for.
-    #[error("no account has a valid id:\n{0}")]
+    #[error("no account has a valid ID:\n{0}")]
     NoValidAccount(String),
     /// Where an id belongs stands what may be a token.
-    #[error("{what} {number} on the command line looks like an API token, and is not shown")]
+    #[error("{what} {number} on the command line looks like an API token (not shown)")]
     IdMayBeToken {
         /// What the id would be of.
         what: &'static str,
@@ -29,19 +29,17 @@ pub enum AuditError {
         number: usize,
     },
     /// Where an accounts file belongs stands what may be a token.
-    #[error(
-        "--accounts-file is given what looks like an API token, and not the path of a file; it is not shown"
-    )]
+    #[error("--accounts-file was given what looks like an API token instead of a file (not shown)")]
     PathMayBeToken,
     /// An accounts file names an account of another region.
     #[error(
-        "{place} names an account of the region {}, and this audit asks {asked}",
+        "{place} names an account in the region {}, but this audit asks {asked}",
         for_terminal(named)
     )]
     OtherRegion {
         /// File and line.
         place: String,
-        /// The region that stands there.
+        /// The region that is there.
         named: String,
         /// The region that is asked.
         asked: &'static str,
@@ -95,10 +93,10 @@ pub enum AuditError {
     #[error(transparent)]
     Locked(EvidenceError),
     /// The unfinished run's evidence is of no use.
-    #[error("the unfinished run cannot be gone on with: {0}")]
+    #[error("the unfinished run cannot be resumed: {0}")]
     Unresumable(EvidenceError),
     /// The unfinished run asked another API.
-    #[error("{} was begun with {begun_with}, not with {now}", partial.display())]
+    #[error("{} was started with {begun_with}, not with {now}", partial.display())]
     OtherApi {
         /// The unfinished run.
         partial: PathBuf,
@@ -109,7 +107,7 @@ pub enum AuditError {
     },
     /// The unfinished run's answers are older than those that are known.
     #[error(
-        "run {newer} was completed after {} was begun: the older answers would be reported as changes since then",
+        "run {newer} was completed after {} was started: its older answers would be reported as changes since then",
         partial.display()
     )]
     Overtaken {
@@ -119,14 +117,14 @@ pub enum AuditError {
         newer: String,
     },
     /// The unfinished run asked for other accounts.
-    #[error("{} was begun with other accounts than those named now", partial.display())]
+    #[error("{} was started with other accounts than those named now", partial.display())]
     OtherAccounts {
         /// The unfinished run.
         partial: PathBuf,
     },
     /// The unfinished run names variables that nobody names now.
     #[error(
-        "{} would send the value of {}{}, which no accounts file of this command names",
+        "{} would send the value of {}{}, which no accounts file in this command names",
         partial.display(),
         for_terminal(first),
         more_variables(*more)

@@ -1,5 +1,5 @@
-//! Looks up in DNS what the connectors of a run want to stand there: each domain once, and other names only where the
-//! record of a connector that is not verified does not stand at its domain.
+//! Looks up in DNS what the connectors of a run want to be there: each domain once, and other names only where the
+//! record of a connector that is not verified does not be at its domain.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub trait LookupWatcher {
     fn finish(&mut self);
 }
 
-/// Looks up what a run's connectors want to stand in DNS, and writes what is answered to a file; what an interrupted run
+/// Looks up what a run's connectors want to be in DNS, and writes what is answered to a file; what an interrupted run
 /// has in it already is not asked again, where the same resolvers are asked. `concurrency` names are asked for at once.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ pub async fn look_up(
     ended
 }
 
-/// Begins the file, or goes on with it, with what it has already.
+/// Begins the file, or continues with it, with what it has already.
 fn begin(
     path: &Path,
     header: &LookupsHeader,
@@ -89,7 +89,7 @@ fn begin(
         let writer = LookupsWriter::resume(path)?;
         match Lookups::open(path) {
             Ok(known) if known.header().asks_as(header) => return Ok((writer, Some(known))),
-            // Others are asked now, or it is not whole: nothing of it is needed.
+            // Others are asked now, or it is incomplete: nothing of it is needed.
             _ => drop(writer),
         }
         LookupsWriter::remove(path)?;
@@ -196,10 +196,10 @@ impl Asking<'_> {
     /// Says where nothing was to be learnt.
     fn tell(&self, nobody: Option<&str>) {
         if let Some(nobody) = nobody {
-            tracing::warn!("nothing was looked up in DNS: {nobody}");
+            tracing::warn!("DNS was not checked: {nobody}");
         } else if self.asked > 0 && self.answered == 0 {
             tracing::warn!(
-                "no resolver gave an answer about any of {}: what DNS holds is unknown, which says nothing about the domains",
+                "no resolver answered for any of {}: the state of DNS is unknown, which says nothing about the domains",
                 count(self.asked, "name")
             );
         }

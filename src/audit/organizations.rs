@@ -93,7 +93,7 @@ impl Walk {
         }
         if let Some(child) = level.first() {
             let depth = format!(
-                "{} below the {MOST_LEVELS} levels that are gone down",
+                "{} more than {MOST_LEVELS} levels down, not listed",
                 count(level.len(), "organization")
             );
             let parent = met.parents[&child.id].clone();
@@ -113,7 +113,7 @@ impl Walk {
         nodes.map(|node| node.organization).collect()
     }
 
-    /// Lists those of a level that are not listed yet, all at once: the gate decides how many requests are under way.
+    /// Lists those of a level that are not listed yet, all at once: the gate decides how many requests are in progress.
     async fn list_level(&mut self, level: &[Child], met: &Met) -> Result<(), JoinError> {
         let mut listing = JoinSet::new();
         for child in level {
@@ -185,7 +185,7 @@ impl Walk {
             let missed: Vec<_> = under.iter().filter(is_missed).collect();
             if let Some(first) = missed.first() {
                 let cause = format!(
-                    "it names {} that lie under another one, as they say themselves, and were not gone into: the first is {}",
+                    "it names {} that say they belong to another organization, and these were not listed: the first is {}",
                     count(missed.len(), "organization"),
                     first.id
                 );
@@ -209,7 +209,7 @@ impl Walk {
             nodes.any(|node| !node.organization.problems.is_empty())
         };
         if accounts.is_empty() && !problems(self) {
-            let message = "the list is empty, which does not prove that there are none: who may not see them gets the same answer";
+            let message = "the list is empty, which does not prove that there are none: a user without access gets the same answer";
             self.note(
                 root,
                 (
@@ -257,17 +257,15 @@ impl Met {
         let mut above = Some(parent);
         while let Some(id) = above {
             if id == child {
-                return format!(
-                    "it names {child}, which it lies under itself: a loop, gone into once"
-                );
+                return format!("it names {child}, which it is below itself: a loop, listed once");
             }
             above = self.parents.get(id).and_then(Option::as_deref);
         }
         match self.parents.get(child).and_then(Option::as_deref) {
             Some(other) => {
-                format!("it names {child}, which lies under {other}, too: gone into once")
+                format!("it names {child}, which is also below {other}: listed once")
             }
-            None => format!("it names {child} a second time: gone into once"),
+            None => format!("it names {child} twice: listed once"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Other runs of the folder that are completed while one is under way.
+//! Other runs of the folder that are completed while one is in progress.
 
 use std::collections::HashSet;
 use std::io;
@@ -24,7 +24,7 @@ impl Newer {
         }
     }
 
-    /// The accounts that they have read whole: what is known of them may be newer than what this run was answered, and
+    /// The accounts that they have read in full: what is known of them may be newer than what this run was answered, and
     /// would be reported as changed back. Not by the clock, which may be wrong.
     pub(super) fn overtaken(
         &mut self,
@@ -52,7 +52,7 @@ impl Newer {
     }
 }
 
-/// Refuses to go on with a run that a newer one has overtaken: its answers are older than those that are known, and what
+/// Refuses to continue with a run that a newer one has overtaken: its answers are older than those that are known, and what
 /// was fixed since would be reported as new.
 pub(super) fn refuse_overtaken(
     output: &Path,

@@ -1,4 +1,4 @@
-//! An audit that was interrupted, and is gone on with.
+//! An audit that was interrupted, and is resumed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -72,7 +72,7 @@ impl<'a> Resumed<'a> {
         let is_read = |position: &usize| self.writer.is_read(*position);
         let read = (0..accounts).filter(is_read).count();
         tracing::info!(
-            "going on with {}: {read} of {} read already",
+            "resuming {}: {read} of {} already read",
             self.directory.partial().display(),
             count(accounts, "account")
         );
@@ -87,7 +87,7 @@ impl<'a> Resumed<'a> {
         read_tokens(tokens, self.selection, accounts, &self.variables).await
     }
 
-    /// The run, to be gone on with.
+    /// The run, to be resumed.
     pub fn begun(self) -> Begun {
         Begun::new(self.directory, self.writer)
     }
@@ -104,7 +104,7 @@ fn newest_unfinished(output: &Path) -> Result<RunDirectory, AuditError> {
     })
 }
 
-/// Refuses accounts that are named now, where they are others than those that a run was begun with.
+/// Refuses accounts that are named now, where they are others than those that a run was started with.
 fn refuse_other_accounts(
     partial: &Path,
     named: &[AskedAccount],

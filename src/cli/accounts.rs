@@ -13,20 +13,20 @@ use crate::organizations::Organization;
 use crate::region::Region;
 use crate::spreadsheet::guarded;
 
-/// List the accounts that the token can list, as a CSV that --accounts-file takes
+/// List the accounts the token can see, as a CSV for --accounts-file
 ///
-/// A name or ID that a spreadsheet would take for a formula, number or date has a leading '. --accounts-file ignores it
-/// before an ID, and keeps it in a name.
+/// A name or ID that a spreadsheet would take for a formula, number or date has a leading '. --accounts-file ignores
+/// it before an ID but keeps it in a name.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Keep the list, edit it, audit by it:
+  Save the list, edit it, and audit the accounts in it:
       cf-sso-audit accounts > accounts.csv
       cf-sso-audit audit --accounts-file accounts.csv")]
 pub struct AccountsArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Only the accounts of an organization, and of the organizations under it
+    /// Only the accounts in an organization and in all organizations below it
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
 }

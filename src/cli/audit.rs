@@ -27,10 +27,11 @@ use crate::runs::{ApiAsked, RunDirectory};
 use crate::simulator::{self, World};
 use crate::tokens::{DefaultToken, Tokens, TokensError};
 
-/// Audit many accounts: collect, judge, report
+/// Audit many accounts and write a report
 ///
-/// Reads the SSO connectors of every account named, judges them by the rules, and writes the report into a directory of
-/// its own under --output. An account that cannot be read is a result: it stands in every file, and the exit code is 3.
+/// Reads the SSO connectors of every account you name, checks them against the rules, and writes a report to a new
+/// directory under --output. An account that cannot be read is a result too: every file lists it, and the exit code
+/// is 3.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct AuditArgs {
@@ -48,37 +49,37 @@ pub struct AuditArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  See a report of made-up accounts:
+  Try it with made-up accounts:
       cf-sso-audit audit --demo
-  Two accounts by their ids:
+  Audit two accounts:
       cf-sso-audit audit 023e105f4ecef8ad9ca31a8372d0c353 b0000000000000000000000000000002
-  Accounts of several customers, each with a token of its own (column token_env names the variable that holds it):
+  Audit several customers, each with its own token (the column token_env names the variable that holds it):
       cf-sso-audit audit --accounts-file accounts.csv
-  Accounts from another program:
+  Take the accounts from another program:
       list-accounts | cf-sso-audit audit --accounts-file -
-  Go on after an interruption:
+  Resume after an interruption:
       cf-sso-audit audit --resume";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accounts")]
 struct AccountsArgs {
-    /// Accounts to read, by their IDs of 32 hex digits
+    /// IDs of the accounts to audit (32 hex digits each)
     #[arg(value_name = "ACCOUNT_ID")]
     ids: Vec<String>,
-    /// A file with one account ID per line, or CSV with a column account_id (and optionally account_name, owner, token_env). - reads
-    /// standard input
+    /// File with one account ID per line, or a CSV with the column account_id (and optionally account_name, owner,
+    /// token_env). Use - for standard input
     #[arg(long, value_name = "PATH")]
     accounts_file: Vec<PathBuf>,
-    /// Every account that the token can list
+    /// Every account the token can list
     #[arg(long)]
     all_accounts: bool,
-    /// Every account of an organization, and of the organizations under it
+    /// Every account in an organization and in all organizations below it
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
-    /// Made-up accounts, served by the embedded simulated API on this machine; needs no token
+    /// Made-up accounts from a simulated API on this machine; needs no token
     #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume", "resolver"])]
     demo: bool,
-    /// Go on with the newest unfinished run under --output: accounts already read are not asked again
+    /// Resume the newest unfinished run under --output; accounts already read are not read again
     #[arg(long)]
     resume: bool,
 }
@@ -86,12 +87,12 @@ struct AccountsArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 struct ReportArgs {
-    /// The folder that holds the runs; this one gets DIR/<UTC start>/, and DIR/latest points to the newest complete one
+    /// Folder for all runs; this one goes to DIR/<UTC start>/, and DIR/latest points to the newest complete run
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     output: PathBuf,
     #[command(flatten)]
     files: FilesArgs,
-    /// Whether to show how it goes on
+    /// When to show progress
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     progress: When,
 }
@@ -173,7 +174,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let (code, text) = written.map_err(|failure| {
         let partial = directory.partial();
         failure.hint(format!(
-            "the evidence is kept in {}: mend the cause, then run the same command with --resume",
+            "the evidence is kept in {}: fix the cause, then run the same command with --resume",
             partial.display()
         ))
     })?;
@@ -267,7 +268,7 @@ async fn look_up(
         }
     } else if path.symlink_metadata().is_ok() {
         tracing::warn!(
-            "the run had begun to look up DNS: what it has is used, and nothing more is asked without --check-dns"
+            "this run had started its DNS lookups: what it has is used, and no more are made without --check-dns"
         );
         let kept = LookupsWriter::resume(&path).and_then(LookupsWriter::finish);
         kept.map_err(|error| unkept(error.into()))?;
@@ -316,11 +317,11 @@ fn interrupted(args: &AuditArgs, directory: &RunDirectory, is_overtaken: bool) -
     };
     tell_line(&if is_overtaken {
         format!(
-            "interrupted: another run was completed meanwhile, so begin a new one; what was read is kept in {partial}"
+            "interrupted: another run was completed in the meantime, so start a new one; what was read is kept in {partial}"
         )
     } else {
         format!(
-            "interrupted: what was read is kept in {partial}; to go on, give the same options once more with --resume: `cf-sso-audit audit --resume --output {output}{lookups}`, and policy, connection and thresholds as before"
+            "interrupted: what was read is kept in {partial}; to resume, give the same options with --resume: `cf-sso-audit audit --resume --output {output}{lookups}`, plus the same policy, connection and thresholds"
         )
     });
     exit::INTERRUPTED
@@ -366,11 +367,11 @@ impl From<AuditError> for Failure {
             }
             AuditError::Locked(_) => {
                 return Self::failed(message)
-                    .hint("wait until it is done, or begin a new run without --resume");
+                    .hint("wait until it is done, or start a new run without --resume");
             }
             AuditError::Unresumable(_) => {
                 return Self::failed(message)
-                    .hint("begin a new run without --resume; the folder may be removed");
+                    .hint("start a new run without --resume; you can remove the folder");
             }
             AuditError::Unlockable { .. } => {
                 return Self::failed(message).hint(
@@ -379,7 +380,7 @@ impl From<AuditError> for Failure {
             }
             AuditError::Unkept { partial, error } => {
                 return Self::failed(message).hint(format!(
-                    "{}; what was read is kept in {}, and --resume goes on with it",
+                    "{}; what was read is kept in {}, and --resume continues from it",
                     evidence_hint(&error),
                     partial.display()
                 ));
@@ -391,27 +392,27 @@ impl From<AuditError> for Failure {
                 "an account ID is in the dashboard's address: https://dash.cloudflare.com/<account ID>"
             }
             AuditError::OtherRegion { .. } => {
-                "the accounts of two regions are two audits: give --region, or a file of the accounts of this region alone"
+                "audit each region separately: give --region, or a file with only this region's accounts"
             }
             AuditError::IdMayBeToken { .. } => TOKEN_IN_THE_OPEN,
             AuditError::PathMayBeToken => TOKEN_IN_THE_OPEN,
             AuditError::BadFile(_) => {
-                "an accounts file has one account ID per line, or is CSV with a column account_id"
+                "an accounts file has one account ID per line, or is a CSV with the column account_id"
             }
             AuditError::NothingUnfinished { .. } => {
-                "begin a new run without --resume, or give the folder of the unfinished one with --output"
+                "start a new run without --resume, or give the unfinished run's folder with --output"
             }
             AuditError::OtherApi { .. } => {
-                "resume it with the same --base-url, or begin a new run without --resume"
+                "resume it with the same --base-url, or start a new run without --resume"
             }
             AuditError::Overtaken { .. } => {
-                "begin a new run without --resume; the folder of the unfinished one may be removed"
+                "start a new run without --resume; you can remove the unfinished one's folder"
             }
             AuditError::OtherAccounts { .. } => {
-                "name no account to go on with those it was begun with, or begin a new run without --resume"
+                "name no accounts to resume with the original ones, or start a new run without --resume"
             }
             AuditError::OtherVariables { .. } => {
-                "give the --accounts-file that the run was begun with once more"
+                "give the --accounts-file that the run was started with"
             }
         };
         Self::usage(message).hint(hint)
@@ -429,8 +430,8 @@ fn evidence_hint(error: &EvidenceError) -> &'static str {
 fn listing_hint(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Auth | ErrorKind::Forbidden | ErrorKind::Api => {
-            "check the token with `cf-sso-audit doctor`: listing needs a user's token with the permission Account Settings Read; an account's own token cannot list: name the accounts instead"
+            "check the token with `cf-sso-audit doctor`: listing needs a user's token with the permission Account Settings Read; an account's own token cannot list, so name the accounts instead"
         }
-        _ => "try again later; name the accounts with --accounts-file to do without the list",
+        _ => "try again later, or name the accounts with --accounts-file to avoid the list",
     }
 }

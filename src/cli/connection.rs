@@ -31,38 +31,40 @@ const REGION_VARIABLE: &str = "CLOUDFLARE_COMPLIANCE_REGION";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// The API's address; else CLOUDFLARE_BASE_URL, else CLOUDFLARE_API_BASE_URL, else the region's. http only to this
-    /// machine
+    /// Address of the API; falls back to CLOUDFLARE_BASE_URL, CLOUDFLARE_API_BASE_URL, then the region's. Plain http
+    /// only to this machine
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
-    /// Whose API is asked: that of FedRAMP High has tokens and accounts of its own; else CLOUDFLARE_COMPLIANCE_REGION,
-    /// else public
+    /// Region of the API; FedRAMP High has its own tokens and accounts. Falls back to CLOUDFLARE_COMPLIANCE_REGION,
+    /// then public
     #[arg(long, value_name = "REGION", value_parser = region_names())]
     pub region: Option<Region>,
-    /// The file that holds the API token; else the environment variable CLOUDFLARE_API_TOKEN. Never on the command line
+    /// File that holds the API token; falls back to the environment variable CLOUDFLARE_API_TOKEN. A token is never
+    /// taken from the command line
     #[arg(long, value_name = "PATH")]
     pub token_file: Option<PathBuf>,
-    /// A program that prints the API token, with its arguments; else as --token-file. Split as a shell would, run once
-    /// without one, with 60 seconds to end
+    /// Command that prints the API token. Split into words as a shell would, but run without one; runs once, for at
+    /// most 60 seconds
     #[arg(long, value_name = "CMD", conflicts_with = "token_file")]
     pub token_command: Option<String>,
-    /// A further root certificate in PEM, for a proxy that looks inside
+    /// Additional root certificate (PEM), for a TLS-inspecting proxy
     #[arg(long, value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
-    /// Requests under way at once
+    /// Maximum concurrent requests
     #[arg(long, value_name = "N", default_value = "32", value_parser = parse_concurrency)]
     pub concurrency: usize,
-    /// The most requests in a window, per token. Cloudflare's limit is 1200/300s, shared with the dashboard; going over
-    /// it blocks the token for a whole window. A rate above 200 a second lifts the limit over all tokens too
+    /// Maximum requests per window, for each token. Cloudflare's limit is 1200/300s, shared with the dashboard;
+    /// exceeding it blocks the token for a whole window. A rate above 200 per second also raises the limit across all
+    /// tokens
     #[arg(long, value_name = "N/DURATION", default_value = "1000/300s", value_parser = parse_rate)]
     pub rate: Rate,
-    /// For one attempt, to the last byte of the answer
+    /// Timeout of each attempt, up to the last byte of the response
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Further attempts after one that failed for a passing reason
+    /// Retries on transient errors
     #[arg(long, value_name = "N", default_value = "5", value_parser = parse_retries)]
     pub retries: u32,
-    /// The most that the wait before the second attempt takes; it doubles with each further one
+    /// Maximum delay before the first retry; doubles each time
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = parse_delay)]
     pub retry_delay: Duration,
 }
@@ -86,11 +88,11 @@ impl ConnectionArgs {
         match region {
             Some((asked_by, region)) if region.base_url() != address.as_str() => {
                 Err(Failure::usage(format!(
-                    "{asked_by} asks for the API at {}, and {name} for that at {}",
+                    "{asked_by} selects the API at {}, but {name} selects {}",
                     region.base_url(),
                     address.as_str()
                 ))
-                .hint("give one of them, and unset the variable that says otherwise"))
+                .hint("give only one of them; unset the variable you do not want"))
             }
             _ => Ok(address),
         }
@@ -118,7 +120,7 @@ impl ConnectionArgs {
         let set = |name: &'static str| Some((name, variable(name)?));
         match BASE_URL_VARIABLES.into_iter().find_map(set) {
             Some((name, text)) if text.contains('\u{fffd}') => Err(Failure::usage(format!(
-                "{name} is not UTF-8 text, and so no address"
+                "{name} is not UTF-8 text, so it is not an address"
             ))),
             found => Ok(found),
         }
@@ -163,7 +165,7 @@ impl ConnectionArgs {
             .map_err(|error| match (&error, ca_file) {
                 (SetupError::ExtraRoot(cause), Some(path)) => {
                     Failure::usage(format!("--ca-file {path}: {cause}"))
-                        .hint("give a file of root certificates in PEM form, as the one who runs the proxy hands out")
+                        .hint("give a PEM file of root certificates; whoever runs the proxy can provide it")
                 }
                 (SetupError::Tls(_), _) => Failure::failed(error.to_string())
                     .hint("the system's root certificates may be missing: on Debian, install the package ca-certificates"),
@@ -189,20 +191,23 @@ impl From<TokensError> for Failure {
         let message = error.to_string();
         let hint = match &error {
             TokensError::Token(TokenError::Missing(_) | TokenError::Empty(_)) => {
-                "make a token with the permission \"SSO Connector Read\" at https://dash.cloudflare.com/profile/api-tokens, and set the \
-                 variable, or give --token-file or --token-command; `audit --demo` needs none"
+                "create a token with the permission \"SSO Connector Read\" at \
+                 https://dash.cloudflare.com/profile/api-tokens and set the variable, or give --token-file or \
+                 --token-command; `audit --demo` needs none"
             }
             TokensError::Token(TokenError::Character { .. }) => {
-                "copy the token again, alone: no quotes, no \"Bearer\""
+                "copy the token again, without quotes or \"Bearer\""
             }
             TokensError::Token(TokenError::File { .. }) => {
-                "give the path of a file that holds the token alone"
+                "give the path of a file that contains only the token"
             }
             TokensError::PathMayBeToken => TOKEN_IN_THE_OPEN,
             TokensError::Command(error) => {
                 return Self::new(exit_of(error), message).hint(command_hint(error));
             }
-            TokensError::Email => "set it to the user's e-mail address alone, or unset it",
+            TokensError::Email => {
+                "set it to the user's e-mail address and nothing else, or unset it"
+            }
             TokensError::Named(_) => {
                 "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
                  it holds the name of a variable, never a token"
@@ -231,21 +236,21 @@ fn command_hint(error: &TokenCommandError) -> String {
     match error {
         TokenCommandError::MayBeToken => TOKEN_IN_THE_OPEN.to_owned(),
         TokenCommandError::Unsplittable | TokenCommandError::Empty => {
-            "give a program with its arguments, such as --token-command 'op read op://vault/cloudflare/token'".to_owned()
+            "give a command with its arguments, such as --token-command 'op read op://vault/cloudflare/token'".to_owned()
         }
         TokenCommandError::NotRun(_) => {
             "it is run without a shell: the first word is a program in PATH, or its path; for pipes and variables give sh -c '...'".to_owned()
         }
         TokenCommandError::Interrupted => "run it again".to_owned(),
         TokenCommandError::Failed { .. } | TokenCommandError::TooSlow(_) => format!(
-            "run the command by hand: it must print the token within {} s and ask nothing, because its standard input is closed; sign in to the password store first",
+            "run the command by hand: it must print the token within {} s without prompting, because its standard input is closed; sign in to the password store first",
             COMMAND_LIMIT.as_secs()
         ),
         TokenCommandError::NoToken { .. } | TokenCommandError::OddLength(..) => {
-            "run the command by hand: it must print the token alone, on one line of standard output".to_owned()
+            "run the command by hand: it must print only the token, on one line of standard output".to_owned()
         }
     }
 }
 
 /// What to do where a token may have been given in place of a file's path.
-pub const TOKEN_IN_THE_OPEN: &str = "put the token into CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was recorded or others could see it";
+pub const TOKEN_IN_THE_OPEN: &str = "put the token in CLOUDFLARE_API_TOKEN or a --token-file; roll it if the command line was logged or visible to others";

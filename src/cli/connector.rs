@@ -19,16 +19,16 @@ use desk::{Desk, Effect, cut_short};
 
 /// List, get, create, update or delete SSO connectors, or begin their verification
 ///
-/// A connector is named by its ID or by its e-mail domain. Listing and showing need the permission SSO Connector Read;
-/// everything else needs SSO Connector Write (labelled Edit in the dashboard). A --dry-run needs no token.
+/// Name a connector by its ID or its e-mail domain. list and get need the permission SSO Connector Read; everything
+/// else needs SSO Connector Write (labelled Edit in the dashboard). --dry-run needs no token.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  The connectors of an account:
+  List an account's connectors:
       cf-sso-audit connector list 023e105f4ecef8ad9ca31a8372d0c353
-  Make one, and see which TXT record to publish:
+  Create one, and see which TXT record to publish:
       cf-sso-audit connector create 023e105f4ecef8ad9ca31a8372d0c353 --email-domain corp.example
-  What would be sent, without sending it:
+  See what would be sent, without sending it:
       cf-sso-audit connector update 023e105f4ecef8ad9ca31a8372d0c353 corp.example --enabled true --dry-run")]
 pub struct ConnectorArgs {
     #[command(subcommand)]
@@ -80,15 +80,15 @@ struct GetArgs {
     common: Common,
 }
 
-/// Make a connector; shows the TXT record to publish
+/// Create a connector and show the TXT record to publish
 #[derive(Debug, Args)]
 struct CreateArgs {
     #[command(flatten)]
     target: Account,
-    /// The e-mail domain whose members are to sign in
+    /// E-mail domain of the members who will sign in
     #[arg(long, value_name = "DOMAIN")]
     email_domain: String,
-    /// Do not have Cloudflare look for the TXT record yet
+    /// Do not ask Cloudflare to look for the TXT record yet
     #[arg(long)]
     no_begin_verification: bool,
     /// Show users the FedRAMP text at login
@@ -104,14 +104,14 @@ struct CreateArgs {
 struct UpdateArgs {
     #[command(flatten)]
     target: Target,
-    /// Whether members sign in through their identity provider. true takes effect for every user of the domain, in
-    /// whatever account
+    /// Whether members sign in through their identity provider; true takes effect for every user of the domain, in
+    /// every account
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, group = "change")]
     enabled: Option<bool>,
-    /// Whether users are shown the FedRAMP text at login
+    /// Whether users see the FedRAMP text at login
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, group = "change")]
     use_fedramp_language: Option<bool>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -123,14 +123,14 @@ struct UpdateArgs {
 struct DeleteArgs {
     #[command(flatten)]
     target: Target,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// Have Cloudflare look for a connector's TXT record, again
+/// Ask Cloudflare to look for a connector's TXT record, again if need be
 #[derive(Debug, Args)]
 struct BeginVerificationArgs {
     #[command(flatten)]
@@ -141,17 +141,17 @@ struct BeginVerificationArgs {
 
 #[derive(Debug, Args)]
 struct Account {
-    /// The account, by its ID
+    /// ID of the account
     #[arg(value_name = "ACCOUNT_ID")]
     account: String,
 }
 
 #[derive(Debug, Args)]
 struct Target {
-    /// The account, by its ID
+    /// ID of the account
     #[arg(value_name = "ACCOUNT_ID")]
     account: String,
-    /// The connector, by its ID or its e-mail domain
+    /// ID or e-mail domain of the connector
     #[arg(value_name = "CONNECTOR")]
     connector: String,
 }
@@ -160,10 +160,10 @@ struct Target {
 struct Common {
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Write the API's own fields as JSON
+    /// Print the API's own fields as JSON
     #[arg(long)]
     json: bool,
-    /// Show the request, and send nothing; needs no token
+    /// Show the request without sending it; needs no token
     #[arg(long)]
     dry_run: bool,
 }
@@ -239,7 +239,7 @@ async fn update(args: UpdateArgs) -> Result<u8, Failure> {
         confirm(
             args.yes,
             &format!(
-                "Enable {}? It takes effect for every user of the domain, in whatever account.",
+                "Enable {}? This takes effect for every user of the domain, in every account.",
                 args.target.connector
             ),
         )?;
@@ -301,7 +301,7 @@ fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     let mut input = std::io::stdin().lock();
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("not a terminal: pass --yes to confirm")
-            .hint("look at it with --dry-run first"));
+            .hint("use --dry-run to see the request first"));
     }
     tell(&format!("{question} [y/N] "));
     let mut answer = String::new();

@@ -8,7 +8,7 @@ const RESERVE: u64 = 64;
 /// With fewer than these, the files of a report cannot be open at once.
 const FEWEST: u64 = 40;
 
-/// How many requests may be under way at once with the descriptors that this process may have; warns where that is fewer
+/// How many requests may be in progress at once with the descriptors that this process may have; warns where that is fewer
 /// than were asked for. The soft limit is raised as far as the system allows.
 ///
 /// # Errors
@@ -20,14 +20,14 @@ pub fn possible_concurrency(wanted: usize) -> Result<usize, Failure> {
     };
     if limit < FEWEST {
         return Err(Failure::failed(format!(
-            "this process may have {limit} files and connections open, and needs {FEWEST}"
+            "this process may open {limit} files and connections, but needs {FEWEST}"
         ))
-        .hint("raise the limit: `ulimit -n`, or LimitNOFILE= of a service"));
+        .hint("raise the limit: `ulimit -n`, or LimitNOFILE= in a service"));
     }
     let possible = bounded(wanted, limit);
     if possible < wanted {
         tracing::warn!(
-            "this process may have {limit} files and connections open: the concurrency is {possible} instead of {wanted} (raise the limit with `ulimit -n`)"
+            "this process may open {limit} files and connections: using a concurrency of {possible} instead of {wanted} (raise the limit with `ulimit -n`)"
         );
     }
     Ok(possible)

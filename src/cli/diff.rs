@@ -17,22 +17,22 @@ use crate::memory::AccountMemory;
 use crate::runs::ApiAsked;
 use crate::text::{count, for_terminal};
 
-/// Say what changed between two runs; exit with 0 where nothing did, with 10 where something did
+/// Show what changed between two runs; exit 0 if nothing did, 10 if something did
 ///
-/// Of each account, what each of the two runs knew is compared: what was found the last time the account was read whole.
+/// Compares what the two runs know of each account: what was found the last time it was read in full.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   What changed since the run of 20 November:
       cf-sso-audit diff reports/20261120T230000Z reports/latest
-  The same for a program:
+  The same as JSON:
       cf-sso-audit diff reports/20261120T230000Z reports/latest --json")]
 pub struct DiffArgs {
-    /// The directory of the earlier run
+    /// Directory of the earlier run
     old_run: PathBuf,
-    /// The directory of the later run
+    /// Directory of the later run
     new_run: PathBuf,
-    /// Write JSON instead of text
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -151,10 +151,10 @@ impl Told {
 fn unspooled(error: io::Error) -> Failure {
     let folder = std::env::temp_dir();
     Failure::failed(format!(
-        "cannot keep the changes in a temporary file in {}: {error}",
+        "cannot write a temporary file in {}: {error}",
         folder.display()
     ))
-    .hint("make room there, or name another folder with TMPDIR")
+    .hint("free some space there, or set TMPDIR to another folder")
 }
 
 fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failure> {
@@ -168,7 +168,7 @@ fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failur
     );
     if !ApiAsked::by(old.header()).is_that_of(new.header()) {
         return Err(Failure::usage(format!(
-            "run {} asked {}, and run {} asked {}",
+            "run {} asked {}, but run {} asked {}",
             old.header().run_id,
             old.header().base_url,
             new.header().run_id,
@@ -238,7 +238,7 @@ fn heading(difference: &Difference) -> String {
     if difference.not_compared > 0 {
         let _ = write!(
             text,
-            ", {} not compared (not read whole since {old}, or never before it)",
+            ", {} not compared (not read in full since {old}, or never before it)",
             difference.not_compared
         );
     }
@@ -247,7 +247,7 @@ fn heading(difference: &Difference) -> String {
         let _ = writeln!(text, "{sentence}");
     }
     if difference.is_none() {
-        text.push_str("Nothing changed in what was compared.\n");
+        text.push_str("No changes.\n");
     }
     for (kind, number) in &difference.counts {
         let (one, several) = kind.labels();
@@ -284,16 +284,16 @@ fn notes(difference: &Difference) -> Vec<String> {
     let mut notes = Vec::new();
     if difference.backwards {
         notes.push(format!(
-            "{} began after {}: the changes are told backwards.",
+            "{} started after {}: the changes are shown in reverse.",
             difference.old, difference.new
         ));
     }
     if difference.policy_changed {
-        notes.push("The two runs were judged by different policies.".to_owned());
+        notes.push("The two runs used different policies.".to_owned());
     }
     if difference.not_judged > 0 {
         notes.push(format!(
-            "{} could not be judged by {} (accounts not read or not asked for, rules turned off, DNS not looked up) and may be resolved or not.",
+            "{} could not be judged by {} (accounts unread or not included, rules off, DNS not checked) and may or may not be resolved.",
             count(difference.not_judged, "known finding"),
             difference.new
         ));
@@ -326,7 +326,7 @@ fn json_around(difference: &Difference) -> Result<(String, String), Failure> {
     }
     let (before, after) = text
         .split_once(EMPTY)
-        .ok_or_else(|| Failure::failed("the changes have no place in the JSON: this is a bug"))?;
+        .ok_or_else(|| Failure::failed("the JSON has no place for the changes: this is a bug"))?;
     let open = EMPTY.trim_end_matches(']');
     Ok((format!("{before}{open}\n"), format!("\n  ]{after}")))
 }

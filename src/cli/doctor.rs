@@ -28,28 +28,28 @@ mod examination;
 
 use examination::{Examination, Verdict, written};
 
-/// Check that everything is in place for an audit: token, network, clock, permissions, files, output folder
+/// Check that an audit can run: token, network, clock, permissions, files, output folder
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub struct DoctorArgs {
-    /// Accounts whose connectors the token should be able to read
+    /// IDs of accounts whose connectors the token must be able to read
     #[arg(value_name = "ACCOUNT_ID")]
     accounts: Vec<String>,
-    /// A file of accounts as `audit` takes it: the file, every token that it names, and one account for each token
+    /// Accounts file for `audit`: checks the file, every token it names, and one account for each token
     #[arg(long, value_name = "PATH")]
     accounts_file: Vec<PathBuf>,
-    /// An organization whose accounts should be listed
+    /// Organization whose accounts must be listable
     #[arg(long, value_name = "ID")]
     organization: Vec<String>,
-    /// A policy as `audit` takes it
+    /// Policy file for `audit`
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// The folder that is to hold the runs
+    /// Folder for the runs
     #[arg(short, long, value_name = "DIR", default_value = "reports")]
     output: PathBuf,
-    /// Write JSON instead of text
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -58,12 +58,12 @@ fn help() -> String {
     format!(
         "\
 Examples:
-  Is the token good, and may it read this account?
+  Check the token, and that it can read an account:
       cf-sso-audit doctor 023e105f4ecef8ad9ca31a8372d0c353
-  Is all in place for the nightly audit?
+  Check everything that a nightly audit needs:
       cf-sso-audit doctor --accounts-file accounts.csv --policy policy.toml
 
-Make a user's token at {TOKEN_PAGE},
+Create a user's token at {TOKEN_PAGE},
 or an account's own token in the account under Manage Account, API Tokens.
 Permission groups, with their IDs for the API:
   to read    {READ_PERMISSION}  {READ_GROUP}
@@ -90,7 +90,7 @@ pub async fn run(args: DoctorArgs) -> Result<u8, Failure> {
 
 async fn examine(args: &DoctorArgs, examination: &mut Examination) -> Result<(), Failure> {
     let base_url = args.connection.base_url()?;
-    // What stands on the command line is wrong usage; what stands in files is examined.
+    // What stands on the command line is wrong usage; what is in files is examined.
     let ids = named(args, &[])?;
     output(&args.output, examination);
     if let Some(path) = &args.policy {
@@ -291,9 +291,7 @@ impl Visit<'_> {
                 return false;
             }
             let proxy = self.api.proxy();
-            let way = proxy.map_or(String::new(), |proxy| {
-                format!(" by way of the proxy {proxy}")
-            });
+            let way = proxy.map_or(String::new(), |proxy| format!(" through the proxy {proxy}"));
             self.examination
                 .pass("reach", format!("{address} answers{way}"));
             answers::clock(&verified.exchange, self.examination);
@@ -355,7 +353,7 @@ impl Visit<'_> {
         if gaps.len() > MOST_GAPS {
             let more = format!("and {}", count(gaps.len() - MOST_GAPS, "more gap"));
             self.examination
-                .add(verdict, &check, more, "an audit names them all");
+                .add(verdict, &check, more, "an audit lists them all");
         }
         if gaps.is_empty() {
             let accounts = count(accounts, "account");
@@ -406,7 +404,7 @@ fn output(output: &Path, examination: &mut Examination) {
             Verdict::Warn,
             CHECK,
             format!("{shown} can be written to, but its link latest cannot be updated: {why}"),
-            "remove or rename latest, or open runs by their own names",
+            "remove or rename latest, or open runs by name",
         ),
         Err(error) => examination.fail(CHECK, &error.into()),
     }

@@ -12,18 +12,18 @@ use crate::model::sort_connectors;
 use crate::outcome::Outcome;
 use crate::text::count;
 
-/// Write what other tools take of a run: Terraform configuration, or TXT records to publish
+/// Export a run for other tools: Terraform configuration, or TXT records to publish
 ///
-/// From the run's evidence alone: no network, no token. Where accounts were not read whole, the exit code is 3, and a
+/// From the run's evidence alone: no network, no token. Where accounts were not read in full, the exit code is 3, and a
 /// warning says how many.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Bring the connectors under Terraform as they are:
+  Import the connectors into Terraform as they are:
       cf-sso-audit export terraform reports/latest > sso_connectors.tf
-  The TXT records that are still to be added, as a snippet of a zone file:
+  The TXT records still to be added, as zone-file lines:
       cf-sso-audit export dns reports/latest
-  The same for a DNS tool:
+  The same for a DNS tool, as JSON:
       cf-sso-audit export dns reports/latest --format json")]
 pub struct ExportArgs {
     #[command(subcommand)]
@@ -34,16 +34,16 @@ pub struct ExportArgs {
 enum What {
     /// A cloudflare_sso_connector resource with an import block for each connector
     ///
-    /// begin_verification is left out: where it is configured, the provider replaces a live connector.
+    /// begin_verification is left out: if it is configured, the provider replaces a live connector.
     Terraform {
         /// The run's directory
         run_dir: PathBuf,
     },
-    /// The TXT records to add for the domains that are not verified
+    /// The TXT records to add for unverified domains
     Dns {
         /// The run's directory
         run_dir: PathBuf,
-        /// A snippet of a zone file, or JSON for DNS tools
+        /// Zone-file lines, or JSON for DNS tools
         #[arg(long, value_enum, default_value_t = DnsFormat::Zone)]
         format: DnsFormat,
     },
@@ -99,14 +99,14 @@ pub fn run(args: &ExportArgs) -> Result<u8, Failure> {
 fn open(run_dir: &Path) -> Result<Evidence, Failure> {
     let evidence = Evidence::open(&run_dir.join(FILE_NAME)).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
-            .hint("give the directory of a run: it holds evidence.jsonl")
+            .hint("give the directory of a run, which contains evidence.jsonl")
     })?;
     let place = run_dir.canonicalize();
     check_evidence(place.as_deref().unwrap_or(run_dir), &evidence)?;
     Ok(evidence)
 }
 
-/// Hands on each account, its connectors in order; how many were not read whole.
+/// Hands on each account, its connectors in order; how many were not read in full.
 fn each(
     evidence: &Evidence,
     mut take: impl FnMut(usize, &AccountEvidence) -> Result<(), Failure>,
@@ -129,7 +129,7 @@ fn ended(not_whole: usize) -> u8 {
     }
     let verb = if not_whole == 1 { "was" } else { "were" };
     tell_line(&format!(
-        "warning: {} {verb} not read whole: connectors are missing in what was written",
+        "warning: {} {verb} not read in full: connectors are missing from the output",
         count(not_whole, "account")
     ));
     exit::INCOMPLETE

@@ -25,7 +25,7 @@ impl Failure {
         Self::new(exit::USAGE, message)
     }
 
-    /// The job could not be done.
+    /// The command failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(exit::FAILED, message)
     }
@@ -48,7 +48,7 @@ impl Failure {
 
     /// Writes it to standard error.
     pub fn print(&self) {
-        // What the API or a file said may stand in it: that does nothing to a terminal.
+        // What the API or a file said may be in it: that does nothing to a terminal.
         let message = lines_for_terminal(&self.message);
         let hint = self.hint.as_deref().map(lines_for_terminal);
         if let Some(line) = as_json("ERROR", &message, hint.as_deref()) {
@@ -71,7 +71,7 @@ impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
         let hint = match &error {
             DirectoryError::Unwritable { source, .. } => write_hint(source),
-            DirectoryError::NoName { .. } => "begin the run again a second later",
+            DirectoryError::NoName { .. } => "start the run again in a second",
         };
         Self::failed(error.to_string()).hint(hint)
     }
@@ -84,10 +84,10 @@ pub fn write_hint(error: &std::io::Error) -> &'static str {
     const TOO_MANY_OPEN: [i32; 2] = [23, 24];
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "choose a folder that you may write to with --output"
+            "choose a writable folder with --output"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "make room, or choose a folder on another disk with --output"
+            "free some space, or choose a folder on another disk with --output"
         }
         _ if cfg!(unix)
             && error

@@ -27,41 +27,43 @@ use crate::runs::{SUMS, is_unfinished};
 use crate::spreadsheet::guarded;
 use crate::text::{count, for_terminal};
 
-/// Plan how to fix a run's open findings; --apply carries the plan out
+/// Plan fixes for a run's open findings; --apply carries out the plan
 ///
-/// The plan begins verifications and sets FedRAMP texts to what the policy expects. It enables only with --enable,
-/// disables only with --disable, and never deletes. A connector with an open finding that only a person can decide
-/// (duplicate-domain, unexpected-domain) is left alone, except that it may be disabled. Without --apply nothing is sent.
-/// With it, each connector is read again first and left alone where it is no longer as in the evidence. Each change is
-/// noted in fix-log.jsonl in the run's directory before it is sent, and what became of it before the next one.
+/// The plan begins verifications and sets FedRAMP texts to what the policy expects. It enables connectors only with
+/// --enable, disables them only with --disable, and never deletes one. A connector with an open finding that needs a
+/// person's decision (duplicate-domain, unexpected-domain) is left alone, except that it may be disabled. Without
+/// --apply nothing is sent. With it, each connector is read again first, and skipped if it has changed since the
+/// audit. Every change is logged to fix-log.jsonl in the run's directory before it is sent, and its result before the
+/// next one.
 ///
 /// --apply needs the permission SSO Connector Write (labelled Edit in the dashboard).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What would fix the newest run's findings?
+  See what would fix the newest run's findings:
       cf-sso-audit fix reports/latest --policy policy.toml
-  Do it:
+  Carry it out:
       cf-sso-audit fix reports/latest --policy policy.toml --apply")]
 pub struct FixArgs {
     /// The run's directory
     run_dir: PathBuf,
-    /// What is expected of the accounts, and what is waived (TOML)
+    /// Policy file (TOML): what to expect of accounts, and what is waived
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Enable verified connectors too: it takes effect for every user of the domain, in whatever account
+    /// Also enable verified connectors; this takes effect for every user of the domain, in every account
     #[arg(long)]
     enable: bool,
-    /// Disable connectors too that are enabled without a verified domain
+    /// Also disable connectors that are enabled without a verified domain
     #[arg(long)]
     disable: bool,
-    /// Carry the plan out
+    /// Carry out the plan
     #[arg(long)]
     apply: bool,
-    /// Write the plan as JSON
+    /// Print the plan as JSON
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Write the plan's steps as CSV. Text that a spreadsheet would take for a formula, number or date has a leading '
+    /// Print the plan's steps as CSV; text that a spreadsheet would take for a formula, number or date has a leading
+    /// '
     #[arg(long)]
     csv: bool,
     #[command(flatten)]
@@ -74,7 +76,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     let source = args.run_dir.join(FILE_NAME);
     let evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
-            .hint("give the directory of a run: it holds evidence.jsonl")
+            .hint("give the directory of a run, which contains evidence.jsonl")
     })?;
     let run_dir = args.run_dir.canonicalize();
     let run_dir = run_dir.as_deref().unwrap_or(&args.run_dir);
@@ -101,7 +103,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
     if !args.apply {
         say(
             &args,
-            "\nNothing was sent. To carry the plan out, add --apply.\n",
+            "\nNothing was sent. To carry out the plan, add --apply.\n",
         )
         .map_err(unprinted)?;
         return Ok(exit::DONE);
@@ -113,14 +115,14 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
 fn check_complete(run_dir: &Path) -> Result<(), Failure> {
     if is_unfinished(run_dir) {
         return Err(Failure::usage(format!("{} is not complete", run_dir.display()))
-            .hint("complete it with `cf-sso-audit audit --resume`, or run a new audit, then fix that run"));
+            .hint("complete it with `cf-sso-audit audit --resume`, or run a new audit and fix that run"));
     }
     if !run_dir.join(SUMS).exists() {
         return Err(Failure::usage(format!(
-            "{} has no {SUMS}: nothing says whether its evidence is what the run wrote",
+            "{} has no {SUMS}, so its evidence cannot be verified",
             run_dir.display()
         ))
-        .hint("restore the file from a copy, or run a new audit, then fix that run"));
+        .hint("restore the file from a copy, or run a new audit and fix that run"));
     }
     Ok(())
 }
@@ -131,13 +133,13 @@ fn check_policy(run: &Path, policy: &Policy) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("the run cannot be read: {error}")))?;
     match (judged_by, &policy.source) {
         (Some(source), None) => Err(Failure::usage(format!(
-            "the run was judged by the policy {}, and none is given now",
+            "the run used the policy {}, but none was given",
             source.path
         ))
         .hint("give the policy with --policy: its waivers and expectations decide what is fixed")),
         (Some(source), Some(given)) if source.sha256 != given.sha256 => {
             tracing::warn!(
-                "the run was judged by another policy than {}, or it has changed since: the plan goes by the one given",
+                "the run used another policy than {}, or the file has changed since: the plan follows the one given",
                 given.path
             );
             Ok(())
@@ -287,7 +289,7 @@ async fn apply(
     let base_url = args.connection.base_url()?;
     if base_url.as_str() != header.base_url {
         return Err(Failure::usage(format!(
-            "the run was made with {}, and {} would be changed",
+            "the run read {}, but {} would be changed",
             header.base_url,
             base_url.as_str()
         ))
@@ -314,7 +316,7 @@ async fn apply(
         .collect();
     tally.check().map(|()| exit::DONE).map_err(|error| {
         Failure::from(error).hint(format!(
-            "see {log}; fix the cause and run it again: what was done is not done twice{remedies}"
+            "see {log}; fix the cause and run the command again: nothing is done twice{remedies}"
         ))
     })
 }
@@ -325,7 +327,7 @@ impl From<ApplyError> for Failure {
         match error {
             ApplyError::Log(error) => error.into(),
             ApplyError::Interrupted { .. } => Self::new(exit::INTERRUPTED, message)
-                .hint("run it again: each connector is read again before it is changed"),
+                .hint("run the command again: each connector is read again before it is changed"),
             ApplyError::Unsaid(_) | ApplyError::NotAll { .. } | ApplyError::GivenUp { .. } => {
                 Self::failed(message)
             }
@@ -337,10 +339,10 @@ impl From<LogError> for Failure {
     fn from(error: LogError) -> Self {
         let hint = match error {
             LogError::Unwritable { .. } => {
-                "nothing more is changed without a log; fix the cause and run it again"
+                "nothing more is changed without a log; fix the cause and run the command again"
             }
             LogError::Held { .. } => {
-                "wait until it has ended, then run this again: what it did is not done twice"
+                "wait until it has finished, then run this again: nothing is done twice"
             }
         };
         Self::failed(error.to_string()).hint(hint)
@@ -361,7 +363,7 @@ fn progress_line(outcome: &StepOutcome, step: &Step) -> String {
 /// Says how it goes on: on standard output, unless that is the plan's, for a program to read.
 fn say(args: &FixArgs, text: &str) -> io::Result<()> {
     if args.json || args.csv {
-        // That nobody reads it must not stop what is under way: the log has it all.
+        // That nobody reads it must not stop what is in progress: the log has it all.
         let _ = io::stderr().write_all(text.as_bytes());
         return Ok(());
     }

@@ -34,21 +34,21 @@ const DEMO_POLICY: &str = include_str!("../simulator/demo.policy.toml");
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judgement")]
 pub struct JudgementArgs {
-    /// What is expected of the accounts, and what is waived until when (TOML; see policy.example.toml)
+    /// Policy file (TOML): what to expect of accounts, and what is waived until when; see policy.example.toml
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The run to compare with, or none; else the newest complete run of the same API under --output
+    /// Run to compare with, or none; by default the newest complete run of the same API under --output
     #[arg(long, value_name = "RUN_DIR|none")]
     baseline: Option<String>,
-    /// Exit with 10 where an open finding is at least this bad; never, where nothing is said
+    /// Exit 10 if an open finding is at least this severe; default: never
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_on: Option<FailOn>,
-    /// Exit with 10 where an open finding is at least this bad and new: it was not there the last time its account was
-    /// read whole; never, where nothing is said
+    /// Exit 10 if a new open finding is at least this severe; new means not there the last time its account was read
+    /// in full; default: never
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_on_new: Option<FailOn>,
-    /// Do not exit with 3 for so many accounts that were not read whole, or for so many of a hundred; 0, where nothing is
-    /// said. The report says of them what it always says
+    /// Tolerate this many accounts (or this share of them) not read in full without exiting 3; the report lists them
+    /// all the same; default: 0
     #[arg(long, value_name = "N|N%")]
     allow_unread: Option<AllowedUnread>,
 }
@@ -79,23 +79,23 @@ impl FailOn {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub struct FilesArgs {
-    /// What to write, separated by commas
+    /// Output formats, comma-separated
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = default_formats(), value_parser = format_names())]
     format: Vec<String>,
-    /// How CSV is written: excel has a BOM, commas and CRLF, and guards text that a spreadsheet would take for a formula,
-    /// number or date with a leading '; plain has none of these
+    /// CSV dialect: excel has a BOM, commas and CRLF, and puts a ' before text that a spreadsheet would take for a
+    /// formula, number or date; plain does none of this
     #[arg(long, value_enum, default_value_t = DialectArg::Excel, value_name = "DIALECT")]
     csv_dialect: DialectArg,
-    /// A folder with templates of your own for report.html; what it lacks is the built-in one's
+    /// Folder with your own templates for report.html; missing files fall back to the built-in page
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
-    /// Write one folder more for each owner, by-owner/OWNER, with the report of that owner's accounts alone
+    /// Also write a report for each owner to by-owner/OWNER, covering only that owner's accounts
     #[arg(long, value_enum, value_name = "WHAT")]
     split_by: Option<SplitBy>,
-    /// The heading of report.html, such as "Client, quarterly review"
+    /// Heading of report.html, such as "Client, quarterly review"
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// Who may read the files: 0600 only you, 0640 your group too
+    /// Mode of the files written: 0600 only you can read them, 0640 your group can too
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
     pub output_mode: u32,
 }
@@ -123,7 +123,7 @@ enum DialectArg {
 /// By what a report is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SplitBy {
-    /// Who answers for the accounts, as policy or accounts file say.
+    /// The owner named in the policy or the accounts file.
     Owner,
 }
 
@@ -148,7 +148,7 @@ impl FilesArgs {
             None => PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string())),
             Some(dir) => PageTemplate::from_dir(dir).map_err(|error| {
                 Failure::usage(format!("--template {}: {error}", dir.display()))
-                    .hint("templates/README.md says what a template may hold")
+                    .hint("see templates/README.md for what a template can contain")
             }),
         }
     }
@@ -177,7 +177,7 @@ impl JudgementArgs {
         policy_of(self.policy.as_deref(), demo)
     }
 
-    /// The runs that a run under `output` is compared with and goes on from.
+    /// The runs that a run under `output` is compared with and continues.
     pub fn history(&self, header: &RunHeader, output: &Path) -> Result<History, Failure> {
         let Newest {
             run,
@@ -206,7 +206,7 @@ impl JudgementArgs {
         Ok(history)
     }
 
-    /// The runs that a run was compared with and went on from, as its ledger says; another to compare with where one is
+    /// The runs that a run was compared with and continued, as its ledger says; another to compare with where one is
     /// asked for. `runs` is the folder in which it stands.
     pub fn recorded_history(&self, record: &LedgerHeader, runs: &Path) -> Result<History, Failure> {
         let beside = |run_id: &String| {
@@ -264,11 +264,11 @@ impl JudgementArgs {
     fn refuse_unreadable(&self, passed_over: &[PassedOver]) -> Result<(), Failure> {
         match passed_over {
             [first, ..] if self.fails_on_new() => Err(Failure::failed(format!(
-                "--fail-on-new cannot tell what is new: run {} cannot be read: {}",
+                "--fail-on-new cannot determine what is new: run {} cannot be read: {}",
                 first.run_id, first.cause
             ))
             .hint(
-                "restore that run or move its directory away; or name the run to compare with by --baseline RUN_DIR",
+                "restore that run, move its directory away, or name another run to compare with: --baseline RUN_DIR",
             )),
             _ => Ok(()),
         }
@@ -289,7 +289,7 @@ fn asked_for(path: &str, api: ApiAsked<'_>) -> Result<Baseline, Failure> {
     if !run.join(ledger::FILE_NAME).is_file() {
         let name = ledger::FILE_NAME;
         return Err(Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {name}"))
-            .hint("a run's directory is named by its start, such as reports/20261121T101500Z; or give none"));
+            .hint("a run's directory is named after its start, such as reports/20261121T101500Z; or give none"));
     }
     let baseline = Baseline::open(run).map_err(|error| {
         Failure::usage(format!("--baseline {path} cannot be read: {error}"))
@@ -298,7 +298,7 @@ fn asked_for(path: &str, api: ApiAsked<'_>) -> Result<Baseline, Failure> {
     let header = baseline.header();
     if !api.is_that_of(header) {
         return Err(Failure::usage(format!(
-            "--baseline {path} asked {}, and this run {}",
+            "--baseline {path} asked {}, but this run asked {}",
             name_of(ApiAsked::by(header)),
             name_of(api)
         ))
@@ -320,9 +320,8 @@ fn name_of(api: ApiAsked<'_>) -> &str {
 /// The policy that was asked for, else the demo's for a demo, else the one that expects nothing.
 pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
     let usage = |error: crate::policy_file::PolicyError| {
-        Failure::usage(error.to_string()).hint(
-            "`cf-sso-audit schema policy` prints the shape of a policy; policy.example.toml is one",
-        )
+        Failure::usage(error.to_string())
+            .hint("see policy.example.toml, and `cf-sso-audit schema policy` for the schema")
     };
     match path {
         Some(path) => {
@@ -335,7 +334,7 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
             })?;
             if bytes.len() as u64 > LARGEST_POLICY {
                 return Err(Failure::usage(format!(
-                    "the policy {name} is larger than {} MiB, the most that is read",
+                    "the policy {name} is larger than the limit of {} MiB",
                     LARGEST_POLICY / 1024 / 1024
                 )));
             }
@@ -367,7 +366,7 @@ pub fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure
     }
     if !run_dir.join(SUMS).exists() {
         tracing::warn!(
-            "{} has no {SUMS}: nothing says whether its evidence is what the run wrote",
+            "{} has no {SUMS}, so its evidence cannot be verified",
             run_dir.display()
         );
         return Ok(());
@@ -384,7 +383,7 @@ pub fn check_evidence(run_dir: &Path, evidence: &Evidence) -> Result<(), Failure
     if lacks_lookups {
         let missing = run_dir.join(lookups::FILE_NAME);
         return Err(Failure::usage(format!(
-            "the evidence is not whole: {} is missing",
+            "the evidence is incomplete: {} is missing",
             missing.display()
         ))
         .hint("restore the file from a copy; nothing was written or changed"));
@@ -401,7 +400,7 @@ pub struct Judged {
     pub directory: PathBuf,
     /// What was seen.
     pub evidence: Box<Evidence>,
-    /// The runs that it is compared with and goes on from.
+    /// The runs that it is compared with and continues.
     pub history: History,
     /// What is expected and waived.
     pub policy: Policy,
@@ -507,7 +506,7 @@ pub fn judged_at(header: &RunHeader) -> Result<DateTime<Utc>, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     if clock.is_fixed() && clock.now() < header.started {
         tracing::warn!(
-            "{} fixes the clock before the run's own start: ages are counted from there",
+            "{} sets the clock to before the run's start: ages are counted from there",
             clock::VARIABLE
         );
     }

@@ -25,17 +25,16 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "DNS")]
 pub struct LookupArgs {
-    /// Look up in DNS whether the TXT record of each connector stands at its e-mail domain
+    /// Check in DNS that each connector's TXT record is published at its e-mail domain
     #[arg(long)]
     pub check_dns: bool,
-    /// A resolver to ask, in place of the system's; may be given several times. Where there are two, a record is absent
-    /// only if both say so
+    /// Resolver to query instead of the system's; repeatable. With two, a record is absent only if both say so
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_resolver, requires = "check_dns")]
     pub resolver: Vec<SocketAddr>,
-    /// The most questions in a window, over all resolvers, asked evenly
+    /// Maximum DNS queries per window across all resolvers, evenly spaced
     #[arg(long, value_name = "N/DURATION", default_value = "200/1s", value_parser = parse_rate)]
     dns_rate: Rate,
-    /// How long a resolver's answer is waited for, at each of three attempts
+    /// How long to wait for a resolver, in each of three attempts
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
     dns_timeout: Duration,
 }
@@ -49,7 +48,7 @@ impl LookupArgs {
             None if !self.check_dns => return Ok(None),
             None if self.resolver.is_empty() => system_resolvers().unwrap_or_else(|cause| {
                 nobody = Some(format!(
-                    "the system does not say which resolver to ask ({cause}); give one with --resolver"
+                    "the system's resolvers are unknown ({cause}); give one with --resolver"
                 ));
                 Vec::new()
             }),
@@ -90,13 +89,13 @@ fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     };
     let address = address.map_err(|_| {
         format!(
-            "is not the address of a resolver (a name would itself have to be looked up); {EXAMPLE}"
+            "is not the address of a resolver (a host name would have to be looked up itself); {EXAMPLE}"
         )
     })?;
     let is_broadcast = matches!(address.ip(), IpAddr::V4(ip) if ip.is_broadcast());
     let is_nobodys = address.ip().is_unspecified() || address.ip().is_multicast();
     if address.port() == 0 || is_nobodys || is_broadcast {
-        return Err(format!("cannot be asked; {EXAMPLE}"));
+        return Err(format!("cannot be queried; {EXAMPLE}"));
     }
     Ok(address)
 }

@@ -22,16 +22,16 @@ const COMPLETE_VARIABLE: &str = "CF_SSO_AUDIT_COMPLETE";
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Complete in bash from now on:
+  Install completion for bash:
       cf-sso-audit completions bash > ~/.local/share/bash-completion/completions/cf-sso-audit
-  In zsh, with a folder that is in fpath:
+  For zsh, in a folder that is in fpath:
       cf-sso-audit completions zsh > ~/.zfunc/_cf-sso-audit
-  In fish:
+  For fish:
       cf-sso-audit completions fish > ~/.config/fish/completions/cf-sso-audit.fish
 
-The script asks the program itself, which must be in PATH. Write it again after an update of the program.")]
+The script calls the program, which must be in PATH. Generate it again after you update the program.")]
 pub struct CompletionsArgs {
-    /// The shell to complete in
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -45,7 +45,7 @@ enum Shell {
     Zsh,
 }
 
-/// Print the manual page, or write one for each subcommand to a folder
+/// Print the manual page, or write the pages of all subcommands to a folder
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -54,7 +54,7 @@ Examples:
   Install all pages:
       cf-sso-audit man --output ~/.local/share/man/man1")]
 pub struct ManArgs {
-    /// The folder for the pages of the program and of each subcommand
+    /// Folder for the pages of the program and its subcommands
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -167,34 +167,34 @@ fn environment(roff: &mut Roff, asks_the_api: bool) {
     const OF_THE_API: [(&str, &str); 6] = [
         (
             TOKEN_VARIABLE,
-            "The API token, unless --token-file or --token-command is given. Accounts whose token_env names another variable take theirs from there.",
+            "The API token, unless --token-file or --token-command is given. Accounts whose token_env names another variable use that one.",
         ),
         (
             KEY_VARIABLE,
-            "With CLOUDFLARE_EMAIL: the user's global API key. Only organizations are listed with it; nothing else is sent with it.",
+            "With CLOUDFLARE_EMAIL: the user's global API key. It is used only to list organizations and their accounts.",
         ),
         (
             EMAIL_VARIABLE,
-            "The e-mail address of the user whose key that is.",
+            "The e-mail address of the user who owns that key.",
         ),
         (
             "CLOUDFLARE_BASE_URL, CLOUDFLARE_API_BASE_URL",
-            "The API's address, unless --base-url is given. The first that is set is used.",
+            "The API's address, unless --base-url is given. The first one set is used.",
         ),
         (
             "CLOUDFLARE_COMPLIANCE_REGION",
-            "The API's region, public or fedramp_high, unless --region is given.",
+            "The API's region (public or fedramp_high), unless --region is given.",
         ),
         (
             "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
-            "The proxy to use, and the hosts to reach without it. Proxies are reached by http or https, not by SOCKS.",
+            "The proxy to use, and the hosts to reach without it. http and https proxies are supported, SOCKS is not.",
         ),
     ];
     const ALWAYS: [(&str, &str); 2] = [
-        ("NO_COLOR", "Turns colours off, whatever its value."),
+        ("NO_COLOR", "Turns off colours, whatever its value."),
         (
             "SOURCE_DATE_EPOCH",
-            "Fixes the clock to this second since 1970, so that a report can be made again byte for byte.",
+            "Fixes the clock at this many seconds since 1970, so that a report can be reproduced byte for byte.",
         ),
     ];
     roff.control("SH", ["ENVIRONMENT"]);
@@ -209,12 +209,12 @@ fn files(roff: &mut Roff) {
     for (name, text) in [
         (
             "DIR/<UTC start>/",
-            "One run. DIR is the folder that --output names; reports, by default.",
+            "One run. DIR is the folder given by --output, by default reports.",
         ),
         ("DIR/latest", "A link to the newest complete run."),
         (
             "DIR/<UTC start>.partial/",
-            "A run that is under way or was interrupted; audit --resume resumes the newest one.",
+            "A run in progress or interrupted; audit --resume resumes the newest one.",
         ),
         (
             "report.html, report.json",
@@ -232,15 +232,15 @@ fn files(roff: &mut Roff) {
     for (name, text) in [
         (
             "evidence.jsonl",
-            "What the API answered, account by account. Every other file can be made again from it with render.",
+            "What the API answered, account by account. render rebuilds every other file from it.",
         ),
         (
             "ledger.jsonl",
-            "What is known of each account: the next run is compared with it.",
+            "What is known of each account; the next run is compared with it.",
         ),
         (
             "SHA256SUMS",
-            "The checksums of all of these; check them with sha256sum -c SHA256SUMS.",
+            "Checksums of all these files; verify them with sha256sum -c SHA256SUMS.",
         ),
     ] {
         entry(roff, name, text);
@@ -266,7 +266,7 @@ fn examples(roff: &mut Roff, help: &str) {
             }
         }
     }
-    // What the exit codes mean stands in a section of its own.
+    // What the exit codes mean is in a section of its own.
     if !rest.is_empty() && !rest.starts_with("Exit codes") {
         roff.control("SH", ["NOTES"]);
         roff.control("nf", []);

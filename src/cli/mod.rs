@@ -43,15 +43,15 @@ pub mod exit {
     /// What each of them means, for the manual.
     pub const MEANINGS: [(u8, &str); 6] = [
         (DONE, "Done and complete."),
-        (FAILED, "The job could not be done."),
-        (USAGE, "Wrong usage, policy or input file."),
+        (FAILED, "The command failed."),
+        (USAGE, "Invalid usage, policy or input file."),
         (
             INCOMPLETE,
-            "Done, but more accounts are unread or incomplete than --allow-unread allows (none, by default), or a list of accounts is not whole.",
+            "Done, but more accounts are unread or incomplete than --allow-unread allows (by default none), or a list of accounts is incomplete.",
         ),
         (
             FINDINGS,
-            "Done, and an open finding is at least as severe as --fail-on or --fail-on-new says. 3 outranks 10. Of diff: something changed.",
+            "Done, and an open finding reaches --fail-on or --fail-on-new. 3 outranks 10. For diff: something changed.",
         ),
         (
             INTERRUPTED,
@@ -63,7 +63,7 @@ pub mod exit {
     pub const DONE: u8 = 0;
     /// Could not do the job.
     pub const FAILED: u8 = 1;
-    /// Wrong usage, policy or input file.
+    /// Invalid usage, policy or input file.
     pub const USAGE: u8 = 2;
     /// Done, but some account is unread or incomplete.
     pub const INCOMPLETE: u8 = 3;
@@ -73,7 +73,7 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
-/// Audits the SSO connectors of many Cloudflare accounts: unverified domains, disabled connectors, FedRAMP settings.
+/// Audit the SSO connectors of many Cloudflare accounts: unverified domains, disabled connectors, FedRAMP settings.
 #[derive(Debug, Parser)]
 #[command(name = "cf-sso-audit", version, propagate_version = true, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -85,28 +85,27 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  See a report of made-up accounts:
+  Try it with made-up accounts:
       cf-sso-audit audit --demo
-  Audit every account that the token can list:
+  Audit every account the token can list:
       CLOUDFLARE_API_TOKEN=... cf-sso-audit audit --all-accounts
-  Audit the accounts of a file each night, and tell the scheduler about high findings:
+  Audit the accounts in a file every night; exit 10 on high findings:
       cf-sso-audit audit --accounts-file accounts.csv --token-file /run/secrets/token --fail-on high -q
-  What a rule means and how to mend what it finds:
+  Explain a rule and how to fix what it finds:
       cf-sso-audit rules enabled-unverified
 
-Exit codes: 0 done and complete, 1 could not do the job, 2 wrong usage or input file, 3 done but some account is
-unread or incomplete, 10 done and an open finding reaches --fail-on, 130 interrupted (3 outranks 10).";
+Exit codes: 0 done and complete, 1 failed, 2 invalid usage, policy or input file, 3 done but some accounts are unread or incomplete, 10 done and an open finding reaches --fail-on, 130 interrupted (3 outranks 10).";
 
 /// What every subcommand takes.
 #[derive(Debug, Args)]
 struct OutputArgs {
-    /// Say only what went wrong
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more: -v what is done, -vv each request, -vvv what the libraries say
+    /// Log more: -v each step, -vv each request, -vvv the libraries too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// How the log on stderr is written
+    /// Format of the log on stderr
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
 }
@@ -115,7 +114,7 @@ struct OutputArgs {
 enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -184,11 +183,9 @@ fn misused(error: &clap::Error) -> ExitCode {
         logging::start(true, 0, true);
     }
     if shows_token {
-        Failure::usage(
-            "an argument that is not understood looks like an API token, and is not shown",
-        )
-        .hint(connection::TOKEN_IN_THE_OPEN)
-        .print();
+        Failure::usage("an unknown argument looks like an API token (not shown)")
+            .hint(connection::TOKEN_IN_THE_OPEN)
+            .print();
     } else {
         let message = text.trim_start_matches("error: ").trim_end();
         Failure::usage(message).print();
@@ -204,7 +201,7 @@ fn unexpected(panic: &(dyn Any + Send)) -> Failure {
         "the program failed unexpectedly: {}",
         said.unwrap_or("it does not say why")
     ))
-    .hint("if this machine limits processes, threads or memory, raise the limit; else this is a bug: please report it")
+    .hint("if this machine limits processes, threads or memory, raise the limit; otherwise this is a bug: please report it")
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
@@ -233,7 +230,7 @@ async fn unless_stopped(work: impl Future<Output = Result<u8, Failure>>) -> Resu
         biased;
         done = work => done,
         () = stop.requested() => Err(Failure::new(exit::INTERRUPTED, "interrupted")
-            .hint("a change that was under way may have been made: `connector get` shows it")),
+            .hint("a change in progress may have been made: check with `connector get`")),
     }
 }
 
@@ -321,7 +318,7 @@ fn unprinted(error: io::Error) -> Failure {
 }
 
 /// Writes to standard error. That it cannot be written to, because its reader went away or its disk is full, costs
-/// nothing else: whatever is said there stands in the report, or in the exit code.
+/// nothing else: whatever is said there is in the report, or in the exit code.
 fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

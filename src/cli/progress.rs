@@ -20,7 +20,7 @@ use crate::text::count;
 /// When progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum When {
-    /// Where stderr is a terminal as a bar, elsewhere as a line now and then.
+    /// A bar if stderr is a terminal, an occasional line if not.
     Auto,
     /// Always.
     Always,

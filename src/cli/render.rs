@@ -25,17 +25,17 @@ use crate::runs::{SUMS, is_unfinished, not_made_by_a_run};
 use crate::text::utc;
 use crate::thresholds::{Thresholds, severity_or_never};
 
-/// Judge and report again from a run's evidence: no network, no token
+/// Rebuild a run's report from its evidence: no network, no token
 ///
-/// With the same policy, baseline and clock (SOURCE_DATE_EPOCH, else the run's start) the files are the same, byte for
-/// byte. Into a run's own folder it writes only what that run was judged by; for anything else, give --output. A run that
-/// was interrupted can be rendered too: accounts that it did not reach are unread.
+/// Given the same policy, baseline and clock (SOURCE_DATE_EPOCH, or the run's start), the files are identical byte
+/// for byte. A run's own folder is only overwritten with the policy and baseline that the run used; for anything
+/// else, give --output. You can render an interrupted run too: accounts it did not reach are unread.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Judge last night's run by a new policy, into a folder of its own:
+  Apply a new policy to last night's run, in a separate folder:
       cf-sso-audit render reports/latest --policy policy.toml -o /tmp/judged-again
-  Write the files of an old run again, by the policy that it was judged by:
+  Write an old run's files again, with the policy it used:
       cf-sso-audit render reports/20261121T101500Z --policy policy.toml")]
 pub struct RenderArgs {
     /// The run's directory
@@ -46,7 +46,7 @@ pub struct RenderArgs {
     judgement: JudgementArgs,
     #[command(flatten)]
     files: FilesArgs,
-    /// The folder for the report; else the run's own directory
+    /// Folder for the report; by default the run's own
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -60,9 +60,9 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let source = args.run_dir.join(evidence::FILE_NAME);
     let mut evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
-            .hint("give the directory of a run: it holds evidence.jsonl")
+            .hint("give the directory of a run, which contains evidence.jsonl")
     })?;
-    // A link such as `latest` stands beside the runs that it points to.
+    // A link such as `latest` is beside the runs that it points to.
     let run_dir = args
         .run_dir
         .canonicalize()
@@ -112,7 +112,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         if ended.inspect_err(|_| claim.give_up_lookups())? == End::Interrupted {
             claim.give_up_lookups();
             let place = directory.display();
-            tell_line(&format!("interrupted: {place} is as it was"));
+            tell_line(&format!("interrupted: {place} is unchanged"));
             return Ok(exit::INTERRUPTED);
         }
     } else if evidence.lookups().is_some() {
@@ -130,7 +130,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         written = judged.write(&args.files) => written?,
         () = stop.requested() => {
             let place = directory.display();
-            tell_line(&format!("interrupted: the report in {place} is as it was"));
+            tell_line(&format!("interrupted: the report in {place} is unchanged"));
             // Only the thread that writes is left, and nothing of what it writes is in its place.
             give_up(&directory);
             std::process::exit(i32::from(exit::INTERRUPTED));
@@ -144,15 +144,15 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// What the run was judged by, and which runs it went on from; `None` where it was never judged.
+/// What the run was judged by, and which runs it continued; `None` where it was never judged.
 fn record_of(run_dir: &Path) -> Result<Option<LedgerHeader>, Failure> {
     let path = run_dir.join(ledger::FILE_NAME);
     if is_unfinished(run_dir) || !path.exists() {
         return Ok(None);
     }
     ledger::read_header(&path).map(Some).map_err(|error| {
-        Failure::usage(format!("it cannot be told what the run was judged by: {error}"))
-            .hint("restore ledger.jsonl from a copy; or copy evidence.jsonl alone into another folder, and render that")
+        Failure::usage(format!("cannot determine the policy and baseline of the run: {error}"))
+            .hint("restore ledger.jsonl from a copy, or copy only evidence.jsonl to another folder and render that")
     })
 }
 
@@ -165,23 +165,23 @@ fn judged_as_before(
 ) -> Result<(), Failure> {
     let refused = |problem: String| {
         Err(Failure::usage(format!("{}: {problem}", run_dir.display()))
-            .hint("give what it was judged by; or a folder for the new report with --output"))
+            .hint("give the original options, or a folder for the new report with --output"))
     };
     let Some(record) = record else {
         if is_unfinished(run_dir) {
             return Ok(());
         }
         return refused(
-            "nothing says what this run was judged by, so its own report is not replaced"
+            "the run's policy and baseline are not on record, so its report is not replaced"
                 .to_owned(),
         );
     };
     let policy = |header: &LedgerHeader| match &header.policy {
         Some(source) => format!(
-            "judged by the policy {} (SHA-256 {:.12}...)",
+            "made with the policy {} (SHA-256 {:.12}...)",
             source.path, source.sha256
         ),
-        None => "judged by no policy".to_owned(),
+        None => "made without a policy".to_owned(),
     };
     let sha256 = |header: &LedgerHeader| {
         let source = header.policy.as_ref();
@@ -199,7 +199,7 @@ fn judged_as_before(
         let compared = |header: &LedgerHeader| run("compared with", header.compared_with.as_ref());
         differences.push([record, now].map(compared));
     } else if record.parent() != now.parent() {
-        let carries = |header: &LedgerHeader| run("carrying on the history of", header.parent());
+        let carries = |header: &LedgerHeader| run("continuing the history of", header.parent());
         differences.push([record, now].map(carries));
     }
     let looked_up = |header: &LedgerHeader| match &header.dns {
@@ -216,16 +216,15 @@ fn judged_as_before(
         differences.push([record, now].map(|header| thresholds_in_words(&header.thresholds)));
     }
     if record.judged_at != now.judged_at {
-        differences.push(
-            [record, now].map(|header| format!("judged as of {} UTC", utc(header.judged_at))),
-        );
+        differences
+            .push([record, now].map(|header| format!("made as of {} UTC", utc(header.judged_at))));
     }
     if differences.is_empty() {
         return Ok(());
     }
     let said = differences
         .into_iter()
-        .map(|[was, would_be]| format!("its report was {was}, and would be {would_be}"));
+        .map(|[was, would_be]| format!("its report was {was}, but would be {would_be}"));
     refused(said.collect::<Vec<_>>().join("; "))
 }
 
@@ -256,7 +255,7 @@ struct Claim<'a> {
     had_evidence: bool,
 }
 
-/// Whether another file stands in the place where this one was opened: a command that ended just now brought it, and a lock
+/// Whether another file is in the place where this one was opened: a command that ended just now brought it, and a lock
 /// on this one keeps nobody off.
 #[cfg(unix)]
 fn is_replaced(place: &Path, file: &File) -> bool {
@@ -278,8 +277,11 @@ impl<'a> Claim<'a> {
     fn on(directory: &'a Path, own: bool, run_id: &str, mode: FileMode) -> Result<Self, Failure> {
         let failed = |error| write_failure(directory, &error);
         if own && !directory.is_dir() {
-            return Err(Failure::failed(format!("{} is no longer there", directory.display()))
-                .hint("an unfinished run is renamed once it is complete: give its directory under its new name"));
+            return Err(
+                Failure::failed(format!("{} is no longer there", directory.display())).hint(
+                    "an unfinished run is renamed when it completes: give the directory's new name",
+                ),
+            );
         }
         if !directory.is_dir() {
             if let Some(parent) = directory.parent() {
@@ -315,7 +317,7 @@ impl<'a> Claim<'a> {
         let had_evidence = !line.is_empty();
         if had_evidence && !parse_header(&line).is_ok_and(|header| header.run_id == run_id) {
             return Err(Failure::usage(format!(
-                "{} is of another run than {run_id}, and would be overwritten",
+                "{} belongs to another run than {run_id} and would be overwritten",
                 place.display()
             ))
             .hint("choose another folder with --output"));
@@ -344,12 +346,12 @@ impl<'a> Claim<'a> {
         }
         self.give_up();
         let which = if self.had_evidence {
-            "that the run did not write, or that have been changed since"
+            "that the run did not write or that have changed since"
         } else {
             "that no run wrote"
         };
         Err(Failure::usage(format!(
-            "{} holds files {which}, and they would be overwritten: {}",
+            "{} contains files {which}, and these would be overwritten: {}",
             self.directory.display(),
             others.join(", ")
         ))

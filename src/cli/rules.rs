@@ -9,20 +9,20 @@ use super::table::table;
 use super::{Failure, exit, print};
 use crate::rules::{RULES, Rule, rule};
 
-/// List the rules, or explain one: what it looks for, why it matters, how to mend what it finds
+/// List the rules, or explain one: what it looks for, why it matters, how to fix what it finds
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct RulesArgs {
-    /// The rule to explain
+    /// Rule to explain
     #[arg(value_parser = rule_ids(), hide_possible_values = true)]
     rule: Option<String>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  All rules with their severities:
+  List all rules with their severities:
       cf-sso-audit rules
-  What one of them means:
+  Explain one:
       cf-sso-audit rules enabled-unverified";
 
 /// The rules by their ids, which clap checks, suggests and completes.
@@ -58,13 +58,13 @@ fn explain(rule: &Rule) -> String {
     for (head, body) in [
         ("What it looks for", rule.what),
         ("Why it matters", rule.why),
-        ("How to mend it", rule.remedy),
+        ("How to fix it", rule.remedy),
     ] {
         let _ = write!(text, "\n{head}\n{}\n", wrapped(body));
     }
     let _ = writeln!(
         text,
-        "\nControls it supports (it does not satisfy them)\n  {}",
+        "\nControls it supports (supports, does not satisfy)\n  {}",
         controls.join("\n  ")
     );
     text

@@ -5,10 +5,10 @@ use clap::{Args, ValueEnum};
 use super::{Failure, exit, print};
 use crate::policy_file;
 
-/// Print the JSON Schema of a file, from which editors complete and check it
+/// Print the JSON Schema of a file, for editors that complete and validate it
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Of which file
+    /// The file
     #[arg(value_enum)]
     file: File,
 }

@@ -11,51 +11,51 @@ use crate::clock::Clock;
 use crate::rate::Rate;
 use crate::simulator::{self, TroubleShare, Troubles, World};
 
-/// Serve the API on this machine, with made-up accounts, until Ctrl-C
+/// Serve a simulated API with made-up accounts on this machine, until Ctrl-C
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct SimulateArgs {
-    /// Where to listen, on this machine only; port 0 takes a free one
+    /// Address to listen on, on this machine only; port 0 picks a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_listen)]
     listen: SocketAddr,
-    /// Where to answer DNS questions for the TXT records of the made-up domains, over UDP and TCP
+    /// Address to answer DNS queries on, for the made-up domains' TXT records, over UDP and TCP
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_listen)]
     dns_listen: SocketAddr,
-    /// Accounts to make up; without it, the world of `audit --demo`
+    /// Number of accounts to make up; by default those of `audit --demo`
     #[arg(long, value_name = "N")]
     accounts: Option<usize>,
-    /// Connectors of each account
+    /// Connectors per account
     #[arg(long, value_name = "M", default_value_t = 3, requires = "accounts")]
     connectors: usize,
-    /// The same seed makes up the same accounts
+    /// Seed; the same seed makes up the same accounts
     #[arg(long, value_name = "S", default_value_t = 1, requires = "accounts")]
     seed: u64,
-    /// Organizations to make up, in a tree of up to 5 levels with four fifths of the accounts spread over it. The last of
-    /// several refuses to be listed
+    /// Number of organizations to make up: a tree of up to 5 levels that holds four fifths of the accounts. If there
+    /// are several, the last refuses to be listed
     #[arg(long, value_name = "K", default_value_t = 1, requires = "accounts", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     organizations: u16,
-    /// The rate limit; a token that goes over it is blocked for a window. None unless given
+    /// Rate limit; a token that exceeds it is blocked for a whole window. No limit by default
     #[arg(long, value_name = "N/DURATION", value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// How long each answer takes
+    /// Delay before each answer
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
     latency: Duration,
-    /// Trouble on purpose, and for which share of the accounts: server, timeout, forbidden, incomplete, rate-limited or
-    /// malformed, such as server=5%. May be given several times
+    /// Make a share of the accounts fail: server, timeout, forbidden, incomplete, rate-limited or malformed, such as
+    /// server=5%; repeatable
     #[arg(long, value_name = "KIND=SHARE", value_parser = str::parse::<TroubleShare>)]
     fail: Vec<TroubleShare>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  The accounts of `audit --demo`; paste what it prints into a second shell, and audit them there:
+  Serve the accounts of `audit --demo`; paste what it prints into a second shell, and audit them there:
       cf-sso-audit simulate
       cf-sso-audit audit --all-accounts
-  2,000 accounts of 20 connectors behind a rate limit:
+  Serve 2,000 accounts with 20 connectors each behind a rate limit:
       cf-sso-audit simulate --accounts 2000 --connectors 20 --rate 1200/300s --latency 50ms
-  A bad night: a tenth of the accounts answers with errors, and as many may not be read:
+  Simulate a bad night: a tenth of the accounts answer with errors, and another tenth are forbidden:
       cf-sso-audit simulate --accounts 200 --fail server=10% --fail forbidden=10%
-  A tree of 20 organizations, one of which refuses to be listed:
+  Serve a tree of 20 organizations, one of which refuses to be listed:
       cf-sso-audit simulate --accounts 300 --organizations 20";
 
 /// The token that the simulated API takes: of the right form, and no secret.
@@ -94,7 +94,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let root = world.organizations().next().map(|(id, _)| id);
     let running = simulator::start(world, options).await.map_err(|error| {
         Failure::failed(format!("cannot serve on {}: {error}", args.listen))
-            .hint("--listen and --dns-listen take an address of this machine with a free port, such as 127.0.0.1:0")
+            .hint("--listen and --dns-listen need an address of this machine with a free port, such as 127.0.0.1:0")
     })?;
     let stop = super::stop::Stop::listen();
     let mut lines = format!(

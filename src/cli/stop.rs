@@ -102,7 +102,7 @@ fn may_hear_hangup() -> bool {
     false
 }
 
-/// Whether SIGHUP is among the ignored signals that the system tells of a process. Where it tells of none, it may be.
+/// Whether SIGHUP is among the ignored signals that the system reports for a process. Where it reports none, it may be.
 #[cfg(target_os = "linux")]
 fn ignores_hangup(status: &str) -> bool {
     /// Signal N is bit N-1.

@@ -40,7 +40,7 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     };
     let _ = writeln!(out, "{}", paint(code, &coverage));
     if let Some(causes) = summary.coverage.causes_in_words() {
-        let _ = writeln!(out, "  Not read whole: {causes}.");
+        let _ = writeln!(out, "  Not read in full: {causes}.");
     }
     if let Some(sentence) = summary.organizations_sentence() {
         let _ = writeln!(out, "{sentence}:");
@@ -52,7 +52,7 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     }
     if gaps.len() > MOST_GAPS {
         let more = count(gaps.len() - MOST_GAPS, "more gap");
-        let _ = writeln!(out, "  and {more}; report.json has all");
+        let _ = writeln!(out, "  and {more}; see report.json");
     }
     let _ = writeln!(out);
     let fedramp = format!(
@@ -87,7 +87,7 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
             Severity::Low => "36",
         };
         let mut figure = count.open.to_string();
-        // What is new of the open ones stands beside these, and what is new of the waived ones beside those.
+        // What is new of the open ones is beside these, and what is new of the waived ones beside those.
         let new = |number: u64| match number {
             0 => String::new(),
             _ if !compared => String::new(),
@@ -127,9 +127,9 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     let expired = waivers.filter(|used| used.waiver.is_expired(summary.now));
     match expired.count() {
         0 => {}
-        1 => out.push_str("1 waiver has expired: what it waived is open. Renew it, or remove it from the policy.\n"),
+        1 => out.push_str("1 waiver has expired, and its findings are open. Renew it, or remove it from the policy.\n"),
         several => {
-            let _ = writeln!(out, "{several} waivers have expired: what they waived is open. Renew them, or remove them from the policy.");
+            let _ = writeln!(out, "{several} waivers have expired, and their findings are open. Renew them, or remove them from the policy.");
         }
     }
     if let Some(sentence) = totals.not_judged.sentence() {
@@ -154,7 +154,7 @@ fn region(summary: &Summary<'_>) -> String {
     }
 }
 
-/// Of each threshold that was asked for, whether it was reached: the exit code tells of one thing only.
+/// Of each threshold that was asked for, whether it was reached: the exit code reports one thing only.
 fn thresholds(summary: &Summary<'_>) -> Vec<String> {
     let thresholds = &summary.thresholds;
     let fail_on = |flag: &str, severity: Option<Severity>, reached: bool| {
@@ -166,14 +166,14 @@ fn thresholds(summary: &Summary<'_>) -> Vec<String> {
     let not_whole = summary.coverage.not_whole();
     if allowed != AllowedUnread::default() {
         let verdict = if !summary.coverage.gaps.is_empty() {
-            "a list of accounts that is not whole is never allowed"
+            "an incomplete list of accounts is never tolerated"
         } else if summary.is_read_enough() {
             "allowed"
         } else {
-            "more than allowed"
+            "over the limit"
         };
         sentences.push(format!(
-            "--allow-unread {allowed}: {} not read whole; {verdict}.",
+            "--allow-unread {allowed}: {} not read in full; {verdict}.",
             count(not_whole as usize, "account")
         ));
     }
@@ -192,13 +192,13 @@ fn write_tree(out: &mut String, organizations: &[Organization]) {
         let accounts = count(organization.accounts, "account");
         let mark = match organization.problems.is_empty() {
             true => "",
-            false => ", not whole",
+            false => ", incomplete",
         };
         let words = organization.words();
         let _ = writeln!(out, "{:indent$}{words}: {accounts}{mark}", "");
     }
     if ordered.len() > MOST_ORGANIZATIONS {
         let more = count(ordered.len() - MOST_ORGANIZATIONS, "more organization");
-        let _ = writeln!(out, "  and {more}; report.json has all");
+        let _ = writeln!(out, "  and {more}; see report.json");
     }
 }

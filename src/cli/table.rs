@@ -1,4 +1,4 @@
-//! Tables on a terminal: columns that align whatever the script of what stands in them.
+//! Tables on a terminal: columns that align whatever the script of what is in them.
 
 use std::fmt::Write as _;
 

@@ -14,7 +14,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; a duration looks like 30s, 500ms or 5m"))?;
     if duration.is_zero() {
-        return Err("must be more than nothing; a duration looks like 30s, 500ms or 5m".to_owned());
+        return Err("must be more than zero; a duration looks like 30s, 500ms or 5m".to_owned());
     }
     if duration > Duration::from_secs(86_400) {
         return Err("is more than a day; a duration looks like 30s, 500ms or 5m".to_owned());
@@ -38,19 +38,19 @@ pub fn parse_delay(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What is wrong, with an example.
 pub fn parse_rate(text: &str) -> Result<Rate, String> {
-    const EXAMPLE: &str = "a rate looks like 1000/300s: so many requests in so long a window";
+    const EXAMPLE: &str = "a rate looks like 1000/300s: the count, a slash and the window";
     let (requests, window) = text
         .split_once('/')
         .ok_or_else(|| format!("has no slash; {EXAMPLE}"))?;
     let requests: usize = requests
         .trim()
         .parse()
-        .map_err(|_| format!("{:?} is no number of requests; {EXAMPLE}", requests.trim()))?;
+        .map_err(|_| format!("{:?} is not a count; {EXAMPLE}", requests.trim()))?;
     if requests == 0 {
-        return Err(format!("no request could ever be sent; {EXAMPLE}"));
+        return Err(format!("must be at least 1 per window; {EXAMPLE}"));
     }
     let window = parse_duration(window.trim())
-        .map_err(|error| format!("{:?} is no window: {error}; {EXAMPLE}", window.trim()))?;
+        .map_err(|error| format!("{:?} is not a window: {error}; {EXAMPLE}", window.trim()))?;
     Ok(Rate { requests, window })
 }
 
@@ -61,7 +61,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, String> {
 pub fn parse_region(text: &str) -> Result<Region, String> {
     Region::named(text).ok_or_else(|| {
         format!(
-            "{text:?} is no region of Cloudflare's API; there are {}",
+            "unknown region {text:?}; use {}",
             Region::ALL.map(Region::as_str).join(" and ")
         )
     })
@@ -85,10 +85,10 @@ pub fn parse_mode(text: &str) -> Result<u32, String> {
     const EXAMPLE: &str =
         "a mode looks like 0600 (only you), 0640 (your group reads) or 0644 (everyone reads)";
     let mode =
-        u32::from_str_radix(text, 8).map_err(|_| format!("is no octal number; {EXAMPLE}"))?;
+        u32::from_str_radix(text, 8).map_err(|_| format!("is not an octal number; {EXAMPLE}"))?;
     if mode & !0o666 != 0 || mode & 0o600 != 0o600 {
         return Err(format!(
-            "must let you read and write, and nobody execute; {EXAMPLE}"
+            "must let you read and write, and let nobody execute; {EXAMPLE}"
         ));
     }
     Ok(mode)

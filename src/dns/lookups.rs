@@ -1,6 +1,6 @@
 //! What was asked about names, of whom, when, and answered: `dns.jsonl`, evidence beside that of the accounts.
 //!
-//! The first line says who was asked and how; each further one holds what was answered about a name. A name that was
+//! The first line says who was asked and how; each further one contains what was answered about a name. A name that was
 //! asked for again (a resumed run) has several: the last holds.
 
 use std::collections::HashSet;
@@ -117,7 +117,7 @@ impl Lookups {
             .and_then(|header: LookupsHeader| match header.schema == SCHEMA {
                 true => Ok(header),
                 false => Err(format!(
-                    "the lookups have the format {:?}, and this version of the program reads {SCHEMA:?}",
+                    "the lookups have the format {:?}, but this version reads {SCHEMA:?}",
                     header.schema
                 )),
             })
@@ -126,7 +126,7 @@ impl Lookups {
         let mut unanswered = HashSet::new();
         let look = |line: &[u8], place| {
             let lookup: Lookup = serde_json::from_slice(line)
-                .map_err(|error| format!("is not what was answered about a name ({error})"))?;
+                .map_err(|error| format!("is not the answer to a lookup ({error})"))?;
             let name = stable_hash(lookup.name.as_bytes());
             Ok((Located { name, place }, lookup.is_answered()))
         };
@@ -212,7 +212,7 @@ impl Lookups {
             }))
         };
         if !is_host_name(&claim.domain) {
-            return unknown("the domain is no name that DNS could hold");
+            return unknown("the domain is not a valid DNS name");
         }
         if let Some(nobody) = &self.header.nobody {
             return unknown(nobody);

@@ -1,4 +1,4 @@
-//! Whether a connector's record stands in DNS: what was asked of which resolver, what was answered, and what follows.
+//! Whether a connector's record is in DNS: what was asked of which resolver, what was answered, and what follows.
 //!
 //! What follows ([`record`]) is pure. What was answered is evidence ([`lookups`]): a report is made from it again without
 //! asking anybody. Only [`resolver`] asks.

@@ -23,7 +23,7 @@ pub fn is_host_name(name: &str) -> bool {
     name.len() <= LONGEST_NAME && name.split('.').all(is_label)
 }
 
-/// The names at which a record is looked for that does not stand at the domain itself, in the order in which they are
+/// The names at which a record is looked for that does not be at the domain itself, in the order in which they are
 /// told.
 pub fn elsewhere(domain: &str) -> impl Iterator<Item = String> {
     PLACES_BELOW

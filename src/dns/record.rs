@@ -13,7 +13,7 @@ use crate::text::stable_hash;
 /// The name in the text of a record, as it is now and as Cloudflare's guide wrote it until 2025-10-14.
 const PREFIXES: [&str; 2] = ["cloudflare_dashboard_sso", "cloudflared_dashboard_sso"];
 
-/// How a connector's record stands in DNS.
+/// How a connector's record is in DNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsTxt {
     /// The domain has it.
@@ -66,7 +66,7 @@ impl DnsTxt {
             Self::Misplaced => "the record is in the wrong place",
             Self::Absent => "no such record",
             Self::NxDomain => "no such domain",
-            Self::Unknown => "not known: no answer, or resolvers disagree",
+            Self::Unknown => "unknown: no answer, or the resolvers disagree",
         }
     }
 
@@ -81,7 +81,7 @@ impl DnsTxt {
 pub struct SeenInDns {
     /// How its record stands.
     pub txt: DnsTxt,
-    /// What stands there instead, or the name at which it stands, or why nobody knows; empty where nothing more is to be
+    /// What is there instead, or the name at which it stands, or why nobody knows; empty where nothing more is to be
     /// said.
     pub detail: String,
     /// The dashboard SSO codes that the domain publishes beside this connector's, each once and in order.
@@ -212,7 +212,7 @@ impl Lookup {
         }
         let Some((first, rest)) = known.split_first() else {
             let cause = match causes.is_empty() {
-                true => "no resolver was there to be asked".to_owned(),
+                true => "there was no resolver to ask".to_owned(),
                 false => causes.join("; "),
             };
             return (DnsTxt::Unknown, cause);
@@ -256,7 +256,7 @@ fn texts(reply: &Reply) -> impl Iterator<Item = &str> {
     texts.iter().filter_map(TxtText::as_text)
 }
 
-/// What one resolver's answer says of a connector's record at the name itself, with what stands there instead; or why it
+/// What one resolver's answer says of a connector's record at the name itself, with what is there instead; or why it
 /// says nothing.
 fn stands_by(reply: &Reply, code: &str) -> Result<(DnsTxt, String), String> {
     match reply {
@@ -374,7 +374,7 @@ fn other_codes(at_domain: &Lookup, code: Option<&str>) -> Vec<String> {
     others
 }
 
-/// Whether the record of a connector is looked for at other names, given what stands at its domain. Below a name that is
+/// Whether the record of a connector is looked for at other names, given what is at its domain. Below a name that is
 /// not there, nothing is.
 fn is_looked_for_elsewhere(at_domain: DnsTxt) -> bool {
     matches!(at_domain, DnsTxt::Absent | DnsTxt::Different)

@@ -120,7 +120,7 @@ pub fn system_resolvers() -> Result<Vec<SocketAddr>, String> {
         resolvers.push(SocketAddr::new(server.ip, port));
     }
     match resolvers.is_empty() {
-        true => Err("it names none".to_owned()),
+        true => Err("it lists none".to_owned()),
         false => Ok(resolvers),
     }
 }
@@ -173,7 +173,7 @@ impl Asker {
         let mut questions = 0;
         let reply = if resolver.is_given_up.load(Ordering::Relaxed) {
             Reply::Failed {
-                cause: "not asked: it did not answer before".to_owned(),
+                cause: "not queried: it did not answer before".to_owned(),
             }
         } else {
             match self.follow(resolver, name, &mut questions).await {
@@ -201,7 +201,7 @@ impl Asker {
         // With the dot of the root, so that nothing is put behind it.
         let parsed = Name::from_ascii(format!("{name}."));
         let mut current =
-            parsed.map_err(|error| NoAnswer::final_one(format!("no name to ask for: {error}")))?;
+            parsed.map_err(|error| NoAnswer::final_one(format!("not a valid name: {error}")))?;
         let mut aliases = Vec::new();
         loop {
             let answer = self.persist(resolver, &current, questions).await?;
@@ -214,7 +214,7 @@ impl Asker {
             let before = aliases.len();
             while let Some(target) = alias_of(&response, &current) {
                 if aliases.len() == MOST_ALIASES {
-                    return Err(NoAnswer::final_one("its aliases do not end"));
+                    return Err(NoAnswer::final_one("its aliases form a loop"));
                 }
                 aliases.push(target.to_utf8().trim_end_matches('.').to_lowercase());
                 current = target;
@@ -306,7 +306,7 @@ impl Asker {
             && !resolver.is_given_up.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
-                "the resolver {} does not answer, and is asked no more in this run",
+                "the resolver {} does not answer and will not be queried again in this run",
                 resolver.address
             );
         }
@@ -314,7 +314,7 @@ impl Asker {
 }
 
 /// What a resolver that does not know EDNS says.
-const FORMAT_ERROR: &str = "it says that the question is malformed (FORMERR)";
+const FORMAT_ERROR: &str = "it calls the query malformed (FORMERR)";
 
 enum Answer {
     Response(DnsResponse),
@@ -372,7 +372,7 @@ impl Resolver {
     }
 }
 
-/// Whether an answer is to a question: the question stands in it.
+/// Whether an answer is to a question: the question is in it.
 fn answers(answered: Option<&Query>, asked: &Query) -> bool {
     answered.is_some_and(|answered| {
         answered.name() == asked.name() && answered.query_type() == asked.query_type()
@@ -381,7 +381,7 @@ fn answers(answered: Option<&Query>, asked: &Query) -> bool {
 
 fn to_another_question() -> NoAnswer {
     NoAnswer {
-        cause: "its answer is to another question".to_owned(),
+        cause: "its answer is to another query".to_owned(),
         is_silent: false,
         may_pass: true,
     }
@@ -395,7 +395,7 @@ fn meaning(error: NetError) -> Result<Answer, NoAnswer> {
             // Sent on to other servers: it does not look names up for others.
             ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
                 return Err(NoAnswer::final_one(
-                    "it sends the asker on to other servers, and is no resolver",
+                    "it refers to other servers, so it is not a resolver",
                 ));
             }
             ResponseCode::NoError => return Ok(Answer::NoData),
@@ -403,7 +403,9 @@ fn meaning(error: NetError) -> Result<Answer, NoAnswer> {
         },
         NetError::Dns(DnsError::ResponseCode(code)) => return Err(refusal(*code)),
         NetError::Timeout => "no answer in time".to_owned(),
-        NetError::Truncated => return Err(NoAnswer::final_one("its answer does not fit")),
+        NetError::Truncated => {
+            return Err(NoAnswer::final_one("its answer does not fit in a message"));
+        }
         NetError::Io(error) => format!("it cannot be reached: {error}"),
         NetError::NoConnections | NetError::Busy => "it cannot be reached".to_owned(),
         other => {
@@ -429,7 +431,7 @@ fn refusal(code: ResponseCode) -> NoAnswer {
             is_silent: false,
             may_pass: true,
         },
-        ResponseCode::Refused => NoAnswer::final_one("it refused the question (REFUSED)"),
+        ResponseCode::Refused => NoAnswer::final_one("it refused the query (REFUSED)"),
         code => NoAnswer::final_one(format!("it answered with an error: {code}")),
     }
 }

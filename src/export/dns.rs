@@ -11,7 +11,7 @@ use crate::fix::{Record, unpublishable, zone_snippet};
 use crate::model::Connector;
 
 /// What whoever publishes them has to know.
-const WARNING: &str = "Add these records to those that the domains have: a domain's TXT set is shared with SPF, other verifications and more. Replace nothing of another purpose.";
+const WARNING: &str = "Add these records to the ones the domains already have: a domain's TXT records also serve SPF, other verifications and more. Do not replace any of these.";
 
 /// A record, with the accounts that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,7 +128,9 @@ mod tests {
         }
         let zone = records.zone("20261121T101500Z");
         let lines: Vec<_> = zone.lines().collect();
-        assert!(lines[0].starts_with("; TXT records to add") && lines[1].contains("shared"));
+        assert!(
+            lines[0].starts_with("; TXT records to add") && lines[1].contains("Do not replace any")
+        );
         assert_eq!(
             lines[2..],
             [

@@ -10,7 +10,7 @@ use crate::model::Connector;
 use crate::outcome::Outcome;
 use crate::text::{for_terminal, sha256_hex, shortened};
 
-/// The longest part of a domain that stands in a name, in characters.
+/// The longest part of a domain that is in a name, in characters.
 const LONGEST_NAME: usize = 60;
 /// The longest text from outside in a comment, in characters.
 const LONGEST_COMMENT: usize = 200;
@@ -19,9 +19,9 @@ const LONGEST_COMMENT: usize = 200;
 pub fn head(header: &RunHeader) -> String {
     format!(
         "\
-# The SSO connectors of run {}, made by cf-sso-audit {}.
+# The SSO connectors of run {}, written by cf-sso-audit {}.
 # Terraform 1.5 or newer, with the provider cloudflare/cloudflare 5 or newer: `terraform plan` must show imports only.
-# begin_verification is left out on purpose: where it is configured, the provider replaces a live connector.
+# begin_verification is left out on purpose: if it is configured, the provider replaces a live connector.
 ",
         comment(&header.run_id),
         comment(&header.version)
@@ -74,12 +74,12 @@ fn resource(
     connector: &Connector,
     seen: &mut HashSet<String>,
 ) -> Result<String, &'static str> {
-    let id = connector.id.known().ok_or("its ID is not known")?;
+    let id = connector.id.known().ok_or("its ID is unknown")?;
     if !is_connector_id(id) {
-        return Err("its ID is none that the API takes");
+        return Err("the API does not accept its ID");
     }
     let domain = connector.email_domain.known();
-    let domain = domain.ok_or("its domain is not known")?;
+    let domain = domain.ok_or("its domain is unknown")?;
     if !seen.insert(id.clone()) {
         return Err("another connector of the account has the same ID");
     }

@@ -147,7 +147,7 @@ impl Hand {
             }
         };
         if before == Some(Sent::Unknown) && step.is_done_on(&now) {
-            let reason = "found to be so: an earlier attempt had no answer";
+            let reason = "already so: an earlier attempt got no answer";
             return Ok(StepOutcome::new(StepResult::Done, reason));
         }
         let sent = |action| self.log.sent_action(step, action).is_some();
@@ -184,7 +184,7 @@ impl Hand {
             Some(connector) => StepOutcome {
                 result: StepResult::Failed,
                 reason: format!(
-                    "the API answered that it succeeded, and shows enabled {} and the FedRAMP text {}",
+                    "the API reported success but shows enabled {} and the FedRAMP text {}",
                     connector.enabled.shown("unknown"),
                     connector.use_fedramp_language.shown("unknown")
                 ),
@@ -192,8 +192,7 @@ impl Hand {
             },
             None => StepOutcome {
                 result: StepResult::Unknown,
-                reason: "the API answered that it succeeded, and does not show the connector"
-                    .to_owned(),
+                reason: "the API reported success but does not show the connector".to_owned(),
                 ..concluded
             },
         })
@@ -203,7 +202,7 @@ impl Hand {
     fn concluded(&mut self, answered: Answered<()>) -> StepOutcome {
         let is_lost = answered.is_lost();
         let what = match answered.exchange.arrived {
-            true => "the API refused",
+            true => "the API refused the request",
             false => "it was not sent",
         };
         let outcome = match answered.result {

@@ -120,7 +120,7 @@ pub enum Sent {
 pub struct FixLog {
     path: PathBuf,
     file: File,
-    /// What was sent, by account and connector: a connector's ID alone may stand in several accounts.
+    /// What was sent, by account and connector: a connector's ID alone may be in several accounts.
     sent: HashMap<(String, String), HashMap<Action, Sent>>,
 }
 
@@ -230,7 +230,7 @@ fn read(mut file: &File) -> io::Result<HashMap<(String, String), HashMap<Action,
         if bytes.last() != Some(&b'\n') {
             file.write_all(b"\n")?;
         }
-        // A line that is not whole says nothing: one that says what became of a change follows one that says that it
+        // A line that is incomplete says nothing: one that says what became of a change follows one that says that it
         // is sent, which is whole.
         if let Ok(line) = serde_json::from_slice(&bytes) {
             note(&mut sent, line);

@@ -80,7 +80,7 @@ enum Answer {
 fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Grounds) -> Answer {
     match fix {
         Fix::Disable if grounds.allowed.disable => Answer::Step(Action::Disable),
-        Fix::Disable => Answer::Manual("disabling it needs --disable"),
+        Fix::Disable => Answer::Manual("needs --disable"),
         Fix::Enable => answer_enabling(connector, grounds),
         Fix::Verify if findings.iter().any(|f| f.rule.fix == Fix::VerifyAgain) => Answer::Covered,
         Fix::Verify if connector.verification.status.known() == Some(&Status::Pending) => {
@@ -89,12 +89,10 @@ fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Groun
         Fix::Publish => Answer::Publish,
         Fix::Verify | Fix::VerifyAgain => match connector.dns_txt() {
             None if !grounds.dns_was_looked_up => Answer::Step(Action::BeginVerification),
-            None => {
-                Answer::Manual("its TXT record was not looked up: audit again with --check-dns")
-            }
+            None => Answer::Manual("its TXT record was not checked: audit again with --check-dns"),
             Some(DnsTxt::Match) => Answer::Step(Action::BeginVerification),
             Some(DnsTxt::Unknown) => {
-                Answer::Manual("nobody knows whether its TXT record is published: look it up again")
+                Answer::Manual("its TXT record could not be checked: check it again")
             }
             Some(_) => Answer::Publish,
         },
@@ -103,18 +101,18 @@ fn answer(fix: Fix, connector: &Connector, findings: &[&Finding], grounds: Groun
         }
         Fix::FedrampText => Answer::Step(Action::FedrampOn),
         Fix::Decision => Answer::Decision,
-        Fix::Manual => Answer::Manual("it needs a person's decision"),
+        Fix::Manual => Answer::Manual("needs a decision"),
     }
 }
 
 fn answer_enabling(connector: &Connector, grounds: Grounds) -> Answer {
     if !connector.is_verified() {
-        Answer::Manual("it can be enabled once its domain is verified")
+        Answer::Manual("can be enabled once its domain is verified")
     } else if !grounds.allowed.enable {
-        Answer::Manual("enabling it needs --enable: it takes effect for every user of the domain")
+        Answer::Manual("needs --enable, which takes effect for every user of the domain")
     } else if !grounds.every_account_was_read {
         Answer::Manual(
-            "enabling it needs a run that read every account: one that it did not read may have the domain too",
+            "can only be enabled from a run that read every account: an unread one may have the same domain",
         )
     } else {
         Answer::Step(Action::Enable)
@@ -181,9 +179,9 @@ impl Plan {
             {
                 Some(findings) => findings.push(finding),
                 None if finding.rule.fix == Fix::Manual && !finding.email_domain.is_empty() => {
-                    self.leave(assessed, finding, "it needs a person's decision");
+                    self.leave(assessed, finding, "needs a decision");
                 }
-                None => self.leave(assessed, finding, "it concerns the account as a whole"),
+                None => self.leave(assessed, finding, "concerns the account as a whole"),
             }
         }
         let mut planned = HashSet::new();
@@ -221,13 +219,13 @@ impl Plan {
             .find(|(_, answer)| matches!(answer, Answer::Decision))
             .map(|(finding, _)| {
                 format!(
-                    "a person must first decide about the connector itself: see {}",
+                    "first decide about the connector itself: see {}",
                     finding.rule.id
                 )
             })
             .or_else(|| {
                 let unknown = connector.canonical_domain().is_none();
-                unknown.then(|| "its domain is not known".to_owned())
+                unknown.then(|| "its domain is unknown".to_owned())
             });
         let mut steps = Vec::new();
         for (finding, answer) in answers {
@@ -237,7 +235,7 @@ impl Plan {
             let step = match (answer, held) {
                 (Answer::Covered, _) => continue,
                 (Answer::Manual(reason), _) => Err(reason.to_owned()),
-                (Answer::Decision, _) => Err("a person must decide about the connector".to_owned()),
+                (Answer::Decision, _) => Err("needs a decision about the connector".to_owned()),
                 (Answer::Wait | Answer::Publish | Answer::Step(_), Some(reason)) => {
                     Err(reason.clone())
                 }
@@ -309,11 +307,9 @@ fn unpublished(connector: &Connector) -> String {
     let dns = connector.dns.as_ref();
     match dns.map(|seen| (seen.txt, seen.detail.as_str())) {
         Some((DnsTxt::NxDomain, _)) => "its domain does not exist in DNS".to_owned(),
-        Some((DnsTxt::Misspelt, _)) => {
-            "its TXT record is misspelt: publish the right one first".to_owned()
-        }
+        Some((DnsTxt::Misspelt, _)) => "its TXT record is misspelt: correct it first".to_owned(),
         Some((DnsTxt::Misplaced, place)) => {
-            format!("its TXT record stands at {place}: publish it at the domain itself first")
+            format!("its TXT record is at {place}: publish it at the domain itself first")
         }
         _ => "its TXT record is not published: publish it first".to_owned(),
     }
@@ -327,9 +323,9 @@ fn every_account_was_read(header: &RunHeader, evidence: &Evidence) -> bool {
 /// The id by which a connector can be changed, or why there is none.
 fn address(connector: &Connector) -> Result<&str, String> {
     match connector.id.known() {
-        None => Err("the connector has no ID by which it could be changed".to_owned()),
+        None => Err("the connector has no ID, so it cannot be changed".to_owned()),
         Some(id) if !is_connector_id(id) => Err(format!(
-            "its ID has {} characters, and the API takes IDs of 32: change it in the dashboard",
+            "its ID has {} characters, but the API takes IDs of 32: change it in the dashboard",
             id.chars().count()
         )),
         Some(id) => Ok(id),
@@ -501,10 +497,9 @@ mod tests {
                 assert_eq!(actions(&plan), planned, "{rule} {enabled} {status}");
                 assert_eq!(plan.records, [], "{rule} {enabled} {status}");
                 let reasons = reasons(&plan);
-                let why =
-                    format!("a person must first decide about the connector itself: see {rule}");
+                let why = format!("first decide about the connector itself: see {rule}");
                 assert!(
-                    reasons.contains(&(rule, "a person must decide about the connector")),
+                    reasons.contains(&(rule, "needs a decision about the connector")),
                     "{reasons:?}"
                 );
                 assert!(reasons.contains(&("fedramp-language", why.as_str())));
@@ -523,14 +518,14 @@ mod tests {
             reasons(&without("id", Value::Null))[0],
             (
                 "unverified-domain",
-                "the connector has no ID by which it could be changed"
+                "the connector has no ID, so it cannot be changed"
             )
         );
         for length in [31, 33] {
             let plan = without("id", "c".repeat(length).into());
             assert_eq!(actions(&plan), [""; 0]);
             let why = format!(
-                "its ID has {length} characters, and the API takes IDs of 32: change it in the dashboard"
+                "its ID has {length} characters, but the API takes IDs of 32: change it in the dashboard"
             );
             assert_eq!(
                 reasons(&plan),
@@ -538,14 +533,14 @@ mod tests {
                     ("unverified-domain", why.as_str()),
                     (
                         "disabled-connector",
-                        "it can be enabled once its domain is verified"
+                        "can be enabled once its domain is verified"
                     )
                 ]
             );
         }
         assert_eq!(
             reasons(&without("email_domain", Value::Null))[0],
-            ("unverified-domain", "its domain is not known")
+            ("unverified-domain", "its domain is unknown")
         );
         let mut pending = connector(true, "pending");
         pending["updated_on"] = NOW.into();
@@ -651,19 +646,19 @@ mod tests {
         for (fields, said) in [
             (
                 json!({"email_domain": "b.example"}),
-                "its domain was a.example, and is b.example now",
+                "its domain was a.example and is now b.example",
             ),
             (
                 json!({"enabled": true}),
-                "enabled was false, and is true now",
+                "enabled was false and is now true",
             ),
             (
                 json!({"use_fedramp_language": null}),
-                "the FedRAMP text was true, and is unknown now",
+                "the FedRAMP text was true and is now unknown",
             ),
             (
                 json!({"verification": {"status": "pending", "code": "other"}}),
-                "its status was failed, and is pending now; its verification code was cloudflare_dashboard_sso=1, and is other now",
+                "its status was failed and is now pending; its verification code was cloudflare_dashboard_sso=1 and is now other",
             ),
         ] {
             assert_eq!(objection(fields).unwrap(), said);
@@ -682,7 +677,7 @@ mod tests {
         let now = read(connector(false, "verified"));
         assert_eq!(
             step.objection(&now, disabled).unwrap(),
-            "its status was failed, and is verified now"
+            "its status was failed and is now verified"
         );
     }
 

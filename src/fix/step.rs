@@ -109,7 +109,7 @@ impl Step {
         let changed = WATCHED.iter().filter_map(|(what, value, changed_by)| {
             let (before, now) = (value(&self.evidence), value(now));
             let expected = before == now || changed_by.iter().any(|&action| sent(action));
-            (!expected).then(|| format!("{what} was {before}, and is {now} now"))
+            (!expected).then(|| format!("{what} was {before} and is now {now}"))
         });
         let changed: Vec<_> = changed.collect();
         (!changed.is_empty()).then(|| changed.join("; "))

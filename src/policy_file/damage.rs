@@ -14,7 +14,7 @@ use super::lines::Lines;
 const ROUNDS: usize = 8;
 
 /// What TOML finds wrong, by the byte where it stands; and the text without what is damaged, where something is left
-/// that is TOML. Spaces stand in the place of what was taken out, so that all else stays where it is.
+/// that is TOML. Spaces are in place of what was taken out, so that all else stays where it is.
 pub(super) fn take_out(lines: &Lines<'_>) -> (Vec<(usize, String)>, Option<String>) {
     let mut damage = Damage {
         lines,
@@ -140,7 +140,7 @@ impl Damage<'_> {
     }
 }
 
-/// What stands in some lines of its own: a table's header, or a key with its value.
+/// What is in some lines of its own: a table's header, or a key with its value.
 #[derive(Debug, Clone, Copy)]
 struct Statement {
     kind: Kind,

@@ -1,4 +1,4 @@
-//! From the policy as it is written to the policy as it is valid. All problems of a file are found at once, each
+//! From the policy as written to the policy as it is valid. All problems of a file are found at once, each
 //! with its line and column, and with the nearest word that would have been right.
 
 use std::collections::{HashMap, HashSet};
@@ -264,7 +264,7 @@ impl<'t> Reader<'t> {
         match value.get_ref() {
             DeValue::String(text) => Some((text.as_ref(), value.span().start)),
             _ => {
-                self.wrong_type(value, key, "text in quotes");
+                self.wrong_type(value, key, "a quoted string");
                 None
             }
         }
@@ -284,7 +284,7 @@ impl<'t> Reader<'t> {
     }
 
     fn texts<'d>(&mut self, section: Section<'d>, key: &str) -> Option<Vec<(&'d str, usize)>> {
-        const EXPECTED: &str = "a list of texts, such as [\"a.example\"]";
+        const EXPECTED: &str = "a list of strings, such as [\"a.example\"]";
         let value = section.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(value, key, EXPECTED);
@@ -493,7 +493,7 @@ impl<'t> Reader<'t> {
                 Err(first) => {
                     let line = self.lines.of(places[first]) + 1;
                     self.problem(section.at, || {
-                        format!("this waiver repeats the one on line {line}: same rule, account and domain; keep one of the two")
+                        format!("this waiver repeats the one on line {line} (same rule, account and domain); keep one of them")
                     });
                 }
             }
@@ -648,7 +648,7 @@ impl<'t> Reader<'t> {
                 Err(first) => {
                     let line = self.lines.of(places[first]) + 1;
                     self.problem(section.at, || {
-                        format!("this remediation repeats the one on line {line}: same rule, account and domain; keep one of the two")
+                        format!("this remediation repeats the one on line {line} (same rule, account and domain); keep one of them")
                     });
                 }
             }
@@ -675,7 +675,7 @@ impl<'t> Reader<'t> {
             "due",
             "the last day by which it is to be fixed, such as due = 2027-01-31, without quotes",
         );
-        let note = self.explanation(section, "note", "say what else is known, or leave it out");
+        let note = self.explanation(section, "note", "write something, or leave it out");
         Some(Remediation {
             rule: rule?.id,
             account: account?,
@@ -967,7 +967,7 @@ expires = 2027-01-31
         assert_eq!(
             problems(&twice),
             [
-                "13:1: this remediation repeats the one on line 7: same rule, account and domain; keep one of the two"
+                "13:1: this remediation repeats the one on line 7 (same rule, account and domain); keep one of them"
             ]
         );
         assert_eq!(
@@ -979,7 +979,7 @@ expires = 2027-01-31
                 "1:1: this attestation expires on 2027-01-01, before it was made on 2027-01-02",
                 "2:11: control is blank; write control = \"IA-2\", for example",
                 "7:8: unknown rule \"no-conector\"; did you mean \"no-connector\"?",
-                "9:9: owner must be text in quotes; found integer",
+                "9:9: owner must be a quoted string; found integer",
                 "10:7: due must be a date: the last day by which it is to be fixed, such as due = 2027-01-31, without quotes",
             ]
         );

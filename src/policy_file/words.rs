@@ -23,7 +23,7 @@ pub fn rule_ids() -> Vec<&'static str> {
     RULES.iter().map(|rule| rule.id).collect()
 }
 
-/// Whether a text can be a domain: at least two labels, and nothing in them that stands in no name.
+/// Whether a text can be a domain: at least two labels, and nothing in them that is in no name.
 pub fn is_domain(text: &str) -> bool {
     labels(text).is_some_and(|labels| labels > 1)
 }

@@ -1,4 +1,4 @@
-//! A policy as it is written: the shape of the TOML file, for editors (JSON Schema) and for the reader's keys.
+//! A policy as written: the shape of the TOML file, for editors (JSON Schema) and for the reader's keys.
 //!
 //! Schema and reader agree as far as JSON Schema can say it. It cannot say that two accounts, or two waivers, are the
 //! same in different words, and knows neither TOML's dates from text nor its whole numbers from `2.0`.

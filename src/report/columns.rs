@@ -346,7 +346,7 @@ pub const ACCOUNTS: Table<OfAccount> = Table {
     severity: |row| row.worst_open(),
 };
 
-/// Accounts that were not read whole: since when, and why. For the page; `accounts.csv` has them among all others.
+/// Accounts that were not read in full: since when, and why. For the page; `accounts.csv` has them among all others.
 pub const UNREAD: Table<OfAccount> = Table {
     file: ACCOUNTS.file,
     columns: &[
@@ -640,7 +640,7 @@ pub const CONNECTORS: Table<OfConnector> = Table {
     severity: |row| row.worst_open,
 };
 
-/// Every connector whose domain was looked up in DNS, with how its record stands there.
+/// Every connector whose domain was looked up in DNS, with how its record is there.
 pub const DNS_RECORDS: Table<OfConnector> = Table {
     file: "dns_records.csv",
     columns: &[
@@ -886,7 +886,7 @@ impl<'r> ChangeRow<'r> {
     }
 }
 
-/// Every change since each account was last read whole.
+/// Every change since each account was last read in full.
 pub const CHANGES: Table<OfChange> = Table {
     file: "changes.csv",
     columns: &[

@@ -58,17 +58,17 @@ pub const FORMAT: FormatSpec = FormatSpec {
     files: &[
         (UNVERIFIED.file, "connectors whose domain is not verified"),
         (DISABLED.file, "connectors that are not enabled"),
-        (FEDRAMP.file, "the FedRAMP text of every connector"),
-        (FINDINGS.file, "what the rules found, worst first"),
+        (FEDRAMP.file, "FedRAMP text of every connector"),
+        (FINDINGS.file, "findings, worst first"),
         (
             ACCOUNTS.file,
-            "every account asked for, and how far it was read",
+            "every account asked for, and whether it was read",
         ),
         (CONNECTORS.file, "every connector"),
         (CHANGES.file, "what changed since the baseline"),
         (
             DNS_RECORDS.file,
-            "how the TXT record of every connector stands in DNS",
+            "the state of every connector's TXT record in DNS",
         ),
         (HISTORY.file, "the findings of each rule, run by run"),
     ],
@@ -85,7 +85,7 @@ struct CsvFiles {
     changes: Mutex<StagedFile>,
     history: Mutex<StagedFile>,
     findings: Mutex<StagedFile>,
-    /// The findings of the severities after the first, which stand in the file last.
+    /// The findings of the severities after the first, which are in the file last.
     later_findings: [Mutex<SpooledTempFile>; Severity::ALL.len() - 1],
 }
 

@@ -13,7 +13,7 @@ pub enum Dialect {
     Excel,
     /// The same with semicolons, for locales whose decimal sign is the comma.
     ExcelSemicolon,
-    /// No BOM, comma, LF, text as it came.
+    /// No BOM, comma, LF, text verbatim.
     Plain,
 }
 

@@ -27,7 +27,7 @@ struct Done(Arc<Mutex<BTreeMap<String, DoneFile>>>);
 #[derive(Debug)]
 struct DoneFile {
     sha256: String,
-    /// What is not yet on the disk; `None` where it stands in its place already.
+    /// What is not yet on the disk; `None` where it is in its place already.
     file: Option<File>,
 }
 
@@ -86,13 +86,13 @@ impl Staging {
         tempfile::spooled_tempfile_in(SPOOL, &self.aside)
     }
 
-    /// Adds the checksum of a file that stands in its place already.
+    /// Adds the checksum of a file that is in its place already.
     pub fn add_sum(&self, name: &str, sha256: String) {
         self.done.note(name.to_owned(), sha256, None);
     }
 
     /// Adds a file that is written already, with its checksum: it goes into its place with the others, where it does not
-    /// stand there.
+    /// are there.
     ///
     /// # Errors
     /// It cannot be moved.
@@ -155,7 +155,7 @@ fn remove_leftovers(aside: &Path, names: &[&str]) -> io::Result<()> {
     };
     let others = |what: &Path| {
         let what = what.display();
-        io::Error::other(format!("{what} was made by no run: move it away"))
+        io::Error::other(format!("{what} was not written by a run: move it away"))
     };
     if !kind.is_dir() {
         return Err(others(aside));
@@ -272,7 +272,7 @@ mod tests {
         assert!(!aside.join("a.csv").exists());
         fs::write(aside.join("own.txt"), "the user's own").unwrap();
         let said = staging().unwrap_err().to_string();
-        assert!(said.contains("own.txt was made by no run"), "{said}");
+        assert!(said.contains("own.txt was not written by a run"), "{said}");
         assert!(aside.join("own.txt").exists());
         fs::remove_dir_all(&aside).unwrap();
         fs::write(&aside, "the user's own").unwrap();

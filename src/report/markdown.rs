@@ -22,7 +22,7 @@ pub const FORMAT: FormatSpec = FormatSpec {
     name: "md",
     files: &[(
         FILE,
-        "what is new, by name, for a pull request, a mail or a chat",
+        "what is new, by name, for a pull request, e-mail or chat",
     )],
     by_default: false,
     open: |staging, settings| Markdown::open(staging, settings),
@@ -375,7 +375,7 @@ impl Format for Markdown<'_> {
         }
         let known = Severity::ALL.map(|severity| take(Part::Known(severity)));
         let head = match summary.baseline {
-            Some(_) => "Open findings known before",
+            Some(_) => "Open findings already known",
             None => "Open findings",
         };
         page.section(head, FINDING_HEAD, known.into(), &findings);
@@ -397,7 +397,7 @@ fn head(summary: &Summary<'_>) -> String {
         sentence(&summary.coverage.sentence()),
     );
     if let Some(causes) = summary.coverage.causes_in_words() {
-        let _ = write!(text, " Not read whole: {}.", sentence(&causes));
+        let _ = write!(text, " Not read in full: {}.", sentence(&causes));
     }
     let compared = match &summary.baseline {
         Some(run) => format!(

@@ -1,7 +1,7 @@
 //! From evidence to files: what every format renders, and the one way in which a report is made.
 //!
 //! Accounts are judged in chunks by several workers, and each row is offered to every format. What stays in memory are
-//! the chunks under way, counters, the domains that several accounts claim, and the rows that the page has room for. A
+//! the chunks in progress, counters, the domains that several accounts claim, and the rows that the page has room for. A
 //! new format is a file here and a line in [`FORMATS`].
 
 use std::io;
@@ -112,7 +112,7 @@ pub trait FormatWorker {
 pub struct FormatSpec {
     /// The name.
     pub name: &'static str,
-    /// The files it writes, with what stands in them.
+    /// The files it writes, with what is in them.
     pub files: &'static [(&'static str, &'static str)],
     /// Whether it is written where nothing is said.
     pub by_default: bool,
@@ -144,12 +144,12 @@ pub struct Settings<'a> {
     pub title: Option<&'a str>,
     /// Who may read the files.
     pub mode: FileMode,
-    /// What the ledger begins with: which runs this one goes on from.
+    /// What the ledger begins with: which runs this one continues.
     pub ledger: &'a LedgerHeader,
 }
 
 impl Settings<'_> {
-    /// Whether the report tells of what DNS holds.
+    /// Whether the report shows what DNS holds.
     fn dns_was_looked_up(&self) -> bool {
         self.ledger.dns.is_some()
     }
@@ -182,7 +182,7 @@ pub enum ReportError {
     },
 }
 
-/// Judges every account of the evidence and writes the report into a directory that is there. Nothing stands in
+/// Judges every account of the evidence and writes the report into a directory that is there. Nothing is in
 /// its place before all of it is written.
 ///
 /// # Errors
@@ -309,7 +309,7 @@ pub fn files_of_report(formats: &[&'static FormatSpec]) -> impl Iterator<Item = 
     files.map(|(name, _)| *name).chain([ledger_file::FILE_NAME])
 }
 
-/// Every file that a run's directory may hold, with what stands in it; those about DNS only where that was looked up.
+/// Every file that a run's directory may hold, with what is in it; those about DNS only where that was looked up.
 pub fn files_written(
     formats: &[&'static FormatSpec],
     dns_was_looked_up: bool,
@@ -322,17 +322,14 @@ pub fn files_written(
     files.extend([
         (
             evidence::FILE_NAME,
-            "what every account was answered: the source of everything else",
+            "what the API answered for every account: the source of everything else",
         ),
         (
             lookups::FILE_NAME,
-            "what was asked about every domain, of whom, when, and answered",
+            "every DNS lookup: the query, the resolver, the time and the answer",
         ),
-        (
-            ledger_file::FILE_NAME,
-            "what the next run compares itself with",
-        ),
-        (SUMS, "the checksums of all files, for sha256sum -c"),
+        (ledger_file::FILE_NAME, "what the next run is compared with"),
+        (SUMS, "checksums of all files, for sha256sum -c"),
     ]);
     let about_dns = [lookups::FILE_NAME, columns::DNS_RECORDS.file];
     files.retain(|(name, _)| dns_was_looked_up || !about_dns.contains(name));

@@ -2,7 +2,7 @@
 //!
 //! A worker reads the accounts of its chunk from the evidence, judges them, and offers each row to every format, which
 //! renders it into buffers of the worker's own. When the chunk's turn comes, the buffers are appended to the files. So
-//! the files are the same whatever the number of workers, and no more than the chunks under way is in memory.
+//! the files are the same whatever the number of workers, and no more than the chunks in progress is in memory.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::threads::{lock, on_all, owned};
 
 /// What is read for a chunk, in bytes: enough that handing out chunks costs nothing, and little in memory.
 const CHUNK: usize = 128 * 1024;
-/// What is read for all chunks under way together, in bytes. An account with more is alone.
+/// What is read for all chunks in progress together, in bytes. An account with more is alone.
 const MOST_UNDER_WAY: usize = 2 * 1024 * 1024;
 /// What an account counts for beside what is read of it, in bytes.
 const PER_ACCOUNT: usize = 1024;
@@ -100,7 +100,9 @@ pub fn run(
         }
     }
     if is_stopped {
-        return Err(write_error(io::Error::other("the report was given up")));
+        return Err(write_error(io::Error::other(
+            "writing the report was abandoned",
+        )));
     }
     Ok(owned(tally))
 }
@@ -149,7 +151,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Whether it is under way alone: the ones before it are done, and none is handed out before it is.
+    /// Whether it is in progress alone: the ones before it are done, and none is handed out before it is.
     fn is_heavy(&self) -> bool {
         self.weight > MOST_UNDER_WAY
     }
@@ -313,7 +315,7 @@ struct Worker<'w> {
     /// Rows since the last look at how much waits.
     rows: usize,
     chunk: usize,
-    /// Whether no other chunk is under way, so that it is this one's turn everywhere.
+    /// Whether no other chunk is in progress, so that it is this one's turn everywhere.
     is_alone: bool,
 }
 
@@ -408,7 +410,7 @@ impl Worker<'_> {
         let lists_are_old = assessor.elsewhere.lists_are_old;
         let state = carry_on(assessor.header, lists_are_old, &memory.state);
         self.tally.coverage.not_asked += u64::from(!state.removed);
-        // A run that compares itself with none tells of no account that it is removed: the next one does.
+        // A run that compares itself with none reports no account as removed: the next one does.
         if assessor.compares {
             let changes = changes_of_not_asked(&memory, &state);
             self.tally.totals.add_changes(&changes);

@@ -1,7 +1,7 @@
 //! The shape of `report.json`, apart from the types inside: it is a contract of its own, and its JSON Schema is derived
 //! from it. The rows of accounts, findings and changes are those of the tables in `columns.rs`.
 //!
-//! Fields stand in the order of the alphabet, in which they have always been written.
+//! Fields are in the order of the alphabet, in which they have always been written.
 
 use std::collections::BTreeMap;
 
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
 #[derive(Serialize, JsonSchema)]
 pub struct Coverage<'a> {
     asked: u64,
-    /// Accounts that were not read whole, by `error_kind`.
+    /// Accounts that were not read in full, by `error_kind`.
     causes: &'a BTreeMap<&'static str, u64>,
     gaps: &'a [String],
     incomplete: u64,
@@ -200,10 +200,10 @@ impl<'a> Coverage<'a> {
     }
 }
 
-/// When the run does not end with 0, and whether that was reached: whatever the exit code, which tells of one thing only.
+/// When the run does not end with 0, and whether that was reached: whatever the exit code, which reports one thing only.
 #[derive(Serialize, JsonSchema)]
 pub struct Reached {
-    /// Up to how many accounts not read whole are allowed, and whether more of them, or of the list of accounts, were not read.
+    /// Up to how many accounts not read in full are allowed, and whether more of them, or of the list of accounts, were not read.
     allow_unread: Unread,
     fail_on: FailOn,
     fail_on_new: FailOn,
@@ -261,7 +261,7 @@ struct OrganizationShown<'a> {
     unlisted: Vec<UnlistedShown<'a>>,
 }
 
-/// A list of an organization's that is not whole.
+/// A list of an organization's that is incomplete.
 #[derive(Serialize, JsonSchema)]
 struct UnlistedShown<'a> {
     error_code: Option<&'a str>,

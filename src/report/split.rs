@@ -21,10 +21,10 @@ use crate::text::{on_one_line, sha256_hex};
 /// The folder in a run's directory that holds one for each owner.
 pub const FOLDER: &str = "by-owner";
 
-/// What stands in place of what may name accounts of others.
-const WITHHELD: &str = "the whole report says why";
+/// What is in place of what may name accounts of others.
+const WITHHELD: &str = "see the main report for the reason";
 const WITHHELD_GAPS: &str =
-    "the list of accounts is not whole: the whole report says what is missing";
+    "the list of accounts is incomplete: see the main report for what is missing";
 
 /// How a run was split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Split {
 /// Writes a report for each owner into a folder of its own, beside the whole one.
 ///
 /// # Errors
-/// Evidence or baseline cannot be read, a file cannot be written, or one stands in its place that no run made.
+/// Evidence or baseline cannot be read, a file cannot be written, or one is in its place that no run made.
 pub fn write(
     directory: &Path,
     evidence: &Evidence,
@@ -240,7 +240,7 @@ fn trend_before(history: &History, folder: &str) -> Vec<TrendPoint> {
         Ok(ledger.trend().to_vec())
     };
     read().unwrap_or_else(|cause| {
-        tracing::warn!("the trend of {folder} begins anew: {cause}");
+        tracing::warn!("the trend of {folder} starts over: {cause}");
         Vec::new()
     })
 }
@@ -259,13 +259,13 @@ fn check_place(place: &Path, settings: &Settings<'_>) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "{} holds files that no run wrote, or that have been changed since: {}; move them away",
+        "{} contains files that no run wrote, or that have changed since: {}; move them away",
         place.display(),
         others.join(", ")
     )))
 }
 
-/// The longest part of an owner's name that stands in the name of the folder, in characters.
+/// The longest part of an owner's name that is in the name of the folder, in characters.
 const LONGEST_NAME: usize = 40;
 /// How many digits of the hash stand behind a name that is not its own folder's.
 const HASH: usize = 16;

@@ -29,7 +29,7 @@ use crate::thresholds::Thresholds;
 pub struct Coverage {
     /// Accounts asked for.
     pub asked: u64,
-    /// Of them read whole.
+    /// Of them read in full.
     pub read: u64,
     /// Of them read in part.
     pub incomplete: u64,
@@ -39,7 +39,7 @@ pub struct Coverage {
     pub not_asked: u64,
     /// Why accounts may be missing from the list itself.
     pub gaps: Vec<String>,
-    /// How many accounts were not read whole, by the kind of the error.
+    /// How many accounts were not read in full, by the kind of the error.
     pub causes: BTreeMap<&'static str, u64>,
 }
 
@@ -53,12 +53,12 @@ impl Coverage {
         add_each(&mut self.causes, other.causes);
     }
 
-    /// Accounts that were not read whole.
+    /// Accounts that were not read in full.
     pub fn not_whole(&self) -> u64 {
         self.incomplete + self.unread
     }
 
-    /// Why accounts were not read whole, the most frequent cause first: `101 accounts: auth; 1 account: timeout`. `None` where all
+    /// Why accounts were not read in full, the most frequent cause first: `101 accounts: auth; 1 account: timeout`. `None` where all
     /// were.
     pub fn causes_in_words(&self) -> Option<String> {
         let mut causes: Vec<_> = self.causes.iter().collect();
@@ -89,7 +89,7 @@ impl Coverage {
             }
         }
         if !self.gaps.is_empty() {
-            missing.push("the list of accounts is not whole".to_owned());
+            missing.push("the list of accounts is incomplete".to_owned());
         }
         if missing.is_empty() {
             return of_all;
@@ -169,7 +169,7 @@ pub struct Totals {
     pub resolved: BTreeMap<String, u64>,
     /// Accounts judged, by the rule's id.
     pub judged: BTreeMap<&'static str, u64>,
-    /// Accounts read whole in this run, and ever before.
+    /// Accounts read in full in this run, and ever before.
     pub accounts_compared: u64,
     /// Findings known from earlier runs that this one could not judge again, in the accounts asked for.
     pub not_judged: NotJudged,
@@ -184,11 +184,11 @@ pub struct Totals {
 pub struct NotJudged {
     /// By the severity that they had when they were judged.
     pub by_severity: BTreeMap<Severity, u64>,
-    /// Their accounts were not read whole.
+    /// Their accounts were not read in full.
     pub unread: u64,
     /// Their rules are off.
     pub off: u64,
-    /// They depend on accounts that were not read whole.
+    /// They depend on accounts that were not read in full.
     pub shared: u64,
     /// They depend on what DNS holds, and that was not looked up, or nobody knows.
     pub dns: u64,
@@ -236,15 +236,15 @@ impl NotJudged {
             .map(|(severity, number)| format!("{number} {severity}"))
             .collect();
         let reasons = [
-            (self.unread, "in accounts that were not read whole"),
-            (self.off, "of rules that are off"),
+            (self.unread, "in accounts that were not read in full"),
+            (self.off, "from rules that are off"),
             (
                 self.shared,
-                "about domains shared with accounts that were not read whole",
+                "about domains shared with accounts that were not read in full",
             ),
             (
                 self.dns,
-                "about DNS records that were not looked up, or that no resolver told of",
+                "about DNS records that were not checked, or that no resolver answered for",
             ),
         ];
         let reasons: Vec<_> = reasons
@@ -479,16 +479,16 @@ impl RemediationUse<'_> {
     }
 }
 
-/// Accounts that were not read whole for the same cause.
+/// Accounts that were not read in full for the same cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadCause {
     /// The kind of the error.
     pub kind: &'static str,
     /// How many.
     pub accounts: u64,
-    /// Since when the one that was not read longest was not read whole.
+    /// Since when the one that was not read longest was not read in full.
     pub longest: DateTime<Utc>,
-    /// Since when the one that was not read shortest was not read whole.
+    /// Since when the one that was not read shortest was not read in full.
     pub shortest: DateTime<Utc>,
 }
 
@@ -515,7 +515,7 @@ pub struct Summary<'a> {
     pub totals: Totals,
     /// How much each rule could judge, in the order of the rules.
     pub judged: Vec<Judged>,
-    /// Why accounts were not read whole, the most frequent cause first.
+    /// Why accounts were not read in full, the most frequent cause first.
     pub causes: Vec<UnreadCause>,
     /// The policy's waivers.
     pub waivers: Vec<WaiverUse<'a>>,
@@ -541,14 +541,14 @@ impl Summary<'_> {
         let dns = &self.totals.dns;
         let nothing_is_known = !dns.is_empty() && dns.iter().all(is_unknown);
         (lookups.nobody.is_some() || nothing_is_known)
-            .then_some("DNS could not be looked up, so nothing is known about any TXT record.")
+            .then_some("DNS could not be checked, so the state of every TXT record is unknown.")
     }
 
     /// What DNS was seen to hold, in words; `None` where nothing was looked up.
     pub fn dns_sentences(&self) -> Option<Vec<String>> {
         let lookups = self.lookups.as_ref()?;
         if let Some(nobody) = &lookups.nobody {
-            return Some(vec![format!("Nothing was looked up in DNS: {nobody}.")]);
+            return Some(vec![format!("DNS was not checked: {nobody}.")]);
         }
         let dns = &self.totals.dns;
         let of = |txt: &DnsTxt| {
@@ -559,14 +559,16 @@ impl Summary<'_> {
         let looked_up: u64 = dns.values().sum();
         if looked_up > 0 && looked_up < self.totals.connectors {
             counts.push(format!(
-                "{} not looked up",
+                "{} not checked",
                 self.totals.connectors - looked_up
             ));
         }
         let mut sentences = vec![match counts.is_empty() {
-            true => "No connector was read whose domain could be looked up in DNS.".to_owned(),
+            true => {
+                "None of the connectors read has a domain that can be looked up in DNS.".to_owned()
+            }
             false => format!(
-                "TXT records of {}, asked of {}: {}.",
+                "TXT records of {}, checked with {}: {}.",
                 count(self.totals.connectors as usize, "connector"),
                 // Its port is another each time.
                 match lookups.simulated {
@@ -580,7 +582,7 @@ impl Summary<'_> {
         let gone = self.totals.records_gone;
         if gone > 0 {
             sentences.push(format!(
-                "{} without {} record: no finding, since Cloudflare does not say that it must stay.",
+                "{} without {} record: not a finding, because Cloudflare does not say that the record must stay.",
                 count(gone as usize, "verified connector"),
                 if gone == 1 { "its" } else { "their" }
             ));
@@ -627,12 +629,11 @@ impl Summary<'_> {
         let sentence = |run: &PassedOver| {
             let instead = match &self.baseline {
                 Some(baseline) => format!(
-                    "this run was compared with run {baseline} instead, so what became new or was resolved in between \
+                    "this run was compared with run {baseline} instead, so anything new or resolved in between \
                      is reported again"
                 ),
-                None => {
-                    "this run was compared with no other, so nothing is reported as new".to_owned()
-                }
+                None => "this run was not compared with any other, so nothing is reported as new"
+                    .to_owned(),
             };
             format!(
                 "Run {} could not be read ({}); {instead}.",
@@ -642,7 +643,7 @@ impl Summary<'_> {
         self.passed_over.iter().map(sentence).collect()
     }
 
-    /// The open findings of a severity in what was read. That an account was not read is coverage, and stands beside it.
+    /// The open findings of a severity in what was read. That an account was not read is coverage, and is beside it.
     pub fn found(&self, severity: Severity) -> FindingCount {
         let of = |counts: Option<&FindingCount>| counts.copied().unwrap_or_default();
         let mut found = of(self.totals.by_severity.get(&severity));
@@ -684,7 +685,7 @@ impl Summary<'_> {
                 coverage.read
             );
         } else if listed.is_empty() {
-            "No open findings in what was read".to_owned()
+            "No open findings in the accounts read".to_owned()
         } else {
             let words = listed
                 .iter()
@@ -695,7 +696,7 @@ impl Summary<'_> {
         if self.baseline.is_some() && !listed.is_empty() {
             headline.push_str(&match new {
                 0 => "; none of them new".to_owned(),
-                new => format!("; {} of them new", grouped(new)),
+                new => format!("; {} new", grouped(new)),
             });
         }
         if coverage.not_whole() > 0 {
@@ -715,7 +716,7 @@ pub struct Tally {
     pub totals: Totals,
     /// How much each rule could judge.
     judged: Vec<Judged>,
-    /// By cause, since when the accounts that were not read longest and shortest were not read whole.
+    /// By cause, since when the accounts that were not read longest and shortest were not read in full.
     unread_since: BTreeMap<&'static str, (DateTime<Utc>, DateTime<Utc>)>,
     /// What became of each waiver of the policy, where it has any.
     waivers: Vec<WaiverCount>,

@@ -26,18 +26,18 @@ macro_rules! controls {
 }
 
 controls! {
-    NIST_AC_2 = "NIST 800-53r5", "AC-2", "Accounts are managed";
-    NIST_AC_8 = "NIST 800-53r5", "AC-8", "Users are shown the system use notice";
-    NIST_CA_7 = "NIST 800-53r5", "CA-7", "Controls are monitored continuously";
-    NIST_CM_6 = "NIST 800-53r5", "CM-6", "Settings are set and kept as decided";
-    NIST_IA_2 = "NIST 800-53r5", "IA-2", "Users are identified and authenticated";
-    ISO_A_5_16 = "ISO 27001:2022", "A.5.16", "Identities are managed over their life";
-    ISO_A_8_5 = "ISO 27001:2022", "A.8.5", "Authentication is secure";
-    ISO_A_8_9 = "ISO 27001:2022", "A.8.9", "Configuration is managed";
-    SOC2_CC6_1 = "SOC 2", "CC6.1", "Logical access is protected";
-    SOC2_CC7_1 = "SOC 2", "CC7.1", "Changes of configuration are detected";
-    CIS_5_6 = "CIS v8.1", "5.6", "Accounts are managed in one place";
-    CIS_6_7 = "CIS v8.1", "6.7", "Access is controlled in one place";
+    NIST_AC_2 = "NIST 800-53r5", "AC-2", "Account management";
+    NIST_AC_8 = "NIST 800-53r5", "AC-8", "System use notification";
+    NIST_CA_7 = "NIST 800-53r5", "CA-7", "Continuous monitoring";
+    NIST_CM_6 = "NIST 800-53r5", "CM-6", "Configuration settings";
+    NIST_IA_2 = "NIST 800-53r5", "IA-2", "Identification and authentication of users";
+    ISO_A_5_16 = "ISO 27001:2022", "A.5.16", "Identity management";
+    ISO_A_8_5 = "ISO 27001:2022", "A.8.5", "Secure authentication";
+    ISO_A_8_9 = "ISO 27001:2022", "A.8.9", "Configuration management";
+    SOC2_CC6_1 = "SOC 2", "CC6.1", "Logical access controls";
+    SOC2_CC7_1 = "SOC 2", "CC7.1", "Detection of configuration changes";
+    CIS_5_6 = "CIS v8.1", "5.6", "Centralise account management";
+    CIS_6_7 = "CIS v8.1", "6.7", "Centralise access control";
 }
 
 impl Control {

@@ -14,10 +14,11 @@ pub const RULE: Rule = Rule {
     basis: Basis::Account,
     mandatory: None,
     what: "The connector's `enabled` is false.",
-    why: "Members of the domain sign in with passwords, past the identity provider: its second factor, its \
-          conditional access and its offboarding do not apply to them.",
-    remedy: "Verify the domain if need be, check the identity provider with one member, then enable the connector. Keep \
-             an account API token with the permission SSO Connector Write (labelled Edit in the dashboard) for emergencies.",
+    why: "Members of the domain sign in with passwords and bypass the identity provider: its second factor, \
+          conditional access and offboarding do not apply to them.",
+    remedy: "Verify the domain if necessary, test the identity provider with one member, then enable the \
+             connector. Keep an account API token with the permission SSO Connector Write (labelled Edit in \
+             the dashboard) for emergencies.",
     fix: Fix::Enable,
     controls: &[
         NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6, CIS_6_7,
@@ -31,7 +32,7 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         let state = match connector.verification.status.known() {
             Some(Status::Verified) => "the domain is verified",
             Some(_) => "the domain is not verified either",
-            None => "whether the domain is verified is not known",
+            None => "it is unknown whether the domain is verified",
         };
         Hit::new(format!("disabled: members fall back to passwords; {state}"))
     })
@@ -60,7 +61,7 @@ mod tests {
             [
                 "disabled: members fall back to passwords; the domain is verified",
                 "disabled: members fall back to passwords; the domain is not verified either",
-                "disabled: members fall back to passwords; whether the domain is verified is not known",
+                "disabled: members fall back to passwords; it is unknown whether the domain is verified",
             ]
         );
     }

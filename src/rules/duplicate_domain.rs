@@ -15,11 +15,11 @@ pub const RULE: Rule = Rule {
     topic: Topic::Account,
     basis: Basis::Run,
     mandatory: None,
-    what: "The same domain (lower-cased, trailing dot off, in IDNA form) is on more than one connector of the run. One \
-           finding a connector.",
+    what: "The same domain (lower-cased, without a trailing dot, in IDNA form) is on more than one connector \
+           in the run. One finding per connector.",
     why: "A domain can be enabled in one account only, and that account decides how every address of the domain signs \
-          in. The other connectors do nothing, or wait to take the domain over.",
-    remedy: "Decide which account owns the domain, and delete its connectors elsewhere.",
+          in. The other connectors do nothing, or wait to take over the domain.",
+    remedy: "Decide which account owns the domain, and delete the connectors for it elsewhere.",
     fix: Fix::Decision,
     controls: &[NIST_CM_6, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
     judges: |_, connector| {

@@ -14,9 +14,9 @@ pub const RULE: Rule = Rule {
     basis: Basis::Account,
     mandatory: None,
     what: "The connector is enabled, and its domain's status is not `verified`.",
-    why: "An enabled connector decides who signs in for every address of the domain. As long as the domain is not \
-          verified, nothing shows that the account owns it. The API refuses this state when a connector is enabled, so \
-          finding it means that something changed afterwards, or that the status is one this program does not know.",
+    why: "An enabled connector decides who signs in for every address of the domain. While the domain is not \
+          verified, nothing proves that the account owns it. The API refuses to enable such a connector, so \
+          something changed afterwards, or the status is one this program does not know.",
     remedy: "Disable the connector, publish its TXT record, begin verification, and enable it once it is verified.",
     fix: Fix::Disable,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_8_5, SOC2_CC6_1, CIS_6_7],

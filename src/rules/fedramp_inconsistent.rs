@@ -14,11 +14,11 @@ pub const RULE: Rule = Rule {
     topic: Topic::Fedramp,
     basis: Basis::Account,
     mandatory: None,
-    what: "The policy expects `any`, and the account has connectors with the FedRAMP text on and others with it off. \
-           One finding an account.",
-    why: "Members of one organisation are told different things at login. Where nobody has decided which text is right, \
-          one of them is probably a mistake.",
-    remedy: "Decide which text the account must show, say so in the policy (`fedramp`), and set the connectors alike.",
+    what: "The policy expects `any`, and the FedRAMP text is on for some of the account's connectors and off \
+           for others. One finding per account.",
+    why: "Members of one organisation see different texts at login. If nobody has decided which is right, one \
+          of them is probably a mistake.",
+    remedy: "Decide which text the account must show, set it in the policy (`fedramp`), and set all connectors to it.",
     fix: Fix::Manual,
     controls: &[NIST_AC_8, NIST_CM_6],
     judges: |subject, _| {

@@ -9,15 +9,15 @@ use crate::severity::Severity;
 /// See the module.
 pub const RULE: Rule = Rule {
     id: "fedramp-language",
-    title: "FedRAMP text not as expected",
+    title: "FedRAMP text differs from policy",
     severity: Severity::High,
     topic: Topic::Fedramp,
     basis: Basis::Account,
     mandatory: None,
     what: "The policy expects the FedRAMP text to be `required` and it is off, or `forbidden` and it is on.",
-    why: "The setting decides which text users see at login. Accounts under FedRAMP must show theirs, and others must \
-          not claim it. It is a text only: it is no FedRAMP authorisation.",
-    remedy: "Set the connector's FedRAMP language to what the policy expects, or correct the policy.",
+    why: "The setting decides which text users see at login. FedRAMP accounts must show it, and others must \
+          not claim it. It is only a text, not a FedRAMP authorisation.",
+    remedy: "Set the connector's FedRAMP text to what the policy expects, or correct the policy.",
     fix: Fix::FedrampText,
     controls: &[NIST_AC_8, NIST_CM_6, ISO_A_8_9],
     judges: |subject, connector| {
@@ -32,10 +32,10 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let on = *connector.use_fedramp_language.known()?;
     match subject.policy.fedramp(&subject.account.id) {
         FedrampExpectation::Required if !on => Some(Hit::new(
-            "the FedRAMP text is off, and the policy requires it",
+            "the FedRAMP text is off, but the policy requires it",
         )),
         FedrampExpectation::Forbidden if on => Some(Hit::new(
-            "the FedRAMP text is on, and the policy forbids it",
+            "the FedRAMP text is on, but the policy forbids it",
         )),
         _ => None,
     }
@@ -57,7 +57,7 @@ mod tests {
         case.policy.fedramp = FedrampExpectation::Required;
         assert_eq!(
             case.said_by(&RULE),
-            ["the FedRAMP text is off, and the policy requires it"]
+            ["the FedRAMP text is off, but the policy requires it"]
         );
         let forbidden = AccountExpectation {
             fedramp: Some(FedrampExpectation::Forbidden),
@@ -66,7 +66,7 @@ mod tests {
         case.policy.accounts.insert(ID.to_owned(), forbidden);
         assert_eq!(
             case.said_by(&RULE),
-            ["the FedRAMP text is on, and the policy forbids it"]
+            ["the FedRAMP text is on, but the policy forbids it"]
         );
     }
 }

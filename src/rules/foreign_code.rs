@@ -21,11 +21,12 @@ pub const RULE: Rule = Rule {
     topic: Topic::Account,
     basis: Basis::Dns,
     mandatory: None,
-    what: "DNS was looked up (`--check-dns`), and a domain of the account publishes a dashboard SSO code of a connector \
-           that neither this run nor the runs before it have seen (one finding for each account and domain).",
-    why: "The code may be that of a connector in an account that was not audited: somebody else would then sign the \
-          domain's members in. It is a lead and no proof: zones keep the codes of connectors that are long deleted.",
-    remedy: "Ask the domain's owner what the code is for: audit the account that has the connector, or remove the old TXT record.",
+    what: "DNS was checked (`--check-dns`), and one of the account's domains publishes a dashboard SSO code of \
+           a connector that neither this run nor any earlier run has seen. One finding per account and domain.",
+    why: "The code may belong to a connector in an account that was not audited; that account would then \
+          control how the domain's members sign in. It is a lead, not proof: zones often keep the codes of \
+          deleted connectors.",
+    remedy: "Ask the domain's owner what the code is for, then audit the account that has the connector, or remove the old TXT record.",
     fix: Fix::Manual,
     controls: &[NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_5_6],
     judges: |subject, _| {

@@ -16,8 +16,8 @@ pub const RULE: Rule = Rule {
     topic: Topic::Account,
     basis: Basis::Account,
     mandatory: None,
-    what: "A domain of the account's `domains` has no connector that is both enabled and verified. One finding a domain.",
-    why: "The policy says that members of the domain sign in through the identity provider; they do not.",
+    what: "A domain listed in the account's `domains` has no connector that is both enabled and verified. One finding per domain.",
+    why: "The policy says that members of the domain sign in through the identity provider, but they do not.",
     remedy: "Create the connector if there is none, verify its domain, and enable it.",
     fix: Fix::Manual,
     controls: &[NIST_IA_2, NIST_AC_2, ISO_A_5_16, SOC2_CC6_1, CIS_6_7],
@@ -30,7 +30,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn judge(subject: &Subject<'_>) -> Vec<Hit> {
-    // Of an account that was not read whole nobody can say that something is missing.
+    // Of an account that was not read in full nobody can say that something is missing.
     if subject.evidence.outcome != Outcome::Read {
         return Vec::new();
     }
@@ -51,13 +51,13 @@ fn judge(subject: &Subject<'_>) -> Vec<Hit> {
     let hit = |domain: &String| {
         let lacks = match in_force.get(domain.as_str()) {
             Some(true) => return None,
-            Some(false) => "no connector that is enabled and verified",
+            Some(false) => "no enabled and verified connector",
             None => "no connector",
         };
         Some(Hit {
             domain: Some(domain.clone()),
             ..Hit::new(format!(
-                "the policy expects {domain}, and the account has {lacks} for it"
+                "the policy requires {domain}, but the account has {lacks} for it"
             ))
         })
     };
@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(
             case.said_by(&RULE),
             [
-                "the policy expects off.example, and the account has no connector that is enabled and verified for it",
-                "the policy expects none.example, and the account has no connector for it"
+                "the policy requires off.example, but the account has no enabled and verified connector for it",
+                "the policy requires none.example, but the account has no connector for it"
             ]
         );
         case.evidence.outcome = Outcome::Incomplete;

@@ -1,7 +1,7 @@
 //! The rules, one file each. A new rule is a file here and a line in [`RULES`].
 //!
 //! A rule is pure: it sees one account's evidence and what the policy expects of it, and has no I/O and no
-//! clock of its own. Its id, severity, wording and remedy stand beside its test.
+//! clock of its own. Its id, severity, wording and remedy are beside its test.
 
 use std::borrow::Cow;
 
@@ -83,7 +83,7 @@ pub enum Basis {
     Account,
     /// The connectors of all accounts of the run.
     Run,
-    /// What DNS holds for the account's connectors, where that was looked up.
+    /// TXT records in DNS for the account's connectors, where that was looked up.
     Dns,
 }
 
@@ -94,9 +94,9 @@ pub enum Fix {
     Disable,
     /// The connector has to be enabled.
     Enable,
-    /// Its verification has to be begun, where it is not under way.
+    /// Its verification has to be begun, where it is not in progress.
     Verify,
-    /// Its verification has to be begun again, although it is under way.
+    /// Its verification has to be begun again, although it is in progress.
     VerifyAgain,
     /// Its FedRAMP text has to be the other one.
     FedrampText,
@@ -109,7 +109,7 @@ pub enum Fix {
     Manual,
 }
 
-/// A rule: what it looks for, why, and how to mend it.
+/// A rule: what it looks for, why, and how to fix it.
 #[derive(Debug)]
 pub struct Rule {
     /// Its name in every output; never changed.
@@ -128,7 +128,7 @@ pub struct Rule {
     pub what: &'static str,
     /// Why it matters.
     pub why: &'static str,
-    /// How to mend what it found.
+    /// How to fix what it found.
     pub remedy: &'static str,
     /// What `fix` can do about it.
     pub fix: Fix,
@@ -227,7 +227,7 @@ pub(crate) mod testing {
     }
 
     impl Case {
-        /// An account read whole, with these connectors.
+        /// An account read in full, with these connectors.
         pub fn read(connectors: Value) -> Self {
             let mut evidence = AccountEvidence::unread(0, ReadError::new(ErrorKind::Api, ""));
             evidence.outcome = Outcome::Read;
@@ -236,7 +236,7 @@ pub(crate) mod testing {
             Self::of(evidence)
         }
 
-        /// An account read whole, with these connectors.
+        /// An account read in full, with these connectors.
         pub fn of_connectors(connectors: Vec<Connector>) -> Self {
             let mut case = Self::read(Value::Array(Vec::new()));
             case.evidence.connectors = connectors;

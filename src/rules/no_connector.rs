@@ -14,9 +14,9 @@ pub const RULE: Rule = Rule {
     basis: Basis::Account,
     mandatory: None,
     what: "The account was read whole and has no connector.",
-    why: "Its members sign in with passwords, or through a domain that another account manages. Either may be meant; an \
-          auditor will ask.",
-    remedy: "Create a connector for the members' e-mail domain, or waive the finding where another account manages it.",
+    why: "Its members sign in with passwords, or through a domain that another account manages. Either may be \
+          intended; an auditor will ask.",
+    remedy: "Create a connector for the members' e-mail domain, or waive the finding if another account manages it.",
     fix: Fix::Manual,
     controls: &[NIST_IA_2, CIS_5_6, CIS_6_7],
     judges: |subject, _| subject.evidence.outcome == Outcome::Read,

@@ -13,10 +13,10 @@ pub const RULE: Rule = Rule {
     topic: Topic::Verification,
     basis: Basis::Account,
     mandatory: None,
-    what: "The status is `pending`, and the last change (or the making, where no change is known) is more than the \
-           policy's `pending_days` ago: 2 unless set.",
-    why: "Cloudflare gives up looking for the TXT record within two days. A verification that is still pending after \
-          that waits for nothing, and nobody has noticed.",
+    what: "The status is `pending`, and the connector was last updated (or created, if no update is known) \
+           more than `pending_days` ago; the policy sets it, 2 by default.",
+    why: "Cloudflare stops looking for the TXT record within two days. A verification still pending after that \
+          is waiting for nothing, and nobody has noticed.",
     remedy: "Check that the TXT record is published at the e-mail domain, then begin verification again.",
     fix: Fix::VerifyAgain,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],

@@ -14,10 +14,10 @@ pub const RULE: Rule = Rule {
     topic: Topic::Verification,
     basis: Basis::Dns,
     mandatory: None,
-    what: "DNS was looked up (`--check-dns`), the status is not `verified`, and the TXT record is absent or has another \
-           value, or the domain does not exist. That nobody knows is never a finding.",
-    why: "Cloudflare verifies a domain by the TXT record at the e-mail domain itself. As long as it is not there, no \
-          verification can succeed, however often it is begun.",
+    what: "DNS was checked (`--check-dns`), the status is not `verified`, and the TXT record is absent or has \
+           another value, or the domain does not exist. A failed lookup is never a finding.",
+    why: "Cloudflare verifies a domain by the TXT record at the e-mail domain itself. Until it is there, \
+          verification cannot succeed, however often it is started.",
     remedy: "Publish the connector's TXT record at the e-mail domain, then begin verification.",
     fix: Fix::Publish,
     controls: &[NIST_IA_2, NIST_CM_6, ISO_A_8_9, SOC2_CC6_1],
@@ -32,7 +32,7 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let message = match connector.dns_txt().filter(|_| !connector.is_verified())? {
         DnsTxt::Absent => "the domain does not publish the TXT record",
         DnsTxt::NxDomain => "the domain does not exist in DNS",
-        DnsTxt::Different => "the domain publishes another connector's code, and not this one's",
+        DnsTxt::Different => "the domain publishes another connector's code instead of this one's",
         DnsTxt::Match | DnsTxt::Misspelt | DnsTxt::Misplaced | DnsTxt::Unknown => return None,
     };
     Some(Hit {

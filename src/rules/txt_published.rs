@@ -14,9 +14,9 @@ pub const RULE: Rule = Rule {
     topic: Topic::Verification,
     basis: Basis::Dns,
     mandatory: None,
-    what: "DNS was looked up (`--check-dns`), the status is not `verified`, and the TXT record is there.",
-    why: "Cloudflare gives up looking for the record within two days. One that was published later is found only once \
-          verification is begun again.",
+    what: "DNS was checked (`--check-dns`), the status is not `verified`, and the TXT record is published.",
+    why: "Cloudflare stops looking for the record within two days. A record published later is only found when \
+          verification is started again.",
     remedy: "Begin verification again.",
     fix: Fix::Verify,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
@@ -31,7 +31,7 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let published = connector.dns_txt() == Some(DnsTxt::Match);
     (published && !connector.is_verified()).then(|| Hit {
         remedy: txt_record::remedy(connector),
-        ..Hit::new("the TXT record is published, and the domain is not verified")
+        ..Hit::new("the TXT record is published, but the domain is not verified")
     })
 }
 

@@ -23,7 +23,7 @@ pub fn remedy(connector: &Connector) -> Option<String> {
                 format!("The TXT record is published at {domain}: begin verification.")
             }
             Some(Status::Pending) => format!(
-                "The TXT record is published at {domain}: wait for Cloudflare to find it, and begin verification again if it has not after two days."
+                "The TXT record is published at {domain}: wait for Cloudflare to find it, and begin verification again if it is not verified after two days."
             ),
             _ => begin_again(domain),
         },
@@ -37,10 +37,10 @@ pub fn remedy(connector: &Connector) -> Option<String> {
             "Publish the TXT record \"{code}\" at {domain}, where \"{detail}\" is the code of another connector, then begin verification; {last}."
         ),
         DnsTxt::NxDomain => format!(
-            "{domain} does not exist in DNS: {last}, or else register the domain, publish the TXT record \"{code}\" and begin verification."
+            "{domain} does not exist in DNS: {last}, or register the domain, publish the TXT record \"{code}\" and begin verification."
         ),
         DnsTxt::Unknown => format!(
-            "Look the TXT record up again: it is not known whether \"{code}\" is published at {domain}. Once it is, begin verification; {last}."
+            "Check the TXT record again: it is unknown whether \"{code}\" is published at {domain}. Once it is, begin verification; {last}."
         ),
         DnsTxt::Absent => format!(
             "Publish the TXT record \"{code}\" at {domain}, then begin verification; {last}."
@@ -48,7 +48,7 @@ pub fn remedy(connector: &Connector) -> Option<String> {
     })
 }
 
-/// As [`remedy`], for a verification that has been under way for too long.
+/// As [`remedy`], for a verification that has been in progress for too long.
 pub fn remedy_of_stale(connector: &Connector) -> Option<String> {
     match connector.dns_txt()? {
         DnsTxt::Match => connector
@@ -88,8 +88,8 @@ mod tests {
         Replace the TXT record "SEEN" at a.example with "cloudflare_dashboard_sso=1", then begin verification.
         Move the TXT record "cloudflare_dashboard_sso=1" from SEEN to a.example itself, then begin verification.
         Publish the TXT record "cloudflare_dashboard_sso=1" at a.example, then begin verification; delete the connector if the domain is not yours.
-        a.example does not exist in DNS: delete the connector if the domain is not yours, or else register the domain, publish the TXT record "cloudflare_dashboard_sso=1" and begin verification.
-        Look the TXT record up again: it is not known whether "cloudflare_dashboard_sso=1" is published at a.example. Once it is, begin verification; delete the connector if the domain is not yours.
+        a.example does not exist in DNS: delete the connector if the domain is not yours, or register the domain, publish the TXT record "cloudflare_dashboard_sso=1" and begin verification.
+        Check the TXT record again: it is unknown whether "cloudflare_dashboard_sso=1" is published at a.example. Once it is, begin verification; delete the connector if the domain is not yours.
         "#);
         let unknown = json!({"email_domain": "a.example"});
         assert_eq!(remedy(&with_dns(&unknown, DnsTxt::Absent, "")), None);

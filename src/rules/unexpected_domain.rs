@@ -14,7 +14,7 @@ pub const RULE: Rule = Rule {
     basis: Basis::Account,
     mandatory: None,
     what: "The policy gives the account `allow_domains`, and the connector's domain matches none of them.",
-    why: "A connector for a domain that nobody planned is a mistake, a test left behind, or someone's attempt to decide \
+    why: "A connector for an unplanned domain is a mistake, a leftover test, or someone's attempt to control \
           how another organisation's members sign in.",
     remedy: "Delete the connector, or add the domain to the account's `allow_domains`.",
     fix: Fix::Decision,
@@ -36,7 +36,7 @@ fn judge(subject: &Subject<'_>, connector: &Connector) -> Option<Hit> {
     let domain = connector.canonical_domain()?;
     (!allowed.contains(&domain)).then(|| {
         Hit::new(format!(
-            "{domain} is not among the domains that the policy allows this account"
+            "the policy does not allow {domain} for this account"
         ))
     })
 }
@@ -61,7 +61,7 @@ mod tests {
         case.policy.accounts.insert(ID.to_owned(), expectation);
         assert_eq!(
             case.said_by(&RULE),
-            ["evil.example is not among the domains that the policy allows this account"]
+            ["the policy does not allow evil.example for this account"]
         );
     }
 }

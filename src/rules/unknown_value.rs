@@ -9,16 +9,16 @@ use crate::text::shortened;
 /// See the module.
 pub const RULE: Rule = Rule {
     id: "unknown-value",
-    title: "Value not understood",
+    title: "Unrecognised value",
     severity: Severity::Medium,
     topic: Topic::Clarity,
     basis: Basis::Account,
     mandatory: None,
-    what: "The connector's id, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. One finding a \
-           connector, which names the fields.",
-    why: "What is not understood is not judged by the other rules. Taking it for false, or for fine, would be a guess.",
-    remedy: "Look at the connector in the dashboard. If the API answers something new, a newer version of this program \
-             may know it.",
+    what: "The connector's ID, domain, `enabled`, status or FedRAMP setting is absent, null or unrecognised. \
+           One finding per connector, naming the fields.",
+    why: "The other rules do not judge a value they do not recognise. Treating it as false, or as fine, would be a guess.",
+    remedy: "Check the connector in the dashboard. If the API returns something new, a newer version of this \
+             program may recognise it.",
     fix: Fix::Manual,
     controls: &[NIST_CM_6, NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judges: |_, _| true,

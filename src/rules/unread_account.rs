@@ -8,15 +8,15 @@ use crate::severity::Severity;
 /// See the module.
 pub const RULE: Rule = Rule {
     id: "unread-account",
-    title: "Account not read",
+    title: "Unread account",
     severity: Severity::High,
     topic: Topic::Account,
     basis: Basis::Reading,
-    mandatory: Some("an account that was not read would look clean"),
-    what: "The account's outcome is not `read`: it is `unread`, or `incomplete`. A waiver never hides it.",
-    why: "Nothing is clean by silence. Whatever is wrong in this account is not in this report.",
-    remedy: "Mend the cause that is named, then run the audit again; `--resume` asks only for what is missing from a run \
-             that was interrupted.",
+    mandatory: Some("otherwise an unread account would look clean"),
+    what: "The account's outcome is `unread` or `incomplete`, not `read`. This finding cannot be waived.",
+    why: "Anything wrong in this account is missing from this report, and silence is not a clean result.",
+    remedy: "Fix the stated cause, then run the audit again; after an interruption, `--resume` reads only the \
+             missing accounts.",
     fix: Fix::Manual,
     controls: &[NIST_CA_7, ISO_A_8_9, SOC2_CC7_1],
     judges: |_, _| true,

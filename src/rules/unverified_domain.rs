@@ -14,8 +14,8 @@ pub const RULE: Rule = Rule {
     basis: Basis::Account,
     mandatory: None,
     what: "The status is known and is not `verified`: high where it is `failed`, medium where it is `awaiting` or `pending`.",
-    why: "Until its domain is verified a connector is anyone's claim, and cannot be enabled: members go on signing in \
-          with passwords.",
+    why: "Until its domain is verified, a connector is an unproven claim and cannot be enabled: members keep \
+          signing in with passwords.",
     remedy: "Publish the connector's TXT record at the e-mail domain and begin verification; delete the connector if the \
              domain is not yours.",
     fix: Fix::Verify,
@@ -40,7 +40,7 @@ fn judge(_: &Subject<'_>, connector: &Connector) -> Option<Hit> {
         ),
         Status::Awaiting => (
             Severity::Medium,
-            "not verified: verification was never begun",
+            "not verified: verification was never started",
         ),
     };
     Some(Hit {

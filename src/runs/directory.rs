@@ -32,7 +32,7 @@ pub enum DirectoryError {
         source: io::Error,
     },
     /// Every name for a run of this second is taken.
-    #[error("{RUNS_A_SECOND} runs have the name {name} in {}", output.display())]
+    #[error("{} already contains {RUNS_A_SECOND} runs named {name}", output.display())]
     NoName {
         /// The name that the first of them has.
         name: String,
@@ -94,7 +94,7 @@ impl RunDirectory {
         })
     }
 
-    /// The directory of a run that was interrupted.
+    /// Directory of a run that was interrupted.
     pub(super) fn unfinished(output: &Path, run_id: &str) -> Self {
         Self {
             output: output.to_owned(),
@@ -120,11 +120,11 @@ impl RunDirectory {
     /// Takes back a directory in which nothing stands yet.
     pub fn discard(&self) {
         if let Err(error) = std::fs::remove_dir_all(self.partial()) {
-            tracing::warn!(path = %self.partial().display(), "cannot remove what was begun: {error}");
+            tracing::warn!(path = %self.partial().display(), "cannot remove the unfinished run: {error}");
         }
     }
 
-    /// Gives the directory its name, and points `latest` to it: it goes on from every other run, whatever their names say.
+    /// Gives the directory its name, and points `latest` to it: it continues every other run, whatever their names say.
     ///
     /// # Errors
     /// It cannot be given its name.

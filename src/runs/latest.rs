@@ -45,8 +45,8 @@ fn replace_latest(output: &Path, run_id: &str) -> io::Result<()> {
         let name = target.to_string_lossy().into_owned();
         if is_run_id(&name) && run_order(&name) > run_order(run_id) {
             tracing::warn!(
-                "{} pointed to {name}, which by its name is newer than this run, {run_id}: the clock was wrong then or is \
-                 now, or two runs overlapped",
+                "{} pointed to {name}, which is newer than this run, {run_id}, by its name: the clock was \
+                 wrong then or is wrong now, or two runs overlapped",
                 latest.display()
             );
         }

@@ -10,7 +10,7 @@ use crate::lock::wait_for_lock;
 /// The file that is locked while a run is judged and published, where the folder itself cannot be.
 const LOCK: &str = ".lock";
 
-/// Held while a run is judged and published: each run goes on from the one before it, so they do so one at a time.
+/// Held while a run is judged and published: each run continues the one before it, so they do so one at a time.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-/// The ending of a run's directory that is not whole yet.
+/// The ending of a run's directory that is incomplete yet.
 pub(super) const PARTIAL: &str = ".partial";
 
-/// Whether a directory is that of a run that is not whole: everything in it is this program's own.
+/// Whether a directory is that of a run that is incomplete: everything in it is this program's own.
 pub fn is_unfinished(directory: &Path) -> bool {
     let name = directory.file_name().unwrap_or_default();
     name.to_string_lossy().ends_with(PARTIAL)

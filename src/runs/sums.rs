@@ -1,4 +1,4 @@
-//! Whether what stands in a run's directory is what was written: its list of checksums.
+//! Whether what is in a run's directory is what was written: its list of checksums.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,7 +25,7 @@ pub enum SumsError {
         source: io::Error,
     },
     /// A file is not the one that the run wrote.
-    #[error("{} has been changed since the run: its SHA-256 is not the one in {SUMS}", path.display())]
+    #[error("{} has changed since the run: its SHA-256 does not match {SUMS}", path.display())]
     Altered {
         /// The file.
         path: PathBuf,

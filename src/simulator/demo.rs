@@ -305,7 +305,7 @@ impl ConnectorDraft {
         }
     }
 
-    /// What DNS holds, where it is not the right record.
+    /// TXT records in DNS, where it is not the right record.
     fn in_dns(self, published: Published) -> Self {
         Self { published, ..self }
     }

@@ -31,7 +31,7 @@ const BODY_LIMIT: usize = 1 << 20;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// How long [`Running::stop`] waits for answers under way.
+/// How long [`Running::stop`] waits for answers in progress.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
@@ -181,7 +181,7 @@ impl Running {
             .totals()
     }
 
-    /// Takes no more connections, lets the answers of the API that are under way go out (for at most 5 s), and closes all.
+    /// Takes no more connections, lets the answers of the API that are in progress go out (for at most 5 s), and closes all.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.accepting.await {

@@ -111,7 +111,7 @@ pub(super) enum Verification {
     Verified,
 }
 
-/// What DNS holds for the sake of a connector, whose own record is its code, whole, as TXT at the e-mail domain itself.
+/// TXT records in DNS for the sake of a connector, whose own record is its code, whole, as TXT at the e-mail domain itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Published {
     /// The connector's own record.
@@ -465,7 +465,7 @@ impl World {
         places.filter_map(|place| self.at(place))
     }
 
-    /// What DNS holds for a connector now. Whoever begins a verification publishes the record, unless it is never found.
+    /// TXT records in DNS for a connector now. Whoever begins a verification publishes the record, unless it is never found.
     pub(super) fn published(&self, connector: &Connector) -> Published {
         let begun = matches!(
             connector.verification,
@@ -522,7 +522,7 @@ impl World {
 }
 
 impl Connector {
-    /// Where the verification stands at `now`, and when the connector last changed.
+    /// Where the verification is at `now`, and when the connector last changed.
     fn state(&self, now: DateTime<Utc>, delay: TimeDelta) -> (Verification, DateTime<Utc>) {
         let Verification::Pending { begun: Some(begun) } = self.verification else {
             return (self.verification, self.updated_on);

@@ -8,7 +8,7 @@ use super::world::{Code, Connector, Published, Spelling, World};
 pub(super) enum Found {
     /// The text of each record, however long.
     Texts(Vec<String>),
-    /// The name is there, without a TXT record. The zone is named by what its SOA record stands at, the root being empty.
+    /// The name is there, without a TXT record. The zone is named by what its SOA record is at, the root being empty.
     NoData { zone: String },
     /// There is no such name, nor one below it.
     NoDomain { zone: String },
@@ -93,7 +93,7 @@ fn parent(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, parent)| parent)
 }
 
-/// The records that stand at a connector's own domain for its sake.
+/// The records that are at a connector's own domain for its sake.
 fn at_domain(published: Published, connector: &Connector) -> Vec<String> {
     let right = Code(connector.code).to_string();
     let other = |what: &str| Code(Id::of(&format!("{what}/{}", connector.id))).to_string();

@@ -266,7 +266,7 @@ describe("use", () => {
     await said(page, /No filter/);
     await page.fill("[name=q]", "nothing-has-this-text");
     await said(page, /^0 rows match in 0 tables/);
-    assert.equal(await page.locator("#unverified .none").innerText(), "No row of this table matches.");
+    assert.equal(await page.locator("#unverified .none").innerText(), "No rows in this table match.");
     assert.equal(await page.locator("#unverified-t").isVisible(), false);
     await page.keyboard.press("Escape");
     await said(page, /No filter/);

@@ -29,7 +29,7 @@ fn several_sources_are_merged_in_first_seen_order() {
         .run()
         .expect(0)
         .says(&[&format!(
-            "2 accounts are named more than once and read once: {a}, {d}"
+            "2 accounts are named more than once; each is read once: {a}, {d}"
         )]);
     assert_eq!(
         outcome.column("accounts.csv", "account_id"),
@@ -154,7 +154,7 @@ fn where_no_id_is_valid_or_a_file_cannot_be_read_nothing_is_sent() {
         .args(["nonsense", "x"])
         .run()
         .expect(2)
-        .says(&["no account has a valid id", "\"nonsense\""]);
+        .says(&["no account has a valid ID", "\"nonsense\""]);
     audit(&server)
         .run()
         .expect(2)
@@ -214,7 +214,7 @@ fn a_list_whose_pages_repeat_ends_and_its_gap_is_told() {
         .arg("--all-accounts")
         .run()
         .expect(3)
-        .says(&["says there are 120 accounts, and brought 50"]);
+        .says(&["says there are 120 accounts but contains 50"]);
     let asked_for_lists = server
         .requests()
         .iter()
@@ -225,8 +225,12 @@ fn a_list_whose_pages_repeat_ends_and_its_gap_is_told() {
     let json = outcome.json();
     assert_eq!(json["coverage"]["whole"], false);
     assert_eq!(json["coverage"]["gaps"].as_array().unwrap().len(), 1);
-    assert!(outcome.stdout.contains("brought 50"), "{}", outcome.stdout);
-    assert!(outcome.text("report.html").contains("brought 50"));
+    assert!(
+        outcome.stdout.contains("but contains 50"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(outcome.text("report.html").contains("but contains 50"));
 }
 
 #[test]
@@ -251,7 +255,7 @@ fn a_list_that_cannot_be_had_ends_the_run_and_leaves_nothing() {
             |_| success(json!([])),
             &[
                 "is empty",
-                "does not prove that there are none",
+                "does not prove that there are no accounts",
                 "Account Settings Read",
             ],
         ),
@@ -320,7 +324,7 @@ fn an_organizations_list_that_goes_round_ends_and_its_gap_is_told() {
         .args(["--organization", "0a"])
         .run()
         .expect(3)
-        .says(&["brought no new account, though it names a next one"]);
+        .says(&["contains no new account but points to a next page"]);
     assert_eq!(outcome.csv("accounts.csv").len(), 2);
 }
 
@@ -387,7 +391,7 @@ fn a_file_without_end_is_refused_and_not_read_whole() {
         .spawn()
         .wait_and_measure();
     outcome.expect(2).says(&[
-        "standard input line 150001: this would be account 150001: at most 150000 are read at once",
+        "standard input line 150001: this would be account 150001, and a run reads at most 150000",
     ]);
     assert!(memory < 300 * 1024 * 1024, "{memory} bytes");
     audit(&server)
@@ -395,7 +399,7 @@ fn a_file_without_end_is_refused_and_not_read_whole() {
         .args(["--accounts-file", "-"])
         .run()
         .expect(2)
-        .says(&["standard input is larger than 64 MiB"]);
+        .says(&["standard input is larger than the limit of 64 MiB"]);
     assert!(server.requests().is_empty());
 }
 
@@ -406,7 +410,7 @@ fn accounts_named_many_times_are_counted_and_not_all_listed() {
         .accounts_file("accounts.txt", vec![ids(5).join("\n"); 100].join("\n"))
         .run()
         .expect(3);
-    let said = "5 accounts are named more than once and read once: ";
+    let said = "5 accounts are named more than once; each is read once: ";
     assert_eq!(outcome.stderr.matches("more than once").count(), 1);
     outcome.says(&[said, " and 2 more"]);
 }

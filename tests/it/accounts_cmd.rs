@@ -106,7 +106,7 @@ fn a_list_that_is_not_whole_is_told() {
     accounts(&server)
         .run()
         .expect(3)
-        .says(&["says there are 9 accounts, and brought 1"])
+        .says(&["says there are 9 accounts but contains 1"])
         .prints(&[&id(1)]);
 }
 

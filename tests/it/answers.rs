@@ -430,13 +430,13 @@ fn error_cases() -> Vec<Case> {
             "",
             "HTTP 403, and the body is HTML instead of JSON",
         ),
-        odd("not-found", 404, "{}", "", "HTTP 404 without a reason"),
+        odd("not-found", 404, "{}", "", "HTTP 404 with no reason given"),
         odd(
             "api",
             400,
             "nonsense",
             "",
-            "HTTP 400, and the body is not the JSON",
+            "HTTP 400, and the body is not JSON",
         ),
         odd(
             "api",
@@ -450,7 +450,7 @@ fn error_cases() -> Vec<Case> {
             200,
             r#"{"success":true,"errors":[{"code":1000,"message":"odd"}],"result":null}"#,
             "",
-            "names errors or does not say",
+            "with errors or without",
         ),
         odd(
             "malformed",
@@ -464,7 +464,7 @@ fn error_cases() -> Vec<Case> {
             200,
             r#"{"success":true,"result":{"id":"x"}}"#,
             "",
-            "not the list that the API documents",
+            "not the list the API documents",
         ),
         odd("malformed", 200, "[]", "", ""),
         odd("malformed", 200, "", "", "the body is empty"),

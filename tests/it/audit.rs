@@ -250,7 +250,7 @@ fn simulated_organizations_show_a_tree_with_one_that_refuses() {
         .args(["--organization", root])
         .run()
         .expect(3)
-        .prints(&["6 organizations, 27 accounts:\n", "0 accounts, not whole"]);
+        .prints(&["6 organizations, 27 accounts:\n", "0 accounts, incomplete"]);
     let gaps = outcome.json()["coverage"]["gaps"].clone();
     assert_eq!(gaps.as_array().unwrap().len(), 1);
 }
@@ -388,13 +388,13 @@ fn so_many_accounts_may_go_unread_as_are_allowed() {
         assert!(said("--fail-on-new high: not reached."));
         assert_eq!(
             said(&format!(
-                "--allow-unread {allowed}: 2 accounts not read whole"
+                "--allow-unread {allowed}: 2 accounts not read in full"
             )),
             allowed != "0"
         );
         // The report says of them what it always says.
         assert!(said("2 unread, so this report is incomplete."));
-        assert!(said("  Not read whole: 2 accounts: not-found.\n"));
+        assert!(said("  Not read in full: 2 accounts: not-found.\n"));
         assert_eq!(
             outcome.json()["coverage"]["causes"],
             json!({"not-found": 2})
@@ -425,10 +425,10 @@ fn what_costs_many_accounts_is_told_once_and_each_where_it_is_asked_for() {
     };
     let warned = lines(&[], "WARN");
     assert_eq!(warned.len(), 2, "{warned:?}");
-    let many = "7 accounts not read whole: Unauthorized";
+    let many = "7 accounts not read in full: Unauthorized";
     assert!(warned[0].contains(many), "{warned:?}");
-    assert!(warned[0].contains("the first of them; -v tells each"));
-    let one = "1 account not read whole: no such account account=\"";
+    assert!(warned[0].contains("the first of these; -v shows all"));
+    let one = "1 account not read in full: no such account account=\"";
     assert!(warned[1].contains(one), "{warned:?}");
     let each = lines(&["-v"], "account unread:");
     assert_eq!(each.len(), 8);

@@ -316,7 +316,7 @@ fn diff_tells_people_what_changed() {
     let (old, new) = (first.run_dir(), second.run_dir());
     let both = |old: &Path, new: &Path| program("diff").arg(old).arg(new);
     let text = both(&old, &new).run().expect(10).prints(&[
-        "From 20261121T101500Z to 20261122T101500Z: 1 account compared, 1 not compared (not read whole since 20261121T101500Z, or never before it)",
+        "From 20261121T101500Z to 20261122T101500Z: 1 account compared, 1 not compared (not read in full since 20261121T101500Z, or never before it)",
         "  2 new findings",
         "  1 connector field changed",
         "  1 account that became unread or incomplete",
@@ -325,15 +325,12 @@ fn diff_tells_people_what_changed() {
         "outcome: read -> unread",
     ]);
     assert!(!text.stdout.contains('\u{1b}'));
-    both(&old, &old)
-        .run()
-        .expect(0)
-        .prints(&["Nothing changed in what was compared."]);
+    both(&old, &old).run().expect(0).prints(&["No changes."]);
     // What has to be known beside it: which of the two is the later, and what was judged by what.
     both(&new, &old)
         .run()
         .expect(10)
-        .prints(&["20261122T101500Z began after 20261121T101500Z"]);
+        .prints(&["20261122T101500Z started after 20261121T101500Z"]);
     let off = history
         .day(
             2,
@@ -346,9 +343,9 @@ fn diff_tells_people_what_changed() {
         .run()
         .expect(3);
     both(&new, &off.run_dir()).run().expect(0).prints(&[
-        "The two runs were judged by different policies.",
+        "The two runs used different policies.",
         "1 known finding could not be judged by 20261123T101500Z",
-        "Nothing changed in what was compared.",
+        "No changes.",
     ]);
     let other = audit(&Server::of(Vec::new())).arg(id(1)).run().expect(3);
     both(&old, &other.run_dir())
@@ -405,7 +402,7 @@ fn the_baseline_is_the_newest_complete_run_of_the_same_api() {
     let run = |day| history.day(day, accounts()).run().expect(0);
     assert_eq!(baseline(&run(0)), Value::Null);
     assert_eq!(baseline(&run(1)), "20261121T101500Z");
-    // A run that is not whole, another API's and a stranger's folder are no baselines.
+    // A run that is incomplete, another API's and a stranger's folder are no baselines.
     let reports = history.dir.path().join("reports");
     let copy = |name: &str| {
         fs::create_dir(reports.join(name)).unwrap();
@@ -609,12 +606,12 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
         (
             "ledger.jsonl",
             |text| text[..text.find("{\"trend\"").unwrap()].to_owned(),
-            "ledger.jsonl line 3: is missing: the file is cut off",
+            "ledger.jsonl line 3: is missing: the file is truncated",
         ),
         (
             "ledger.jsonl",
             |text| text.replace("\"severity\":\"medium\"", "\"severity\":\"low\""),
-            "ledger.jsonl has been changed since the run",
+            "ledger.jsonl has changed since the run",
         ),
         ("evidence.jsonl", |_| String::new(), "evidence.jsonl line 1"),
         (
@@ -659,7 +656,7 @@ fn a_damaged_baseline_is_a_warning_by_default_and_an_error_where_it_was_asked_fo
             third.json()["run"]["baselines_unreadable"][0]["run_id"],
             "20261122T101500Z"
         );
-        // The run that went on from the older one is the newest now.
+        // The run that continued the older one is the newest now.
         assert_eq!(
             baseline(
                 &history
@@ -801,10 +798,10 @@ fn the_trend_holds_the_figures_of_the_runs_so_far() {
     );
     let page = third.text("report.html");
     assert!(page.contains("Trend over the last 3 runs"));
-    assert!(page.contains("Open findings: from 0 to 3; whole runs between 0 and 3"));
+    assert!(page.contains("Open findings: from 0 to 3; complete runs between 0 and 3"));
     let trend = &page[page.find("Trend over").unwrap()..];
     assert_eq!(trend.matches("<polyline points=\"").count(), 7);
-    // An earlier run rendered again tells of itself and those before it, not of later ones.
+    // An earlier run rendered again reports itself and those before it, not later ones.
     let again = program("render")
         .arg(history.dir.path().join("reports/20261122T101500Z"))
         .on_day(1)
@@ -904,7 +901,7 @@ fn the_page_says_what_changed_before_it_lists_what_is() {
     assert!(at("<h2>What changed</h2>") < at("<section id=\"findings\""));
     let changed = &page[at("<section id=\"changes\"")..at("<section id=\"unverified\"")];
     for told in [
-        "Each account is compared with the last time it was read whole, as run <code>20261121T101500Z</code> knew it: 1 account compared.",
+        "Each account is compared with the last time it was read in full, as recorded in run <code>20261121T101500Z</code>: 1 account compared.",
         "<td>finding-new<",
         "<td>connector-added<",
         "b<wbr>.example",
@@ -945,7 +942,7 @@ fn an_account_that_came_and_went_between_two_runs_is_no_difference() {
         .arg(&last)
         .run()
         .expect(0)
-        .prints(&["Nothing changed"]);
+        .prints(&["No changes"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn unread(outcome: &Outcome) -> (String, String) {
     (row["error_kind"].clone(), row["error_message"].clone())
 }
 
-/// What the command said to people, on whichever stream; of the audit, what stands in its table.
+/// What the command said to people, on whichever stream; of the audit, what is in its table.
 #[track_caller]
 fn told(name: &str, outcome: &Outcome) -> String {
     match name {
@@ -179,7 +179,7 @@ fn a_ca_file_that_is_none_is_refused_by_every_command_before_anything_is_sent() 
         "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
     let cut_off = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2Vyd\n";
     let key = std::fs::read(tls_file("server.key")).unwrap();
-    let none = "holds no certificate in PEM form";
+    let none = "contains no PEM certificate";
     for (content, said) in [
         (None, "cannot be read: No such file"),
         (Some(&b""[..]), none),
@@ -187,11 +187,11 @@ fn a_ca_file_that_is_none_is_refused_by_every_command_before_anything_is_sent() 
         (Some(&key), none),
         (
             Some(garbled.as_bytes()),
-            "holds a certificate that cannot be used: invalid",
+            "contains a certificate that cannot be used: invalid",
         ),
         (
             Some(cut_off.as_bytes()),
-            "holds a certificate that cannot be used: invalid",
+            "contains a certificate that cannot be used: invalid",
         ),
     ] {
         for (name, program) in commands(&tls.base_url()) {
@@ -224,7 +224,7 @@ fn a_proxy_sees_where_to_and_never_the_token() {
                 assert!(!head.to_lowercase().contains("authorization"), "{head}");
             }
             if name == "doctor" {
-                let way = format!("answers by way of the proxy {}", proxy.url());
+                let way = format!("answers through the proxy {}", proxy.url());
                 assert!(outcome.stdout.contains(&way), "{}", outcome.stdout);
             }
         }
@@ -322,7 +322,7 @@ fn a_proxy_that_cannot_be_reached_is_named() {
             .run()
             .expect(failed(name));
         let told = told(name, &outcome);
-        let way = format!("cannot connect by way of the proxy http://{closed}: ");
+        let way = format!("cannot connect through the proxy http://{closed}: ");
         assert!(told.contains(&way), "{name}: {told}");
         assert!(told.contains("refused"), "{name}: {told}");
         if name == "audit" {
@@ -364,7 +364,7 @@ fn a_proxy_that_cannot_be_used_is_refused_and_not_gone_past() {
         for variable in ["HTTPS_PROXY", "all_proxy"] {
             for (_, program) in commands(&tls.base_url()) {
                 let outcome = with_ca(program).env(variable, value).run().expect(2);
-                let said = format!("{variable} names no proxy that can be used");
+                let said = format!("{variable} is not a usable proxy address");
                 let outcome = outcome.says(&[&said, "http://proxy.example:3128"]);
                 assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
             }
@@ -399,7 +399,7 @@ fn ends_in_time(url: &str, proxy: Option<&str>, way: &str) {
             .args(["--timeout", "300ms"])
             .run()
             .expect(failed(name));
-        let said = format!("no whole answer within 0.3 s{way}");
+        let said = format!("no complete answer within 0.3 s{way}");
         let told = told(name, &outcome);
         assert!(told.contains(&said), "{name}: {told}");
         if name == "audit" {
@@ -426,7 +426,7 @@ fn a_server_that_never_greets_is_not_waited_for() {
 fn a_proxy_that_says_nothing_is_not_waited_for_and_named() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("http://{}", silent.local_addr().unwrap());
-    let way = format!(" by way of the proxy {proxy}");
+    let way = format!(" through the proxy {proxy}");
     let url = "https://api.elsewhere.example/client/v4";
     ends_in_time(url, Some(&proxy), &way);
 }

@@ -1,4 +1,4 @@
-//! `connector`: each of the six operations as it arrives at the server, and what is told of the answers.
+//! `connector`: each of the six operations as it arrives at the server, and what is reported of the answers.
 
 use serde_json::{Value, json};
 
@@ -281,7 +281,7 @@ fn a_domain_that_is_not_one_connector_changes_nothing() {
         ),
         (
             "corp.example",
-            vec!["has 2 connectors for corp.example", "name one by its id"],
+            vec!["has 2 connectors for corp.example", "name one by its ID"],
         ),
         ("no-id.example", vec!["no-id.example"]),
     ] {
@@ -381,7 +381,7 @@ fn on_a_terminal_it_is_asked_and_only_a_yes_is_one() {
         ),
         (
             &["update", "corp.example", "--enabled", "true"],
-            "It takes effect for every user of the domain",
+            "This takes effect for every user of the domain",
         ),
     ] {
         for (typed, yes) in [
@@ -565,7 +565,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             failure(400, 12002, "domain already has a connector"),
             [
                 "api 12002: domain already has a connector",
-                "the API refused",
+                "the API refused the request",
                 "cf-ray",
             ],
         ),
@@ -573,7 +573,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             forbidden(),
             [
                 "forbidden 9109: Unauthorized to access requested resource",
-                "may not do this here",
+                "lacks permission",
                 "SSO Connector Read",
             ],
         ),
@@ -581,8 +581,8 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             failure(404, 12003, "connector not found"),
             [
                 "not-found 12003: connector not found",
-                "knows no such account or connector",
-                "may be deleted",
+                "has no such account or connector",
+                "may have been deleted",
             ],
         ),
         (
@@ -597,8 +597,8 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             answer(502, "<html>"),
             [
                 "server: HTTP 502",
-                "Cloudflare's side failed",
-                "Run it again",
+                "Cloudflare's servers failed",
+                "Try again",
             ],
         ),
         (
@@ -612,7 +612,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             // What to do about a change whose answer is lost is not to send it again.
             let remedy = match case.method {
                 "GET" => remedy,
-                _ if answer_lost => "may have been carried out all the same",
+                _ if answer_lost => "may have been made all the same",
                 _ if told[0].starts_with("forbidden") => {
                     "Give the token the permission SSO Connector Write (labelled Edit in the dashboard)"
                 }
@@ -719,7 +719,7 @@ fn a_change_that_never_left_is_not_said_to_be_lost() {
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
         .run()
         .expect(1)
-        .says(&["connect: cannot connect", "hint: Run it again"]);
+        .says(&["connect: cannot connect", "hint: Try again"]);
     assert!(!outcome.stderr.contains("may have been carried out"));
 }
 
@@ -800,13 +800,13 @@ fn a_domain_is_not_taken_for_another_where_the_list_is_not_whole() {
         .run()
         .expect(3)
         .says(&[
-            "the list is not whole: 1 of 3 connectors were answered, and none of them is for zz.example",
+            "the list is incomplete: it contains 1 of 3 connectors, and none of these is for zz.example",
         ]);
     // There may be a second one among those that were not answered.
     connector_command(&server, "delete")
         .args(["a.example", "--yes"])
         .run()
         .expect(1)
-        .says(&["the list is not whole", "name the connector by its ID"]);
+        .says(&["the list is incomplete", "name it by its ID"]);
     assert!(server.requests().iter().all(|r| r.method == "GET"));
 }

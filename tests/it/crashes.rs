@@ -96,8 +96,8 @@ fn a_run_that_a_newer_one_has_overtaken_is_not_resumed() {
     // What it read is older than what is known by now.
     resume(&dir, &server).run().expect(2).says(&[
         "run 20261122T101500Z was completed after",
-        "20261121T101500Z.partial was begun",
-        "begin a new run without --resume",
+        "20261121T101500Z.partial was started",
+        "start a new run without --resume",
     ]);
     assert!(server.requests().len() <= 4 && partial.is_dir());
     assert_eq!(contents(&newer.reports()), before, "nothing is lost");
@@ -468,7 +468,7 @@ fn a_disk_that_fills_up_while_collecting_loses_nothing() {
     let failed = with_room_for(program, 100_000).run().expect(1).says(&[
         "evidence.jsonl",
         "the evidence cannot be kept",
-        "make room",
+        "free some space",
         "--resume",
     ]);
     let asked = server.requests().len();
@@ -545,7 +545,7 @@ fn a_file_system_without_room_says_so() {
     program
         .run()
         .expect(1)
-        .says(&["No space left on device", "reports", "make room"]);
+        .says(&["No space left on device", "reports", "free some space"]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -559,7 +559,7 @@ fn a_read_only_folder_is_found_out_before_anything_is_asked() {
         "cannot write to",
         "reports",
         "Read-only file system",
-        "you may write to",
+        "writable folder",
     ]);
     assert_eq!(server.requests().len(), 0);
 }
@@ -579,7 +579,7 @@ fn a_file_in_the_folders_place_is_found_out_before_anything_is_asked() {
     assert_eq!(server.requests().len(), 0);
 }
 
-/// What stands in the place of `latest`: a copy that a tool which follows links made, or a file.
+/// What is in place of `latest`: a copy that a tool which follows links made, or a file.
 fn in_the_place_of_latest(dir: &Rc<tempfile::TempDir>, is_folder: bool) -> PathBuf {
     let latest = dir.path().join("reports/latest");
     let file = if is_folder {
@@ -650,7 +650,7 @@ fn a_link_that_cannot_be_made_costs_no_report() {
     let dir = shared_dir();
     let server = Server::start(good_answer);
     let earlier = earlier_report(&dir, &server);
-    // Nobody, not even root, can put a link in the place of a folder that holds something.
+    // Nobody, not even root, can put a link in place of a folder that holds something.
     let aside = dir.path().join(format!("reports/.latest-{RUN_ID}"));
     fs::create_dir(&aside).unwrap();
     fs::write(aside.join("x"), "").unwrap();
@@ -754,11 +754,11 @@ fn a_run_is_resumed_with_its_own_accounts_and_address_only() {
             .args(others)
             .run()
             .expect(2)
-            .says(&["was begun with other accounts", "hint: "]);
+            .says(&["was started with other accounts", "hint: "]);
     }
     let elsewhere = Server::start(good_answer);
     resume(&dir, &elsewhere).run().expect(2).says(&[
-        "was begun with",
+        "was started with",
         &server.base_url(),
         &elsewhere.base_url(),
         "hint: ",

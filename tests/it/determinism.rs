@@ -101,8 +101,8 @@ fn file(outcome: &Outcome, name: &str) -> String {
             json.to_string()
         }
         _ => text.replace(
-            &format!("<dd>at most {concurrency} requests"),
-            "<dd>at most N requests",
+            &format!("<dd>{concurrency} concurrent requests"),
+            "<dd>N concurrent requests",
         ),
     }
     .replace(&evidence, "the evidence's")

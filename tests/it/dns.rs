@@ -1,4 +1,4 @@
-//! Whether records stand in DNS: against a real name server, and against ones that misbehave.
+//! Whether records are in DNS: against a real name server, and against ones that misbehave.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -289,7 +289,7 @@ fn a_report_is_rendered_again_without_dns() {
     render(&nights.dir, &run)
         .run()
         .expect(2)
-        .says(&["dns.jsonl has been changed"]);
+        .says(&["dns.jsonl has changed"]);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_runs_evidence_is_looked_up_later() {
     let lookup = |program: Program| program.args(["--check-dns", "--resolver", &server.address()]);
     let own = lookup(render(&nights.dir, &run)).run().expect(2);
     own.says(&[
-        "was made without DNS lookups, and would be made from new DNS lookups",
+        "was made without DNS lookups, but would be made from new DNS lookups",
         "--output",
     ]);
     assert!(server.asked().is_empty());
@@ -405,8 +405,8 @@ fn a_resolvers_trouble_is_no_finding_about_the_domain() {
         ("servfail", "SERVFAIL"),
         ("refused", "REFUSED"),
         ("silent", "no answer in time"),
-        ("referral", "is no resolver"),
-        ("circle", "aliases do not end"),
+        ("referral", "is not a resolver"),
+        ("circle", "aliases form a loop"),
     ] {
         let detail = &details[&format!("{name}.example")];
         assert!(detail.contains(cause), "{name}: {detail}");
@@ -472,8 +472,8 @@ fn no_resolver_at_all_is_a_warning_and_no_finding() {
         .run()
         .expect(0)
         .says(&[
-            "does not answer, and is asked no more",
-            "no resolver gave an answer about any of 60 names",
+            "does not answer and will not be queried again",
+            "no resolver answered for any of 60 names",
         ]);
     assert!(records(&outcome).values().all(|txt| txt == "unknown"));
     assert!(dns_findings(&outcome).is_empty());
@@ -557,7 +557,7 @@ fn nobody_looking_or_knowing_resolves_nothing_and_makes_nothing_new() {
         .night(3)
         .run()
         .expect(0)
-        .prints(&["1 about DNS records that were not looked up, or that no resolver told of"]);
+        .prints(&["1 about DNS records that were not checked, or that no resolver answered for"]);
     // It is there still, and as old as it was.
     set(Says::NoData);
     let still = looked(4);
@@ -600,7 +600,7 @@ fn nobody_looking_or_knowing_resolves_nothing_and_makes_nothing_new() {
     assert_eq!(gone.json()["dns"]["verified_without_record"], 1);
     assert!(
         gone.text("report.html")
-            .contains("their record is not there")
+            .contains("their record is not published")
     );
 }
 
@@ -742,7 +742,7 @@ fn lookups_that_are_gone_or_were_given_up_begin_nothing() {
         .expect(0)
         .stdout_json();
     assert_eq!(plan["steps"], json!([]), "{plan}");
-    assert!(plan["unmended"].to_string().contains("was not looked up"));
+    assert!(plan["unmended"].to_string().contains("was not checked"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn program_words(line: &str) -> Option<Vec<String>> {
     (words.len() > 1).then_some(words)
 }
 
-/// What stands between backticks on lines that are no code block.
+/// What is between backticks on lines that are no code block.
 fn code_spans(markdown: &str) -> Vec<&str> {
     let mut in_code = false;
     let mut spans = Vec::new();

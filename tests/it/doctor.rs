@@ -50,7 +50,7 @@ fn doctor(server: &Server) -> Program {
 fn line(outcome: &Outcome, check: &str) -> Value {
     let lines = outcome.stdout_json();
     let mut found = lines.as_array().unwrap().clone();
-    // What is reached stands in the check's name.
+    // What is reached is in the check's name.
     found.retain(|line| {
         let name = line["check"].as_str().unwrap();
         name == check || (check == "reach" && name.starts_with("reach "))
@@ -81,7 +81,7 @@ fn where_all_is_well_every_line_passes() {
         ]
     );
     outcome.prints(&[
-        "CLOUDFLARE_API_TOKEN holds a user's token",
+        "CLOUDFLARE_API_TOKEN is a user's token",
         "1 connector can be read",
         "rate limit: default: 1200 requests in 300 s (1199 left for 300 s)",
     ]);
@@ -128,14 +128,14 @@ fn the_token_is_judged() {
             state("expired", Some(in_days(-3))),
             "fail",
             "\"expired\"",
-            "make a new token",
+            "create a new token",
             1,
         ),
         (
             failure(401, 1000, "Invalid API Token"),
             "fail",
             "auth 1000: Invalid API Token",
-            "make a new token",
+            "create a new token",
             1,
         ),
         (
@@ -146,7 +146,7 @@ fn the_token_is_judged() {
             ),
             "fail",
             "9109: Cannot use the access token from location",
-            "not bound to another address",
+            "not restricted to another address",
             1,
         ),
     ] {
@@ -415,7 +415,7 @@ fn an_account_whose_list_is_incomplete_does_not_pass() {
     assert_eq!(line["result"], "fail");
     let finding = line["finding"].as_str().unwrap();
     assert!(
-        finding.contains("incomplete-list: 1 of 2 connectors"),
+        finding.contains("incomplete-list: the answer contains 1 of 2 connectors"),
         "{line}"
     );
 }
@@ -448,7 +448,7 @@ fn every_limit_is_shown_and_the_rate_compared_with_each() {
     let outcome = doctor(&server).arg("--json").run().expect(0);
     let over = line(&outcome, "rate limit");
     assert_eq!(over["result"], "warn");
-    let said = format!("{shown}; --rate 1000/300s can go over \"burst\"");
+    let said = format!("{shown}; --rate 1000/300s can exceed \"burst\"");
     assert_eq!(over["finding"], said);
     assert!(over["remedy"].as_str().unwrap().contains("--rate 100/60s"));
     let outcome = doctor(&server).args(["--rate", "100/60s", "--json"]);
@@ -550,7 +550,7 @@ fn a_token_in_the_place_of_an_id_is_refused_and_not_shown() {
             &[&id(1), bad, "--json"],
         ] {
             let outcome = doctor(&server).args(arguments).run().expect(2);
-            let outcome = outcome.says(&["looks like an API token", "hint: put the token into"]);
+            let outcome = outcome.says(&["looks like an API token", "hint: put the token in"]);
             outcome.keeps_silent_about(&bad[5..]);
         }
     }
@@ -589,9 +589,9 @@ fn an_accounts_file_is_examined_with_every_token_and_one_account_for_each() {
         .run()
         .expect(1);
     for (check, result, said) in [
-        ("token", "pass", "CLOUDFLARE_API_TOKEN holds"),
+        ("token", "pass", "CLOUDFLARE_API_TOKEN is"),
         ("token valid", "pass", "active"),
-        ("token GOOD", "pass", "GOOD holds a user's token"),
+        ("token GOOD", "pass", "GOOD is a user's token"),
         ("token GOOD valid", "pass", "active"),
         ("token BAD valid", "fail", "Invalid API Token"),
         (
@@ -717,6 +717,6 @@ fn a_file_that_accounts_wrote_is_examined_and_one_of_another_region_refused() {
         good.stdout
     );
     let stranger = with("fedramp_high").expect(1);
-    let said = "names an account of the region fedramp_high, and this audit asks other";
+    let said = "names an account in the region fedramp_high, but this audit asks other";
     assert!(stranger.stdout.contains(said), "{}", stranger.stdout);
 }

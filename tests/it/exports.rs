@@ -38,7 +38,7 @@ fn terraform_gets_a_resource_and_an_import_for_each_connector() {
     };
     let text = export()
         .expect(3)
-        .says(&["1 account was not read whole"])
+        .says(&["1 account was not read in full"])
         .stdout;
     let body: hcl_edit::structure::Body = text.parse().unwrap();
     assert_eq!(body.get_blocks("resource").count(), 3, "{text}");
@@ -75,7 +75,7 @@ fn dns_gets_the_records_to_add() {
         program.args(["--format", format]).run().expect(3).stdout
     };
     let zone = export("zone");
-    assert!(zone.contains("a domain's TXT set is shared"), "{zone}");
+    assert!(zone.contains("a domain's TXT records also serve"), "{zone}");
     assert!(
         zone.ends_with("\na.example. 300 IN TXT \"code=1\"\n"),
         "{zone}"
@@ -88,7 +88,7 @@ fn dns_gets_the_records_to_add() {
         json["warning"]
             .as_str()
             .unwrap()
-            .contains("Replace nothing of another purpose")
+            .contains("Do not replace any of these")
     );
 }
 

@@ -125,7 +125,7 @@ fn a_dripping_body() {
         &IMPATIENT,
         "timeout",
         2,
-        "no whole answer within 0.5 s",
+        "no complete answer within 0.5 s",
     );
 }
 
@@ -136,7 +136,7 @@ fn a_body_that_never_comes() {
         &IMPATIENT,
         "timeout",
         2,
-        "no whole answer within 0.5 s",
+        "no complete answer within 0.5 s",
     );
 }
 
@@ -147,7 +147,7 @@ fn a_server_that_says_nothing() {
         &IMPATIENT,
         "timeout",
         2,
-        "no whole answer within 0.5 s",
+        "no complete answer within 0.5 s",
     );
 }
 
@@ -192,7 +192,7 @@ fn json_that_is_none() {
         &TWICE,
         "malformed",
         1,
-        "not the JSON that the API answers",
+        "not JSON",
     );
 }
 
@@ -266,7 +266,7 @@ fn an_answer_of_millions_of_nothings_costs_its_account_alone() {
         &TWICE,
         "malformed",
         1,
-        "1001 entries of the list have neither an id nor a domain",
+        "1001 entries in the list have neither an ID nor a domain",
     );
     for item in ["0", "{}", r#"{"code":1,"message":"m"}"#] {
         let errors = list("errors", item).replace("true", "false");

@@ -41,7 +41,7 @@ fn urgent_findings_stand_first_the_new_ones_on_top() {
     let page = outcome.text("report.html");
     let verdict = section(&page, "verdict");
     assert!(
-        verdict.contains("<h2>1 critical, 1 high; 1 of them new</h2>"),
+        verdict.contains("<h2>1 critical, 1 high; 1 new</h2>"),
         "{verdict}"
     );
     let new = verdict.find("new<wbr>.example</bdi></a>").unwrap();

@@ -280,9 +280,9 @@ fn the_plan_holds_what_is_harmless_and_what_is_not_with_its_flag() {
         })
         .collect();
     for reason in [
-        "enabled-unverified disabling it needs --disable",
-        "disabled-connector enabling it needs --enable",
-        "disabled-connector it can be enabled once its domain is verified",
+        "enabled-unverified needs --disable",
+        "disabled-connector needs --enable",
+        "disabled-connector can be enabled once its domain is verified",
     ] {
         assert!(
             reasons.iter().any(|told| told.starts_with(reason)),
@@ -352,7 +352,7 @@ fn people_get_the_plan_with_the_records_as_zone_file_and_csv() {
         "3 steps to carry out\n",
         "  high    begin-verification  b.example          connector ",
         "findings need manual action\n",
-        "\nNothing was sent. To carry the plan out, add --apply.\n",
+        "\nNothing was sent. To carry out the plan, add --apply.\n",
         "awaiting.example. 300 IN TXT \"code-1\"\n",
         "b.example. 300 IN TXT \"say \\\"yes\\\"\\\\\\027\\195\\169\"\n",
         &format!(
@@ -484,12 +484,12 @@ fn what_changed_meanwhile_is_left_alone_with_the_reason() {
         .expect(0)
         .prints(&[
             "0 done, 6 skipped, 0 failed",
-            "skipped  disable open.example: enabled was true, and is false now; the FedRAMP text was false, and is true now\n",
-            "skipped  begin-verification open.example: enabled was true, and is false now; the FedRAMP text was",
-            "skipped  begin-verification failed.example: its verification code was code-2, and is another now\n",
-            "skipped  begin-verification awaiting.example: its status was awaiting, and is verified now\n",
-            "skipped  enable off.example: its domain was off.example, and is else.example now\n",
-            "skipped  fedramp-on gov.example: enabled was true, and is false now\n",
+            "skipped  disable open.example: enabled was true and is now false; the FedRAMP text was false and is now true\n",
+            "skipped  begin-verification open.example: enabled was true and is now false; the FedRAMP text was",
+            "skipped  begin-verification failed.example: its verification code was code-2 and is now another\n",
+            "skipped  begin-verification awaiting.example: its status was awaiting and is now verified\n",
+            "skipped  enable off.example: its domain was off.example and is now else.example\n",
+            "skipped  fedramp-on gov.example: enabled was true and is now false\n",
         ]);
     assert_eq!(audited.changes(), 0);
     assert_eq!(audited.log().len(), 6);
@@ -515,7 +515,7 @@ fn a_verified_connector_is_not_enabled_where_it_no_longer_is_verified() {
         .args(["--apply", "--enable"])
         .run()
         .expect(0)
-        .prints(&["its status was verified, and is failed now"]);
+        .prints(&["its status was verified and is now failed"]);
     assert_eq!(audited.changes(), 0);
 }
 
@@ -545,7 +545,9 @@ fn it_stops_after_three_failures_in_a_row() {
         "with 2 steps left",
         "fix-log.jsonl",
     ]);
-    outcome.prints(&["failed  begin-verification d1.example: the API refused: 12006 not now\n"]);
+    outcome.prints(&[
+        "failed  begin-verification d1.example: the API refused the request: 12006 not now\n",
+    ]);
     let results: Vec<_> = audited
         .log()
         .iter()
@@ -591,7 +593,7 @@ fn failures_that_do_not_stop_it_still_fail_the_command() {
             "failed  begin-verification d2.example: it could not be read again: 12003 not now",
             "3 done, 0 skipped, 1 failed",
         ])
-        .says(&["not every step was carried out", "run it again"]);
+        .says(&["not every step was carried out", "run the command again"]);
 }
 
 #[test]
@@ -664,7 +666,7 @@ fn interrupted_and_applied_again_each_step_is_done_once() {
         let outcome = running.wait();
         assert_eq!(outcome.code(), code, "{}", outcome.stderr);
         if code.is_some() {
-            outcome.says(&["interrupted with 3 steps left", "run it again"]);
+            outcome.says(&["interrupted with 3 steps left", "run the command again"]);
         }
         // That it was sent is on the disk, whatever ended the program.
         let last = match code {
@@ -679,7 +681,7 @@ fn interrupted_and_applied_again_each_step_is_done_once() {
         audited.server.now(audited.world.serve());
         audited.fix().arg("--apply").run().expect(0).prints(&[
             "3 done, 2 skipped, 0 failed",
-            "done  begin-verification d3.example: found to be so: an earlier attempt had no answer\n",
+            "done  begin-verification d3.example: already so: an earlier attempt got no answer\n",
         ]);
         assert_eq!(audited.changes(), 2, "the two that were left");
         // What was found out is known from now on.
@@ -704,7 +706,7 @@ fn a_log_that_was_cut_off_is_gone_on_with() {
         .arg("--apply")
         .run()
         .expect(0)
-        .prints(&["1 done, 1 skipped", "found to be so"]);
+        .prints(&["1 done, 1 skipped", "already so"]);
     assert_eq!(audited.changes(), 2);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().count(), 6);
@@ -775,8 +777,8 @@ fn the_policy_that_the_run_was_judged_by_is_not_forgotten() {
     };
     judged("[thresholds]\npending_days = 3\n");
     audited.fix().run().expect(2).says(&[
-        "was judged by the policy",
-        "none is given now",
+        "used the policy",
+        "but none was given",
         "hint: ",
         "--policy",
     ]);
@@ -790,7 +792,7 @@ fn the_policy_that_the_run_was_judged_by_is_not_forgotten() {
         .policy("[thresholds]\npending_days = 4\n")
         .run()
         .expect(0)
-        .says(&["judged by another policy"]);
+        .says(&["used another policy"]);
 }
 
 #[test]
@@ -982,8 +984,8 @@ fn what_a_person_must_decide_is_never_a_step() {
         ["disable Shared.example.", "enable good.example"]
     );
     fix().run().expect(0).prints(&[
-        "a person must first decide about the connector itself: see unexpected-domain\n",
-        "a person must first decide about the connector itself: see duplicate-domain\n",
+        "first decide about the connector itself: see unexpected-domain\n",
+        "first decide about the connector itself: see duplicate-domain\n",
     ]);
     fix().arg("--apply").run().expect(0);
     assert_eq!(
@@ -1012,7 +1014,7 @@ fn a_connector_whose_id_the_api_could_not_take_is_not_planned() {
     )]);
     audited.fix().arg("--apply").run().expect(0).prints(&[
         "  short.example  ac",
-        "its ID has 31 characters, and the API takes IDs of 32: change it in the dashboard\n",
+        "its ID has 31 characters, but the API takes IDs of 32: change it in the dashboard\n",
         "1 done, 0 skipped, 0 failed",
     ]);
 }
@@ -1054,7 +1056,7 @@ fn a_change_whose_answer_is_lost_is_unknown_until_the_next_run_looks() {
                 "unknown  disable a.example: it may have been done: ",
                 ", 0 skipped, 0 failed, 1 unknown; see",
             ])
-            .says(&["run it again"]);
+            .says(&["run the command again"]);
         assert_eq!(
             audited.results()[..2],
             ["sending disable", "unknown disable"],
@@ -1065,7 +1067,7 @@ fn a_change_whose_answer_is_lost_is_unknown_until_the_next_run_looks() {
         let changed = audited.requests().iter().any(|r| r.starts_with("PATCH"));
         assert_eq!(changed, !is_received, "{reply:?}");
         let said = match is_received {
-            true => "done  disable a.example: found to be so: an earlier attempt had no answer\n",
+            true => "done  disable a.example: already so: an earlier attempt got no answer\n",
             false => "done  disable a.example\n",
         };
         again.prints(&[said]);
@@ -1141,7 +1143,7 @@ fn several_steps_on_one_connector_do_not_block_each_other() {
         .run()
         .expect(0)
         .prints(&["1 done, 1 skipped, 0 failed", "done  begin-verification"]);
-    // But what nobody of ours changed still stands in the way.
+    // But what nobody of ours changed is still in the way.
     let audited = Audited::new(vec![(id(1), vec![gov()])]);
     audited.world.change(1, 1, json!({"enabled": false}));
     audited
@@ -1315,7 +1317,7 @@ fn two_at_once_send_each_change_once() {
     audited.fix().arg("--apply").run().expect(1).says(&[
         "another `fix --apply` is working on this run",
         "fix-log.jsonl",
-        "hint: wait until it has ended",
+        "hint: wait until it has finished",
     ]);
     assert_eq!(audited.server.requests().len(), asked, "it asked nothing");
     // A plan alone can still be looked at.
@@ -1408,7 +1410,10 @@ fn enabling_needs_a_run_that_read_every_account() {
         .arg("--enable")
         .run()
         .expect(0)
-        .prints(&["0 steps", "enabling it needs a run that read every account"]);
+        .prints(&[
+            "0 steps",
+            "can only be enabled from a run that read every account",
+        ]);
 }
 
 #[test]

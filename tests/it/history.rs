@@ -117,7 +117,7 @@ fn a_night_on_which_nothing_could_be_read_changes_nothing_after_it() {
         totals["findings_not_judged_by_severity"],
         json!({"medium": 1})
     );
-    let sentence = "1 known finding (1 medium) was not judged in this run: 1 in accounts that were not read whole. It counts neither as open nor as resolved.";
+    let sentence = "1 known finding (1 medium) was not judged in this run: 1 in accounts that were not read in full. It counts neither as open nor as resolved.";
     assert!(
         bad.stdout.contains(sentence) && bad.text("report.html").contains(sentence),
         "{}",
@@ -227,7 +227,7 @@ fn another_tokens_list_is_another_list_and_a_command_line_none_at_all() {
     for name in ["evidence.jsonl", "ledger.jsonl"] {
         assert!(
             !other.text(name).contains("OTHER"),
-            "{name} holds the token"
+            "{name} contains only the token"
         );
     }
 }
@@ -248,7 +248,7 @@ fn a_rule_that_the_policy_turns_off_resolves_nothing() {
     assert_eq!(without.json()["totals"]["findings_not_judged"], 2);
     let page = without.text("report.html");
     assert!(page.contains(
-        "2 known findings (2 medium) were not judged in this run: 2 of rules that are off."
+        "2 known findings (2 medium) were not judged in this run: 2 from rules that are off."
     ));
     assert!(page.contains("The policy has changed since that run."));
     // One is fixed meanwhile.

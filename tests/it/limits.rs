@@ -77,7 +77,7 @@ fn few_descriptors_lower_the_concurrency_and_read_everything() {
         .expect(0)
         .says(&[
             "80 files and connections",
-            "the concurrency is 16 instead of 1024",
+            "using a concurrency of 16 instead of 1024",
         ]);
     assert_eq!(outcome.csv("accounts.csv").len(), 60);
     assert_eq!(outcome.evidence_header()["limits"]["concurrency"], 16);
@@ -88,7 +88,7 @@ fn few_descriptors_lower_the_concurrency_and_read_everything() {
         .args(ids(60))
         .run()
         .expect(1)
-        .says(&["24 files and connections open, and needs 40", "ulimit -n"]);
+        .says(&["24 files and connections, but needs 40", "ulimit -n"]);
     assert_eq!(server.requests().len(), asked);
     // A soft limit is raised without a word.
     audit(&server)
@@ -97,7 +97,7 @@ fn few_descriptors_lower_the_concurrency_and_read_everything() {
         .args(ids(60))
         .run()
         .expect(0)
-        .keeps_silent_about("concurrency is");
+        .keeps_silent_about("using a concurrency of");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_limit_of_file_sizes_is_an_error_and_what_was_read_is_kept() {
         .arg(id(1))
         .run()
         .expect(1)
-        .says(&["File too large", "make room"]);
+        .says(&["File too large", "free some space"]);
     audit_in(&dir, &server).args(["--resume"]).run().expect(0);
 }
 

@@ -54,7 +54,7 @@ fn what_is_new_comes_first_and_by_name() {
             "## New findings (1)",
             "## Resolved findings (1)",
             "## Connectors that changed (2)",
-            "## Open findings known before (1)",
+            "## Open findings already known (1)",
             "## Totals",
         ]
     );

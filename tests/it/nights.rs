@@ -127,7 +127,7 @@ fn run_nights(press: &mut dyn Press, nights: impl Iterator<Item = (Tamper, Tonig
     }
 }
 
-/// What stands in the contract in so many words, apart from the model.
+/// What is in the contract in so many words, apart from the model.
 fn quiet_nights_are_quiet(tonight: &Tonight, is: &Observed, at: &dyn Fn() -> String) {
     if tonight
         .seen
@@ -669,7 +669,7 @@ fn the_summary_says_how_many(outcome: &Outcome, said: &Said) {
     } else {
         assert_eq!((last.new, last.resolved), (0, 0), "{}", outcome.stdout);
     }
-    // New open ones stand beside the open ones, and new waived ones beside the waived.
+    // New open ones are beside the open ones, and new waived ones beside the waived.
     let findings = outcome.stdout.lines();
     let findings = findings.filter(|line| line.starts_with("  Findings "));
     let by_severity = findings.flat_map(|line| {

@@ -212,7 +212,7 @@ fn a_list_that_is_refused_is_a_gap_everywhere_and_outranks_findings() {
             .expect(3)
             .says(&parts)
             .prints(&parts)
-            .prints(&["the list of accounts is not whole", ", not whole\n"]);
+            .prints(&["the list of accounts is incomplete", ", incomplete\n"]);
         assert_eq!(outcome.csv("accounts.csv").len(), accounts);
         let json = outcome.json();
         assert_eq!(json["coverage"]["whole"], false);
@@ -312,8 +312,8 @@ fn a_loop_ends_and_is_told() {
         is_it.then(|| success(json!([{"id": "root", "name": "Root"}, {"id": "south"}])))
     });
     let outcome = audit_root(&server).run().expect(3).says(&[
-        "organization The deep (deep): the organizations under it cannot be relied on (malformed): it names root, which it lies under itself: a loop",
-        "it names south, which lies under root, too",
+        "organization The deep (deep): the organizations under it cannot be relied on (malformed): it names root, which it is below itself: a loop",
+        "it names south, which is also below root",
     ]);
     assert_eq!(outcome.csv("accounts.csv").len(), 7);
     assert_eq!(lists(&server).len(), 9);
@@ -333,7 +333,7 @@ fn a_list_that_takes_no_notice_of_the_parent_leads_nowhere_else() {
     let outcome = audit_root(&server)
         .run()
         .expect(3)
-        .says(&["lie under another one, as they say themselves", "alien"]);
+        .says(&["say they belong to another organization", "alien"]);
     assert!(
         lists(&server)
             .iter()
@@ -369,7 +369,7 @@ fn pages_that_name_a_next_one_for_ever_end() {
     audit_root(&again)
         .run()
         .expect(3)
-        .says(&["organization The south (south): the organizations under it are not all listed (incomplete-list): a page brought no new organization"]);
+        .says(&["organization The south (south): the organizations under it are not all listed (incomplete-list): a page contains no new organization"]);
     let new = tree(|request| {
         let is_it = asked(request) == Asked::Accounts("south".to_owned());
         is_it.then(|| {
@@ -381,7 +381,7 @@ fn pages_that_name_a_next_one_for_ever_end() {
     let outcome = audit_root(&new)
         .run()
         .expect(3)
-        .says(&["its accounts are not all listed (incomplete-list): a page names one as the next that was read before"]);
+        .says(&["its accounts are not all listed (incomplete-list): a page points to one that was already read"]);
     assert_eq!(outcome.csv("accounts.csv").len(), 8);
 }
 
@@ -413,7 +413,7 @@ fn levels_are_gone_down_so_far_and_no_further() {
     let outcome = audit_root(&server)
         .run()
         .expect(3)
-        .says(&["1 organization below the 10 levels that are gone down"]);
+        .says(&["1 organization more than 10 levels down, not listed"]);
     assert_eq!(shown(&outcome.json()).len(), 10);
 }
 
@@ -446,7 +446,7 @@ fn the_key_is_used_for_the_two_lists_and_stands_nowhere() {
         .run()
         .expect(3)
         .says(&[
-            "CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY are used to list organizations and their accounts, and for nothing else",
+            "using CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY to list organizations and their accounts, and for nothing else",
             "check CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY",
             "Authentication error of [token]",
         ]);
@@ -506,7 +506,7 @@ fn one_of_the_two_variables_alone_is_told_and_not_used() {
         .env("CLOUDFLARE_EMAIL", " ")
         .run()
         .expect(0)
-        .says(&["CLOUDFLARE_API_KEY is set and CLOUDFLARE_EMAIL is not: organizations are listed with the token"]);
+        .says(&["CLOUDFLARE_API_KEY is set but CLOUDFLARE_EMAIL is not: listing organizations with the token"]);
     assert!(
         server
             .requests()

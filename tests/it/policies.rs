@@ -300,7 +300,7 @@ fn accounts_of_the_policy_that_are_not_in_the_run_are_said_so() {
     );
     let page = outcome.text("report.html");
     assert!(
-        page.contains("The policy names 2 accounts that this run was not asked for"),
+        page.contains("The policy names 2 accounts not included in this run"),
         "the page tells it"
     );
     let none = judged(&server, "").run().expect(0);

@@ -87,7 +87,7 @@ fn the_report_again_is_the_same_byte_for_byte() {
         assert_eq!(outcome.run_dir(), elsewhere);
         same(&run, &elsewhere);
         check_sums(&elsewhere);
-        // From there again, where no earlier run stands beside it, and in place.
+        // From there again, where no earlier run is beside it, and in place.
         let again = |program: Program| {
             let baseline = dir.path().join("reports").join(RUN_ID);
             again(program.arg("--baseline").arg(baseline))
@@ -164,18 +164,18 @@ fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
     let again = || render(&dir, &run).on_day(1);
     let policy = |program: Program| program.args(["--policy", "policy.toml"]);
     for (program, told) in [
-        (again(), "judged by the policy policy.toml"),
+        (again(), "made with the policy policy.toml"),
         (
             again().policy("[defaults]\nfedramp = \"any\"\n"),
-            "judged by the policy policy.toml",
+            "made with the policy policy.toml",
         ),
         (
             policy(again()).args(["--baseline", "none"]),
-            "compared with run 20261121T101500Z, and would be compared with no run",
+            "compared with run 20261121T101500Z, but would be compared with no run",
         ),
         (
             policy(again()).on_day(9),
-            "judged as of 2026-11-22 10:15:00 UTC, and would be judged as of 2026-11-30 10:15:00 UTC",
+            "made as of 2026-11-22 10:15:00 UTC, but would be made as of 2026-11-30 10:15:00 UTC",
         ),
     ] {
         if told.contains("compared") || told.contains("as of") {
@@ -189,10 +189,10 @@ fn a_runs_own_report_is_replaced_only_by_what_it_was_judged_by() {
     assert_eq!(contents(&run), before);
     // Without its ledger nobody can tell.
     fs::remove_file(run.join("ledger.jsonl")).unwrap();
-    policy(again())
-        .run()
-        .expect(2)
-        .says(&["nothing says what this run was judged by", "--output"]);
+    policy(again()).run().expect(2).says(&[
+        "the run's policy and baseline are not on record",
+        "--output",
+    ]);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn what_no_run_made_is_neither_overwritten_nor_removed() {
         .run()
         .expect(2)
         .says(&[
-            "holds files that no run wrote",
+            "contains files that no run wrote",
             "would be overwritten: report.html",
             "hint: ",
         ]);
@@ -227,7 +227,7 @@ fn what_no_run_made_is_neither_overwritten_nor_removed() {
     to_place()
         .run()
         .expect(2)
-        .says(&["have been changed since", "accounts.csv"]);
+        .says(&["have changed since", "accounts.csv"]);
     fs::write(run.join("report.html"), "annotated").unwrap();
     render(&dir, &run)
         .run()
@@ -259,11 +259,11 @@ fn evidence_that_was_altered_is_not_judged() {
         // The answer itself, which its own checksum gives away even where there is no list of checksums.
         (
             good.replace("b.example", "c.example"),
-            "is not the one whose SHA-256",
+            "does not match its SHA-256",
         ),
         (
             good.replace("\"attempts\":1", "\"attempts\":2"),
-            "its SHA-256 is not the one in SHA256SUMS",
+            "its SHA-256 does not match SHA256SUMS",
         ),
     ] {
         assert_ne!(altered, good);
@@ -345,7 +345,7 @@ fn damaged_evidence_is_refused_with_the_line_and_the_report_stays() {
         (with_line(1, "{}"), "line 1"),
         (
             with_line(1, &lines[0].replace("evidence/v2", "evidence/v9")),
-            "\"cf-sso-audit/evidence/v9\", and this version of the program reads \"cf-sso-audit/evidence/v2\"",
+            "\"cf-sso-audit/evidence/v9\", but this version reads \"cf-sso-audit/evidence/v2\"",
         ),
         (with_line(2, ""), "line 2"),
         (with_line(2, "{\"account\":0}"), "line 2"),
@@ -398,7 +398,7 @@ fn the_evidence_of_another_run_is_not_overwritten() {
         .run()
         .expect(2)
         .says(&[
-            "evidence.jsonl is of another run",
+            "evidence.jsonl belongs to another run",
             "hint: choose another folder",
         ]);
     assert_eq!(second.everything(), before);
@@ -450,7 +450,7 @@ fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
         ["read ", "unread interrupted", "unread interrupted"]
     );
     assert_eq!(shown.json()["coverage"]["unread"], 2);
-    // In place too, and then the run can still be gone on with.
+    // In place too, and then the run can still be resumed.
     render(&dir, &partial).run().expect(3);
     server.now(|_| success(json!([])));
     let resumed = audit_in(&dir, &server).arg("--resume").run().expect(0);
@@ -560,7 +560,7 @@ fn a_broken_template_is_told_with_file_and_line_before_anything_is_asked() {
             .args(["--template", "brand", &id(1)])
             .run()
             .expect(2)
-            .says(&["--template brand", told, "hint: templates/README.md"]);
+            .says(&["--template brand", told, "hint: see templates/README.md"]);
         assert_eq!(outcome.stdout, "");
         assert_eq!(server.requests().len(), 0, "{file}");
         assert!(!outcome.reports().exists());

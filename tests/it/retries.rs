@@ -303,7 +303,7 @@ fn a_failing_server_that_asks_for_an_hour_is_not_waited_for() {
     let outcome = audit(&server).arg(id(1)).run().expect(3);
     let row = outcome.account(&id(1));
     assert_eq!((&*row["error_kind"], &*row["attempts"]), ("server", "1"));
-    assert!(row["error_message"].contains("wait for 3500 s, which is too long"));
+    assert!(row["error_message"].contains("wait 3500 s, which is too long"));
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_long_pause_is_said_in_the_log() {
         .through("exec \"$@\" 2> log");
     let log = program.dir().join("log");
     let log = || std::fs::read_to_string(&log).unwrap_or_default();
-    let said = "nothing is sent with the token of CLOUDFLARE_API_TOKEN for 3000 s";
+    let said = "pausing the token of CLOUDFLARE_API_TOKEN for 3000 s";
     let running = program.spawn();
     wait_until("it is said", || log().contains(said));
     running.signal("TERM");

@@ -33,7 +33,7 @@ fn closed(mut schema: Value) -> Value {
     schema
 }
 
-/// A second night with all that a report can tell of: what changed, a baseline, a waiver, gaps, unread accounts.
+/// A second night with all that a report can show: what changed, a baseline, a waiver, gaps, unread accounts.
 fn eventful() -> Value {
     let nights = Nights::of(&[
         (

@@ -1,4 +1,4 @@
-//! Connectors made, verified, enabled and mended from the command line, against the program's own simulated API.
+//! Connectors made, verified, enabled and fixed from the command line, against the program's own simulated API.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -272,7 +272,7 @@ fn the_demos_findings_are_mended_once_and_stay_so() {
             line["reason"]
                 .as_str()
                 .unwrap()
-                .starts_with("the API refused: 12")
+                .starts_with("the API refused the request: 12")
         );
     }
     // What was done is not done again.

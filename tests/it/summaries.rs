@@ -29,7 +29,7 @@ fn the_summary_tells_coverage_the_three_reports_the_findings_and_where_to_look()
     let expected = format!(
         "\
 2 of 3 accounts read; 1 unread, so this report is incomplete.
-  Not read whole: 1 account: not-found.
+  Not read in full: 1 account: not-found.
 
   Region               other: {base_url}
   Connectors           4
@@ -99,13 +99,13 @@ fn what_is_new_stands_beside_what_it_is_part_of_and_expired_waivers_are_told() {
     };
     let both = waiver("b.example") + &waiver("none.example");
     let second = nights.night(1).policy(&both).run().expect(0);
-    // The new one is waived, and so stands beside the waived ones.
+    // The new one is waived, and so is beside the waived ones.
     second.prints(&[
         "  Findings medium      1, 1 waived (1 new)\n",
         ": 1 new finding, ",
     ]);
     let third = nights.night(3).policy(&both).run().expect(0);
-    third.prints(&["\n2 waivers have expired: what they waived is open. Renew them, or remove them from the policy.\n"]);
+    third.prints(&["\n2 waivers have expired, and their findings are open. Renew them, or remove them from the policy.\n"]);
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn gaps_of_the_list_are_told_first() {
     assert_eq!(
         lines.next(),
         Some(
-            "1 of 1 account read; the list of accounts is not whole, so this report is incomplete."
+            "1 of 1 account read; the list of accounts is incomplete, so this report is incomplete."
         )
     );
     assert_eq!(
         lines.next(),
-        Some("  the token's list of accounts says there are 3 accounts, and brought 1")
+        Some("  the token's list of accounts says there are 3 accounts but contains 1")
     );
 }
 

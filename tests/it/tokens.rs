@@ -151,7 +151,7 @@ fn a_token_is_trimmed_and_one_with_odd_characters_is_refused_by_name() {
             .arg(id(1))
             .run()
             .expect(2)
-            .says(&["CLOUDFLARE_API_TOKEN holds", said]);
+            .says(&["CLOUDFLARE_API_TOKEN contains", said]);
         assert!(!outcome.stderr.contains("s3cr"), "{}", outcome.stderr);
     }
     assert_eq!(server.requests().len(), 0);
@@ -222,7 +222,7 @@ fn a_refused_token_is_not_tried_thousands_of_times() {
                 "the other token's accounts are read"
             );
         }
-        // Three refusals stop it; those that were under way then are answered still.
+        // Three refusals stop it; those that were in progress then are answered still.
         let tried = server
             .requests()
             .iter()
@@ -232,7 +232,7 @@ fn a_refused_token_is_not_tried_thousands_of_times() {
             (3..=6).contains(&tried),
             "{tried} requests with a refused token"
         );
-        let said = "the token of TOKEN_A was refused 3 times and is not tried again";
+        let said = "the token of TOKEN_A was refused 3 times and will not be used again";
         let errors: Vec<_> = outcome
             .stderr
             .lines()
@@ -274,7 +274,7 @@ fn a_token_whose_refusals_may_mean_two_things_is_asked_about_once() {
             .partition(|r| r.path.ends_with("/tokens/verify"));
         assert_eq!(asked.len(), 1);
         assert!(tried.contains(&read.len()), "{valid}: {}", read.len());
-        let said = "is not valid and is not tried again";
+        let said = "is not valid and will not be used again";
         assert_eq!(outcome.stdout.matches(said).count(), usize::from(!valid));
     }
 }
@@ -449,7 +449,7 @@ fn a_token_in_the_place_of_a_path_is_not_shown() {
             .args([flag, TOKEN_A, &id(1)])
             .run()
             .expect(2)
-            .says(&[&format!("{flag} is given what looks like an API token")]);
+            .says(&[&format!("{flag} was given what looks like an API token")]);
         stands_nowhere(TOKEN_A, &outcome);
     }
 }
@@ -531,8 +531,12 @@ fn a_command_that_brings_no_token_is_told_with_its_own_words() {
     for (line, code, said) in [
         ("", 2, "--token-command is empty"),
         ("echo 'x", 2, "a quote that is not closed"),
-        (TOKEN_A, 2, "looks like an API token, and not a command"),
-        ("no-such-program s3cret", 2, "cannot be run: "),
+        (TOKEN_A, 2, "looks like an API token instead of a command"),
+        (
+            "no-such-program s3cret",
+            2,
+            "cannot run the program of --token-command: ",
+        ),
         (
             "sh -c 'echo \"[ERROR] not signed in\" >&2; exit 6' s3cret",
             1,
@@ -547,9 +551,13 @@ fn a_command_that_brings_no_token_is_told_with_its_own_words() {
         (
             "printf 'cfut_s3cret-0001\\ncfut_s3cret-0002\\n'",
             1,
-            "printed holds a line break",
+            "printed contains a line break",
         ),
-        ("echo '{\"token\": \"s3cret\"}'", 1, "printed holds a quote"),
+        (
+            "echo '{\"token\": \"s3cret\"}'",
+            1,
+            "printed contains a quote",
+        ),
         (
             "echo null",
             1,
@@ -713,7 +721,7 @@ fn a_want_of_another_credential_is_no_bad_token_until_the_verification_says_so()
             ("auth", "'9109")
         );
         assert!(
-            row["error_message"].contains("wants another kind of credential"),
+            row["error_message"].contains("needs another kind of credential"),
             "{row:?}"
         );
     }

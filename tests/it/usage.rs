@@ -12,7 +12,7 @@ fn bad_values_are_refused_with_an_example_of_a_good_one() {
         (
             "--allow-unread",
             &["x", "-1", "101%", "1.5", ""],
-            "as in 5%",
+            "such as 5%",
         ),
         (
             "--rate",
@@ -70,7 +70,7 @@ fn bad_values_are_refused_with_an_example_of_a_good_one() {
         .arg(no_certificate)
         .run()
         .expect(2)
-        .says(&["ca.pem", "holds no certificate", "BEGIN CERTIFICATE"]);
+        .says(&["ca.pem", "contains no PEM certificate", "BEGIN CERTIFICATE"]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -190,7 +190,7 @@ fn each_rule_is_explained() {
             &format!("Severity: {severity}"),
             "What it looks for",
             "Why it matters",
-            "How to mend it",
+            "How to fix it",
             "Controls it supports",
             "NIST",
         ] {
@@ -293,21 +293,21 @@ fn the_region_is_chosen_by_flag_or_variable_and_contradicts_no_address() {
     for (contradiction, said) in [
         (
             audit().args(["--region", "fedramp-high", "--base-url", public]),
-            "--region asks for the API at https://api.fed.cloudflare.com/client/v4, and --base-url for that at",
+            "--region selects the API at https://api.fed.cloudflare.com/client/v4, but --base-url selects",
         ),
         (
             audit()
                 .args(["--region", "public"])
                 .env("CLOUDFLARE_API_BASE_URL", high),
-            "CLOUDFLARE_API_BASE_URL for that at",
+            "CLOUDFLARE_API_BASE_URL selects",
         ),
         (
             audit()
                 .env(region, "fedramp_high")
                 .args(["--base-url", "http://127.0.0.1:1"]),
-            "CLOUDFLARE_COMPLIANCE_REGION asks for",
+            "CLOUDFLARE_COMPLIANCE_REGION selects",
         ),
-        (audit().env(region, "nonsense"), "is no region"),
+        (audit().env(region, "nonsense"), "unknown region"),
     ] {
         contradiction.run().expect(2).says(&[said]);
     }
@@ -323,7 +323,7 @@ fn an_accounts_file_of_another_region_is_refused() {
     of("").expect(0);
     let outcome = of("other").expect(0);
     assert_eq!(outcome.json()["run"]["region"], "other");
-    let said = "accounts.csv line 2 names an account of the region fedramp-high, and this audit asks other";
+    let said = "accounts.csv line 2 names an account in the region fedramp-high, but this audit asks other";
     of("fedramp-high").expect(2).says(&[said, "--region"]);
     assert_eq!(server.requests().len(), 2);
 }

@@ -97,14 +97,14 @@ impl Desk {
             .collect();
         match (ids.as_slice(), missing) {
             ([id], _) if !is_connector_id(id) => Err(Failure::failed(format!(
-                "the connector for {wanted} has an ID of {} characters, and the API takes IDs of 32",
+                "the connector for {wanted} has an ID of {} characters, but the API takes IDs of 32",
                 id.chars().count()
             ))
             .hint("use the dashboard for this connector")),
             // There may be another one for the same domain among those that are missing.
             ([id], Some(not_whole)) if self.effect == Effect::Changes => {
                 Err(Failure::failed(not_whole).hint(format!(
-                    "name the connector by its ID, if it is the one you mean: {}",
+                    "if this is the connector you mean, name it by its ID: {}",
                     for_terminal(id)
                 )))
             }
@@ -114,14 +114,14 @@ impl Desk {
             }),
             ([], Some(not_whole)) => Err(Failure::new(
                 exit::INCOMPLETE,
-                format!("{not_whole}, and none of them is for {wanted}"),
+                format!("{not_whole}, and none of these is for {wanted}"),
             )
-            .hint("look at the account in the dashboard")),
+            .hint("check the account in the dashboard")),
             ([], None) => Err(Failure::failed(format!(
                 "account {} has no connector for {wanted}",
                 target.account
             ))
-            .hint("`cf-sso-audit connector list` shows those it has")),
+            .hint("`cf-sso-audit connector list` shows its connectors")),
             (several, _) => {
                 let ids: Vec<_> = several.iter().map(|id| id.as_str()).collect();
                 Err(Failure::failed(format!(
@@ -129,7 +129,7 @@ impl Desk {
                     target.account,
                     ids.len()
                 ))
-                .hint(format!("name one by its id: {}", ids.join(", "))))
+                .hint(format!("name one by its ID: {}", ids.join(", "))))
             }
         }
     }
@@ -149,7 +149,7 @@ impl Desk {
             let hint = match self.effect {
                 Effect::Reads => error.kind.remedy().to_owned(),
                 Effect::Changes if is_lost => {
-                    "the change may have been carried out all the same: look with `cf-sso-audit connector list` before you try again".to_owned()
+                    "the change may have been made all the same: check with `cf-sso-audit connector list` before you try again".to_owned()
                 }
                 Effect::Changes => error.kind.remedy_of_change(),
             };
@@ -187,12 +187,12 @@ impl Desk {
     }
 }
 
-/// What is said of a list that is not whole.
+/// What is said of a list that is incomplete.
 pub(super) fn cut_short(list: &ConnectorList) -> Option<String> {
     let answered = list.connectors.len();
     let total = list.total_count.filter(|&total| total > answered as u64)?;
     Some(format!(
-        "the list is not whole: {answered} of {total} connectors were answered"
+        "the list is incomplete: it contains {answered} of {total} connectors"
     ))
 }
 

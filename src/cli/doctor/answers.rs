@@ -7,7 +7,7 @@ use crate::api::{Exchange, TokenKind, TokenState, rate_limits};
 use crate::outcome::ReadError;
 use crate::rate::Rate;
 
-/// A clock that is off by more is told of, in seconds.
+/// A clock that is off by more is reported, in seconds.
 const CLOCK_WARN: i64 = 30;
 /// A clock that is off by more makes certificates and ages wrong, in seconds.
 const CLOCK_FAIL: i64 = 300;
@@ -18,22 +18,22 @@ const DAYS_WARN: i64 = 14;
 /// What is said of the kind of a token.
 pub(super) fn kind(check: &str, name: &str, kind: TokenKind, examination: &mut Examination) {
     let finding = match kind {
-        TokenKind::User => format!("{name} holds a user's token (cfut_)"),
+        TokenKind::User => format!("{name} is a user's token (cfut_)"),
         TokenKind::Account => {
-            format!("{name} holds an account's own token (cfat_), which cannot list accounts")
+            format!("{name} is an account's own token (cfat_), which cannot list accounts")
         }
         TokenKind::OAuth => format!(
-            "{name} holds an OAuth access token (cfoat_), as `wrangler auth token` prints one: it expires soon, and FedRAMP High has none"
+            "{name} is an OAuth access token (cfoat_), such as `wrangler auth token` prints: it expires soon, and FedRAMP High does not have them"
         ),
         TokenKind::Unprefixed => {
-            format!("{name} holds a token without a prefix, as older ones are")
+            format!("{name} is a token without a prefix, like older ones")
         }
         TokenKind::GlobalKey => {
             examination.add(
                 Verdict::Fail,
                 check,
-                format!("{name} holds a global API key (cfk_), which the SSO operations refuse"),
-                "make an API token with the permission SSO Connector Read",
+                format!("{name} is a global API key (cfk_), which the SSO operations refuse"),
+                "create an API token with the permission SSO Connector Read",
             );
             return;
         }
@@ -64,7 +64,7 @@ pub(super) fn token_state(
                 Verdict::Warn,
                 check,
                 format!("active{when}"),
-                "for a schedule use an API token, or have each run get a new one: --token-command 'wrangler auth token'",
+                "for scheduled runs, use an API token, or get a new one for each run: --token-command 'wrangler auth token'",
             );
         }
         "active" if days_left.is_some_and(|days| days < DAYS_WARN) => {
@@ -72,7 +72,7 @@ pub(super) fn token_state(
                 Verdict::Warn,
                 check,
                 format!("active{until}"),
-                "make a new token before this one expires",
+                "create a new token before this one expires",
             );
         }
         "active" => examination.pass(check, format!("active{until}")),
@@ -80,7 +80,7 @@ pub(super) fn token_state(
             Verdict::Fail,
             check,
             format!("its status is {other:?}"),
-            "make a new token, or enable this one again",
+            "create a new token, or enable this one again",
         ),
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn unverified(
             Verdict::Warn,
             check,
             format!(
-                "an account's own token can be verified only with its account: {}",
+                "an account's own token can only be verified against its account: {}",
                 error.message
             ),
             "name the account: cf-sso-audit doctor ACCOUNT_ID",
@@ -108,10 +108,10 @@ pub(super) fn unverified(
             Verdict::Warn,
             check,
             format!(
-                "the API does not say when this OAuth token expires ({}); expect it to be soon",
+                "the API does not say when this OAuth token expires ({}); expect it soon",
                 told(error)
             ),
-            "name an account to see whether it can be read; if not, sign in again (`wrangler login`)",
+            "name an account to check whether it can be read; if not, sign in again (`wrangler login`)",
         ),
         _ => examination.fail_by(check, error),
     }
@@ -130,14 +130,14 @@ pub(super) fn clock(exchange: &Exchange, examination: &mut Examination) {
         examination.add(
             Verdict::Warn,
             "clock",
-            "the answer names no date to compare with",
+            "the answer has no date to compare with",
             "",
         );
         return;
     };
     let off = (Utc::now() - server).num_seconds();
     let (ahead, seconds) = (if off > 0 { "ahead" } else { "behind" }, off.abs());
-    let remedy = "set this machine's clock, with NTP for example";
+    let remedy = "set this machine's clock, for example with NTP";
     let finding = format!("{seconds} s {ahead} of the API's");
     match seconds {
         0..=CLOCK_WARN => examination.pass("clock", "agrees with the API's"),
@@ -157,13 +157,13 @@ pub(super) fn rate_limit(exchange: &Exchange, rate: Rate, examination: &mut Exam
         Some((limit, quota, window)) => examination.add(
             Verdict::Warn,
             CHECK,
-            format!("{shown}; --rate {rate} can go over {:?}", limit.name),
-            &format!("give --rate {quota}/{window}s, or less: other tools share the limit"),
+            format!("{shown}; --rate {rate} can exceed {:?}", limit.name),
+            &format!("use --rate {quota}/{window}s or less: other tools share the limit"),
         ),
         None if limits.is_empty() => examination.add(
             Verdict::Warn,
             CHECK,
-            "the answer names none",
+            "the answer states none",
             "the audit paces itself by --rate",
         ),
         None => examination.pass(CHECK, shown),

@@ -74,7 +74,7 @@ pub(super) fn told(error: &ReadError) -> String {
 fn remedy(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::Auth => format!(
-            "make a new token at {TOKEN_PAGE} with the permission {READ_PERMISSION} on the account, not bound to another address"
+            "create a new token at {TOKEN_PAGE} with the permission {READ_PERMISSION} on the account, not restricted to another address"
         ),
         ErrorKind::Forbidden => format!(
             "Give the token the permission {READ_PERMISSION} on this account at {TOKEN_PAGE}, or use another token for it (`token_env`)."

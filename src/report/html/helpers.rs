@@ -270,7 +270,7 @@ impl HelperDef for Include {
             .ok_or_else(|| other(format!("there is no {name}")))?;
         let depth = INCLUDE_DEPTH.get();
         if depth == MAX_INCLUDE_DEPTH {
-            return Err(other("partials include each other without end".to_owned()));
+            return Err(other("partials include each other in a loop".to_owned()));
         }
         let outer = rc.get_current_template_name();
         INCLUDE_DEPTH.set(depth + 1);

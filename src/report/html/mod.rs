@@ -143,7 +143,7 @@ impl PageTable {
         }
     }
 
-    /// The columns that stand in the lines of its rows: all but what nobody searches for, and would take the most room.
+    /// The columns that are in the lines of its rows: all but what nobody searches for, and would take the most room.
     fn indexed(self) -> Vec<&'static str> {
         let mut names = match self {
             Self::Unverified => UNVERIFIED.names(),
@@ -282,7 +282,7 @@ impl MatrixRow {
     }
 }
 
-/// The names of the columns that stand in the lines of each table.
+/// The names of the columns that are in the lines of each table.
 type Indexed = [Vec<&'static str>; PageTable::ALL.len()];
 
 struct Worker<'f, 'a> {
@@ -680,7 +680,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
             )
         } else {
             format!(
-                "The FedRAMP text is on for {} and off for {}; it was not judged, because no policy says which is right.",
+                "The FedRAMP text is on for {} and off for {}; it was not judged, because no policy sets what to expect.",
                 grouped(totals.fedramp_on), grouped(totals.fedramp_off)
             )
         });
@@ -689,7 +689,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
     if !summary.policy_accounts_absent.is_empty() {
         let absent = &summary.policy_accounts_absent;
         sentences.push(format!(
-            "The policy names {} that this run was not asked for: {}.",
+            "The policy names {} not included in this run: {}.",
             count(absent.len(), "account"),
             absent.join(", ")
         ));
@@ -873,7 +873,7 @@ fn unread_cause(cause: &UnreadCause) -> Value {
     let since = if longest == shortest {
         format!("since {longest}")
     } else {
-        format!("the longest since {longest}, the latest since {shortest}")
+        format!("the oldest since {longest}, the newest since {shortest}")
     };
     json!({"kind": cause.kind, "accounts": cause.accounts, "since": since})
 }
@@ -932,7 +932,7 @@ fn waivers(summary: &Summary<'_>) -> Value {
             "unused": usage.matched == 0,
         })
     };
-    // Each waiver stands in one list.
+    // Each waiver is in one list.
     let list = |wanted: &dyn Fn(&WaiverUse<'_>) -> bool| -> Vec<Value> {
         summary
             .waivers

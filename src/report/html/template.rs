@@ -193,9 +193,9 @@ impl PageTemplate {
         let (line, column) = (error.line_no.unwrap_or(1), error.column_no.unwrap_or(1));
         let message = match RenderErrorReason::from(error) {
             RenderErrorReason::IOError(e) => return TemplateError::Write(e),
-            RenderErrorReason::MissingVariable(Some(path)) => format!(
-                "there is no field or helper `{path}` here; templates/README.md lists the ones there are"
-            ),
+            RenderErrorReason::MissingVariable(Some(path)) => {
+                format!("there is no field or helper `{path}` here; see templates/README.md")
+            }
             reason => reason.to_string(),
         };
         TemplateError::Bad {
@@ -563,7 +563,7 @@ mod tests {
             (
                 "partials/findings.hbs",
                 "{{include \"findings\"}}",
-                "partials/findings.hbs:1:1: partials include each other without end",
+                "partials/findings.hbs:1:1: partials include each other in a loop",
             ),
             (
                 "partials/findings.hbs",

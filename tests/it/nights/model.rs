@@ -1,8 +1,8 @@
 //! What a run must say, by the contract alone: a small memory of each account, and the rules in a few lines each.
 //!
 //! The heart is [`Folder::night`]. A finding is *known* of an account when it was there the last time the account was
-//! read whole, or was found since in a part that was read. Found and known: existing. Found and not known: new. Known,
-//! not found, and the account was read whole: resolved, unless it could not be judged tonight; then it is carried.
+//! read in full, or was found since in a part that was read. Found and known: existing. Found and not known: new. Known,
+//! not found, and the account was read in full: resolved, unless it could not be judged tonight; then it is carried.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -129,7 +129,7 @@ struct View {
 }
 
 impl View {
-    /// The accounts that were read whole, where no account was read in part: only between runs that have them in
+    /// The accounts that were read in full, where no account was read in part: only between runs that have them in
     /// common is the cause of a duplicate domain clear.
     fn coverage(&self) -> Option<BTreeSet<usize>> {
         let in_part = |seen: &Seen| matches!(seen, Seen::Part(_));
@@ -179,7 +179,7 @@ struct Known {
 struct Account {
     /// When it was last asked for.
     outcome: &'static str,
-    /// The last time it was read whole.
+    /// The last time it was read in full.
     whole: Option<Rc<View>>,
     /// What was read in parts since then.
     parts: Vec<Conn>,
@@ -295,7 +295,7 @@ impl Folder {
         (said, next)
     }
 
-    /// The domains that accounts claim, as far as is known, that were not read whole tonight and are not removed.
+    /// The domains that accounts claim, as far as is known, that were not read in full tonight and are not removed.
     fn claimed_by_the_unread(&self, tonight: &Tonight) -> BTreeSet<String> {
         let unread = self.accounts.iter().filter(|(account, known)| {
             let seen = tonight.seen.get(account);
@@ -416,7 +416,7 @@ impl OneAccount<'_> {
         from_now_on
     }
 
-    /// Whether tonight's run of the account, read whole, can tell that a finding is gone.
+    /// Whether tonight's run of the account, read in full, can tell that a finding is gone.
     fn was_judged(&self, (rule, subject): &Key, known: &Fired) -> bool {
         if self.view.rules.off == Some(rule) {
             return false;
@@ -475,7 +475,7 @@ impl OneAccount<'_> {
         said.changes.push(of_account(kind, self.number, from, now));
     }
 
-    /// Only between two times at which it was read whole.
+    /// Only between two times at which it was read in full.
     fn connector_changes(&self, said: &mut Said) {
         let Some(before) = self.before.and_then(|account| account.whole.as_ref()) else {
             return;

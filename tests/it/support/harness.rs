@@ -291,8 +291,8 @@ impl Program {
         }
     }
 
-    /// Runs the program until so many accounts stand in the evidence, and kills it there: the folder that it leaves,
-    /// which is the run's while it is not whole. The server must keep it from reading more.
+    /// Runs the program until so many accounts are in the evidence, and kills it there: the folder that it leaves,
+    /// which is the run's while it is incomplete. The server must keep it from reading more.
     pub fn killed_after(self, accounts: usize) -> PathBuf {
         let running = self.spawn();
         let partial = running.wait_for_evidence(accounts);
@@ -362,12 +362,12 @@ impl Running {
         self.wait()
     }
 
-    /// The folder of a run of [`NOW`] while it is not whole.
+    /// The folder of a run of [`NOW`] while it is incomplete.
     pub fn partial(&self) -> PathBuf {
         self.dir.path().join(format!("reports/{RUN_ID}.partial"))
     }
 
-    /// Waits until so many accounts stand in the evidence; the folder of that run, which is not whole.
+    /// Waits until so many accounts are in the evidence; the folder of that run, which is incomplete.
     pub fn wait_for_evidence(&self, accounts: usize) -> PathBuf {
         let reports = self.dir.path().join("reports");
         let has_lines = |folder: &PathBuf| {

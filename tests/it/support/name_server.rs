@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-/// A question as it came.
+/// A question verbatim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// In small letters, without the dot of the root.

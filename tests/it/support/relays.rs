@@ -1,4 +1,4 @@
-//! What may stand between the program and a server: TLS, and a proxy.
+//! What may be between the program and a server: TLS, and a proxy.
 
 use std::io;
 use std::net::SocketAddr;

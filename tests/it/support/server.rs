@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// One request as it came.
+/// One request verbatim.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`.
