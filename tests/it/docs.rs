@@ -565,6 +565,23 @@ fn the_code_layout_names_every_file_and_folder_and_no_other() {
     }
 }
 
+#[test]
+fn the_drawing_of_the_data_names_modules_that_are_there() {
+    let blocks = page("docs/architecture.md").blocks();
+    let drawing = blocks.iter().find(|block| block.language == "mermaid");
+    let text = drawing.unwrap().text();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ['_', '/', '.'].contains(&c);
+    let modules: BTreeSet<_> = text
+        .split(|c| !is_part(c))
+        .filter(|word| word.ends_with(".rs") || (word.len() > 1 && word.ends_with('/')))
+        .collect();
+    assert!(modules.len() > 15, "{modules:?}");
+    for module in modules {
+        let path = project().join("src").join(module);
+        assert!(path.exists(), "there is no src/{module}");
+    }
+}
+
 // --- The manifest
 
 #[test]
