@@ -1,41 +1,29 @@
-//! The README, Cargo.toml and the binary say the same.
+//! The README, the pages under docs/, Cargo.toml and the binary say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use cf_sso_audit::cli::{command, exit};
+use cf_sso_audit::dns::DnsTxt;
 use cf_sso_audit::outcome::ErrorKind;
-use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::{FORMATS, files_with_columns, files_written};
-use cf_sso_audit::rules::RULES;
+use cf_sso_audit::simulator::TroubleShare;
 
-const README: &str = include_str!("../../README.md");
+use crate::support::*;
+
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 const PROGRAM: &str = "cf-sso-audit";
 
-// --- Reading the README
+// --- Reading the pages
 
-/// The lines of all code blocks, those that end with a backslash joined with the next.
-fn code_lines(markdown: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    let (mut in_code, mut goes_on) = (false, false);
-    for line in markdown.lines() {
-        if line.starts_with("```") {
-            in_code = !in_code;
-            goes_on = false;
-        } else if in_code {
-            let (text, more) = match line.strip_suffix('\\') {
-                Some(text) => (text, true),
-                None => (line, false),
-            };
-            match lines.last_mut().filter(|_| goes_on) {
-                Some(last) => last.push_str(text),
-                None => lines.push(text.to_owned()),
-            }
-            goes_on = more;
-        }
-    }
-    assert!(!in_code, "a code block does not end");
-    lines
+/// The lines of all code blocks of all pages.
+fn code_lines() -> Vec<String> {
+    let blocks = pages().into_iter().flat_map(|page| page.blocks());
+    blocks
+        .flat_map(|block| block.lines)
+        .map(|(_, line)| line)
+        .collect()
 }
 
 /// The words of the program's own command in a shell line, the program's name first; `None` where there is none. The
@@ -51,20 +39,6 @@ fn program_words(line: &str) -> Option<Vec<String>> {
         .collect();
     // A path that ends with the name and has nothing behind it is a file, not a command.
     (words.len() > 1).then_some(words)
-}
-
-/// What is between backticks on lines that are no code block.
-fn code_spans(markdown: &str) -> Vec<&str> {
-    let mut in_code = false;
-    let mut spans = Vec::new();
-    for line in markdown.lines() {
-        if line.starts_with("```") {
-            in_code = !in_code;
-        } else if !in_code {
-            spans.extend(line.split('`').skip(1).step_by(2));
-        }
-    }
-    spans
 }
 
 /// The words of a command in the text: the program's name may be left out, as in `audit --demo`.
@@ -83,41 +57,14 @@ fn command_span(span: &str) -> Option<Vec<String>> {
     program_words(span)
 }
 
-/// The rows of the table whose first head is given, under a heading that ends with `section`, each as its cells. Backticks
-/// are taken off.
-fn table(section: &str, head: &str) -> Vec<Vec<String>> {
-    let mut lines = README
-        .lines()
-        .skip_while(|line| !(line.starts_with('#') && line.trim_end().ends_with(section)))
-        .skip(1)
-        .take_while(|line| !line.starts_with('#'));
-    let start = format!("| {head} |");
-    assert!(
-        lines.any(|line| line.starts_with(&start)),
-        "the section {section:?} has no table headed {head:?}"
-    );
-    let rows: Vec<Vec<String>> = lines
-        .skip(1)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| {
-            let line = line
-                .trim_matches('|')
-                .replace("\\|", "\u{0}")
-                .replace('`', "");
-            line.split('|')
-                .map(|cell| cell.trim().replace('\u{0}', "|"))
-                .collect()
-        })
-        .collect();
-    assert!(
-        !rows.is_empty(),
-        "the table {head:?} of {section:?} is empty"
-    );
-    rows
-}
-
-fn first_cells(rows: &[Vec<String>]) -> Vec<&str> {
-    rows.iter().map(|row| row[0].as_str()).collect()
+/// What stands between backticks on all pages but the one of messages, which quotes them.
+fn code_spans() -> Vec<String> {
+    let pages = pages();
+    let others = pages
+        .iter()
+        .filter(|page| page.path != "docs/troubleshooting.md");
+    let spans = others.flat_map(|page| page.code_spans());
+    spans.map(str::to_owned).collect()
 }
 
 /// The long options of a command, those that every one has included; without `--help` and `--version`.
@@ -159,13 +106,17 @@ fn options_in(text: &str) -> BTreeSet<String> {
 // --- Commands and options
 
 #[test]
-fn every_command_line_of_the_readme_is_understood() {
+fn every_command_line_of_the_pages_is_understood() {
     command().debug_assert();
-    let lines: Vec<_> = code_lines(README)
+    let lines: Vec<_> = code_lines()
         .iter()
         .filter_map(|line| program_words(line))
         .collect();
-    assert!(lines.len() >= 8, "only {} command lines found", lines.len());
+    assert!(
+        lines.len() >= 50,
+        "only {} command lines found",
+        lines.len()
+    );
     for words in lines {
         if let Err(error) = command().try_get_matches_from(&words) {
             panic!("{}: {error}", words.join(" "));
@@ -175,11 +126,11 @@ fn every_command_line_of_the_readme_is_understood() {
 
 #[test]
 fn every_command_that_the_text_names_is_there() {
-    let named: Vec<_> = code_spans(README)
-        .into_iter()
-        .filter_map(command_span)
+    let named: Vec<_> = code_spans()
+        .iter()
+        .filter_map(|span| command_span(span))
         .collect();
-    assert!(named.len() >= 3, "{named:?}");
+    assert!(named.len() >= 8, "{named:?}");
     for words in named {
         match command().try_get_matches_from(&words) {
             // The text may leave out what a command needs besides, as in `fix --apply`.
@@ -192,23 +143,23 @@ fn every_command_that_the_text_names_is_there() {
 
 #[test]
 fn every_subcommand_is_shown_in_use() {
-    let mut shown: Vec<_> = code_lines(README)
+    let mut shown: Vec<_> = code_lines()
         .iter()
         .filter_map(|line| program_words(line))
         .collect();
-    shown.extend(code_spans(README).into_iter().filter_map(command_span));
+    shown.extend(code_spans().iter().filter_map(|span| command_span(span)));
     for subcommand in command().get_subcommands() {
         let name = subcommand.get_name();
         assert!(
             shown.iter().any(|words| words[1] == name),
-            "the README shows no use of `{PROGRAM} {name}`"
+            "no page shows a use of `{PROGRAM} {name}`"
         );
     }
 }
 
 #[test]
 fn the_options_of_audit_are_those_of_the_table() {
-    let rows = table("Options of `audit`", "option");
+    let rows = page("docs/options.md").table("All options", "option");
     let described: BTreeSet<_> = rows.iter().flat_map(|row| options_in(&row[0])).collect();
     assert_eq!(described, options_of_audit());
 }
@@ -219,7 +170,7 @@ fn the_defaults_of_the_table_are_the_binary_s() {
     program.build();
     let audit = program.find_subcommand("audit").unwrap();
     let mut compared = 0;
-    for row in table("Options of `audit`", "option") {
+    for row in page("docs/options.md").table("All options", "option") {
         let Some(long) = options_in(&row[0]).pop_first() else {
             continue;
         };
@@ -242,21 +193,18 @@ fn the_defaults_of_the_table_are_the_binary_s() {
 }
 
 #[test]
-fn every_option_that_the_readme_mentions_exists() {
+fn every_option_that_the_pages_mention_exists() {
     let mut known = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
     let mut program = command();
     program.build();
     known.extend(options_within(&program));
     // Other programs have options of their own.
-    let mut mentioned: BTreeSet<String> = code_spans(README)
-        .into_iter()
-        .filter(|span| span.starts_with('-') || command_span(span).is_some())
-        .flat_map(options_in)
-        .collect();
-    for words in code_lines(README)
+    let mut mentioned: BTreeSet<String> = code_spans()
         .iter()
-        .filter_map(|line| program_words(line))
-    {
+        .filter(|span| span.starts_with('-') || command_span(span).is_some())
+        .flat_map(|span| options_in(span))
+        .collect();
+    for words in code_lines().iter().filter_map(|line| program_words(line)) {
         mentioned.extend(options_in(&words.join(" ")));
     }
     assert!(mentioned.len() >= 15, "{mentioned:?}");
@@ -264,46 +212,14 @@ fn every_option_that_the_readme_mentions_exists() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
-#[test]
-fn the_summary_of_the_readme_is_that_of_the_demo() {
-    let (_, rest) = README.split_once("```text\n42 of").unwrap();
-    let (shown, _) = rest.split_once("```").unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let run = std::process::Command::new(env!("CARGO_BIN_EXE_cf-sso-audit"))
-        .args(["audit", "--demo"])
-        .current_dir(&dir)
-        .env("SOURCE_DATE_EPOCH", "1795256100")
-        .output()
-        .unwrap();
-    assert!(run.status.success(), "{run:?}");
-    assert_eq!(
-        String::from_utf8(run.stdout).unwrap(),
-        format!("42 of{shown}")
-    );
-}
-
 // --- Tables
 
 #[test]
-fn the_table_of_rules_is_the_list_of_rules() {
-    let rows = table("Rules", "rule");
-    let described: Vec<_> = rows
-        .iter()
-        .map(|row| (row[0].as_str(), row[1].as_str()))
-        .collect();
-    let rules: Vec<_> = RULES
-        .iter()
-        .map(|rule| (rule.id, rule.severity.as_str()))
-        .collect();
-    assert_eq!(described, rules);
-    assert!(rows.iter().all(|row| row[2].len() > 10));
-}
-
-#[test]
 fn the_tables_of_columns_are_the_files_columns() {
-    for (file, columns) in files_with_columns() {
-        let rows = table(&format!("`{file}`"), "column");
-        assert_eq!(first_cells(&rows), columns, "{file}");
+    let columns = page("docs/columns.md");
+    for (file, names) in files_with_columns() {
+        let rows = columns.table(file, "column");
+        assert_eq!(first_cells(&rows), names, "{file}");
         for row in &rows {
             assert!(
                 row.len() == 3 && row.iter().all(|cell| !cell.is_empty()),
@@ -315,7 +231,7 @@ fn the_tables_of_columns_are_the_files_columns() {
 
 #[test]
 fn the_table_of_files_is_what_a_run_writes() {
-    let rows = table("A run's directory", "file");
+    let rows = page("docs/columns.md").table("A run's directory", "file");
     let described: BTreeSet<_> = first_cells(&rows).into_iter().collect();
     let all: Vec<_> = FORMATS.iter().collect();
     let written = files_written(&all, true);
@@ -340,7 +256,7 @@ fn the_table_of_files_is_what_a_run_writes() {
 
 #[test]
 fn the_exit_codes_are_the_binary_s() {
-    let rows = table("Exit codes", "code");
+    let rows = page("docs/exit-codes.md").table("The codes", "code");
     let described: Vec<u8> = first_cells(&rows)
         .iter()
         .map(|code| code.parse().unwrap())
@@ -383,10 +299,8 @@ fn every_csv_dialect_is_described() {
         .iter()
         .map(|value| value.get_name().to_owned())
         .collect();
-    assert_eq!(
-        first_cells(&table("Spreadsheets", "`--csv-dialect`")),
-        names
-    );
+    let rows = page("docs/spreadsheets.md").table("Spreadsheets", "`--csv-dialect`");
+    assert_eq!(first_cells(&rows), names);
 }
 
 #[test]
@@ -398,64 +312,277 @@ fn every_kind_of_error_is_described() {
     let (_, known) = refusal.split_once("expected one of").unwrap();
     let kinds: Vec<_> = known.split('`').skip(1).step_by(2).collect();
     assert!(kinds.len() > 8, "{refusal}");
-    let rows = table("Why an account was not read whole", "`error_kind`");
-    assert_eq!(first_cells(&rows), kinds);
-}
-
-#[test]
-fn the_policy_of_the_readme_is_a_valid_one() {
-    let (_, rest) = README.split_once("```toml\n").unwrap();
-    let (policy, _) = rest.split_once("```").unwrap();
-    if let Err(error) = Policy::parse("README.md", policy.as_bytes()) {
-        panic!("{error}");
+    for (path, heading) in [
+        ("docs/columns.md", "Why an account was not read whole"),
+        ("docs/troubleshooting.md", "Accounts that were not read"),
+    ] {
+        let rows = page(path).table(heading, "`error_kind`");
+        assert_eq!(first_cells(&rows), kinds, "{path}");
     }
 }
 
-// --- Links and the manifest
+#[test]
+fn every_state_of_a_record_is_described() {
+    let rows = page("docs/dns.md").table("What is found", "`dns_txt`");
+    assert_eq!(first_cells(&rows), DnsTxt::ALL.map(DnsTxt::as_str));
+}
 
 #[test]
-fn what_the_readme_links_to_and_shows_is_there() {
-    let targets = README
-        .split("](")
+fn every_kind_of_trouble_is_described() {
+    // What is said of an unknown kind names all that are known.
+    let refusal = "?=1%".parse::<TroubleShare>().unwrap_err();
+    let (_, known) = refusal.split_once("there are ").unwrap();
+    let kinds: BTreeSet<_> = known.split(", ").collect();
+    let rows = page("docs/simulator.md").table("A bad night", "kind");
+    assert_eq!(BTreeSet::from_iter(first_cells(&rows)), kinds);
+}
+
+#[test]
+fn the_files_of_the_readme_are_what_a_run_writes() {
+    let rows = page("README.md").table("What a run writes", "file");
+    let cells: Vec<_> = rows.iter().flat_map(|row| row[0].split(", ")).collect();
+    let all: Vec<_> = FORMATS.iter().collect();
+    let written: BTreeSet<_> = files_written(&all, true)
+        .iter()
+        .map(|(file, _)| *file)
+        .collect();
+    assert_eq!(cells.len(), written.len());
+    assert_eq!(BTreeSet::from_iter(cells), written);
+}
+
+#[test]
+fn the_sections_of_the_page_are_described_in_their_order() {
+    let run = program("audit").arg("--demo").run().expect(0);
+    let html = run.text("report.html");
+    let sections: Vec<_> = html
+        .split("<h2")
         .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    let mut files = 0;
-    for target in targets.filter(|target| !target.starts_with("http")) {
-        match target.strip_prefix('#') {
-            Some(anchor) => {
-                let found = README
-                    .lines()
-                    .filter(|line| line.starts_with('#'))
-                    .any(|line| {
-                        let title = line.trim_start_matches('#').trim().to_lowercase();
-                        title.replace(' ', "-") == anchor
-                    });
-                assert!(found, "there is no heading {anchor:?}");
-            }
-            None => {
-                let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
-                assert!(path.exists(), "there is no {target}");
-                files += 1;
+        .map(|rest| {
+            let (_, rest) = rest.split_once('>').unwrap();
+            let (title, _) = rest.split_once("</h2>").unwrap();
+            // Behind the title stands how many rows there are.
+            title.split('<').next().unwrap().trim()
+        })
+        .collect();
+    let rows = page("docs/reading-the-report.md").table("The sections", "section");
+    // The first is the headline, which says something else on each page.
+    assert_eq!(first_cells(&rows), sections[1..]);
+}
+
+/// The whole source, with texts that go on in the next line put together.
+fn source() -> String {
+    fn read(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                *text += &fs::read_to_string(path).unwrap();
             }
         }
     }
-    assert!(files >= 4);
+    let mut text = String::new();
+    read(&project().join("src"), &mut text);
+    let mut parts = text.split("\\\n");
+    let mut joined = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        joined += part.trim_start();
+    }
+    joined.replace("\\\"", "\"")
 }
 
 #[test]
-fn every_file_of_the_house_is_there() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let house = README.split_once("## The house").unwrap().1;
-    let paths: Vec<_> = code_lines(house)
-        .iter()
-        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
-        .filter(|word| word.contains('/'))
-        .collect();
-    assert!(paths.len() > 10);
-    for path in paths {
-        assert!(root.join(&path).exists(), "there is no {path}");
+fn every_message_of_the_troubleshooting_page_is_one_of_the_program() {
+    /// Parts that are shorter, such as ": ", stand everywhere.
+    const SHORTEST: usize = 8;
+    let source = source();
+    let tables = page("docs/troubleshooting.md").tables("message");
+    let messages: Vec<_> = tables.iter().flatten().map(|row| &row[0]).collect();
+    assert!(messages.len() > 50, "only {} messages", messages.len());
+    for message in messages {
+        let mut parts = message
+            .split('…')
+            .filter(|part| part.len() >= SHORTEST)
+            .peekable();
+        assert!(parts.peek().is_some(), "{message:?} has too few words");
+        for part in parts {
+            assert!(source.contains(part), "the program does not say {part:?}");
+        }
     }
 }
+
+#[test]
+fn the_codes_of_other_pages_are_known() {
+    // `exits with N` in prose and in the comments of commands.
+    let known: BTreeSet<_> = first_cells(&page("docs/exit-codes.md").table("The codes", "code"))
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut named = 0;
+    for page in pages() {
+        for rest in page.text.split("exits with ").skip(1) {
+            let code: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            if !code.is_empty() {
+                assert!(known.contains(&code), "{}: {code}", page.path);
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 5, "only {named} named");
+}
+
+// --- The pages themselves
+
+/// Documents beside those under docs/.
+const OTHERS: [&str; 4] = [
+    "BENCHMARKS.md",
+    "CHANGELOG.md",
+    "openapi/README.md",
+    "templates/README.md",
+];
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut documents = pages();
+    documents.extend(OTHERS.map(page));
+    let mut links = 0;
+    for document in documents {
+        for (path, anchor) in document.local_links() {
+            let shown = path.display().to_string();
+            assert!(
+                project().join(&path).exists(),
+                "{}: there is no {shown}",
+                document.path
+            );
+            if let Some(anchor) = anchor {
+                assert!(
+                    page(&shown).anchors().contains(&anchor),
+                    "{}: {shown} has no heading #{anchor}",
+                    document.path
+                );
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 100, "only {links} links");
+}
+
+#[test]
+fn anchors_are_made_as_github_makes_them() {
+    let page = Page {
+        path: "x.md".to_owned(),
+        text: "# `a_b.csv`, 2!\n## A run's directory\n```sh\n# no heading\n```\n## A run's directory\n".to_owned(),
+    };
+    let anchors: Vec<_> = page.anchors().into_iter().collect();
+    assert_eq!(
+        anchors,
+        ["a-runs-directory", "a-runs-directory-1", "a_bcsv-2"]
+    );
+}
+
+#[test]
+fn every_page_is_linked_from_the_readme_has_one_title_and_ends_with_links() {
+    let readme = page("README.md");
+    let linked: BTreeSet<_> = readme
+        .local_links()
+        .into_iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    for page in pages().into_iter().filter(|page| page.path != readme.path) {
+        let path = &page.path;
+        assert!(linked.contains(path), "the README does not link to {path}");
+        let titles = page.prose().filter(|line| line.starts_with("# "));
+        assert_eq!(titles.count(), 1, "{path}: titles");
+        assert!(page.text.starts_with("# "), "{path}: its title comes first");
+        let last = page.prose().filter(|line| !line.is_empty()).last();
+        assert!(
+            last.is_some_and(|line| line.starts_with("- [") || line.starts_with("  ")),
+            "{path}: no links at its end"
+        );
+    }
+}
+
+#[test]
+fn the_readme_is_a_front_page() {
+    let readme = page("README.md");
+    let lines = readme.text.lines().count();
+    assert!(lines <= 200, "{lines} lines");
+    // `.ci/run` runs both, letter by letter.
+    let cargo: Vec<_> = readme
+        .blocks()
+        .into_iter()
+        .filter(|block| block.language == "sh")
+        .flat_map(|block| block.lines)
+        .map(|(_, line)| line)
+        .filter(|line| line.starts_with("cargo"))
+        .collect();
+    assert_eq!(cargo, ["cargo run --release -- audit --demo", "cargo test"]);
+}
+
+#[test]
+fn the_code_layout_names_every_file_and_folder_and_no_other() {
+    let page = page("docs/architecture.md");
+    let layout = page
+        .blocks()
+        .into_iter()
+        .find(|block| block.language == "text")
+        .unwrap();
+    let is_path = |word: &&str| word.contains('/') || word.ends_with(".md");
+    let text = layout.text();
+    let shown: BTreeSet<_> = text
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .flat_map(|line| {
+            let first = line.split_whitespace().next();
+            let more = line.split(";  ").skip(1);
+            let more = more.filter_map(|part| part.split_whitespace().next());
+            first.into_iter().chain(more)
+        })
+        .filter(is_path)
+        .collect();
+    assert!(shown.len() > 30);
+    for path in &shown {
+        assert!(project().join(path).exists(), "there is no {path}");
+    }
+    // Small helpers are named below.
+    let helpers: BTreeSet<_> = page
+        .code_spans()
+        .into_iter()
+        .map(|name| format!("src/{name}"))
+        .collect();
+    for entry in fs::read_dir(project().join("src")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let path = match entry.path().is_dir() {
+            true => format!("src/{name}/"),
+            false => format!("src/{name}"),
+        };
+        // The list of the modules, which are named here.
+        if path != "src/lib.rs" {
+            let is_named = shown.contains(path.as_str()) || helpers.contains(&path);
+            assert!(is_named, "docs/architecture.md does not name {path}");
+        }
+    }
+}
+
+#[test]
+fn the_drawing_of_the_data_names_modules_that_are_there() {
+    let blocks = page("docs/architecture.md").blocks();
+    let drawing = blocks.iter().find(|block| block.language == "mermaid");
+    let text = drawing.unwrap().text();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ['_', '/', '.'].contains(&c);
+    let modules: BTreeSet<_> = text
+        .split(|c| !is_part(c))
+        .filter(|word| word.ends_with(".rs") || (word.len() > 1 && word.ends_with('/')))
+        .collect();
+    assert!(modules.len() > 15, "{modules:?}");
+    for module in modules {
+        let path = project().join("src").join(module);
+        assert!(path.exists(), "there is no src/{module}");
+    }
+}
+
+// --- The manifest
 
 #[test]
 fn every_dependency_has_its_reason_beside_it() {

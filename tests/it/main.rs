@@ -21,6 +21,8 @@ mod csv_files;
 mod determinism;
 mod dns;
 mod docs;
+mod docs_commands;
+mod docs_generated;
 mod doctor;
 mod exports;
 mod faults;

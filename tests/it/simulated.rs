@@ -29,6 +29,11 @@ pub struct Simulated {
 impl Simulated {
     pub fn start(world: impl FnOnce(DateTime<Utc>) -> World) -> Self {
         let now = DateTime::from_timestamp(NOW.parse().unwrap(), 0).unwrap();
+        Self::start_at(now, world)
+    }
+
+    /// The same, whose time is this.
+    pub fn start_at(now: DateTime<Utc>, world: impl FnOnce(DateTime<Utc>) -> World) -> Self {
         let time = Arc::new(Mutex::new(now));
         let shown = Arc::clone(&time);
         let world = world(now)
