@@ -127,10 +127,10 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// A number with its noun: `1 account`, `2 accounts`.
+/// A number with its noun: `1 account`, `2,000 accounts`.
 pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+    format!("{} {noun}{plural}", grouped(number as u64))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::audit::Watcher;
 use crate::collect::Observer;
 use crate::evidence::AccountEvidence;
 use crate::outcome::Outcome;
-use crate::text::count;
+use crate::text::{count, grouped};
 
 /// When progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,9 +106,9 @@ impl Progress {
     fn figures(&self) -> String {
         format!(
             "{} of {} done, {} unread",
-            self.done,
+            grouped(self.done as u64),
             count(self.total, "account"),
-            self.unread
+            grouped(self.unread as u64)
         )
     }
 

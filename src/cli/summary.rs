@@ -8,7 +8,7 @@ use crate::organizations::{Organization, in_order};
 use crate::region::Region;
 use crate::report::Summary;
 use crate::severity::Severity;
-use crate::text::{count, for_terminal};
+use crate::text::{count, for_terminal, grouped};
 use crate::thresholds::AllowedUnread;
 
 /// The most gaps of the list of accounts that are shown; the others are counted.
@@ -57,13 +57,15 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
     let _ = writeln!(out);
     let fedramp = format!(
         "on {}, off {}, unknown {}",
-        totals.fedramp_on, totals.fedramp_off, totals.fedramp_unknown
+        grouped(totals.fedramp_on),
+        grouped(totals.fedramp_off),
+        grouped(totals.fedramp_unknown)
     );
     for (name, figure) in [
         ("Region", region(summary)),
-        ("Connectors", totals.connectors.to_string()),
-        ("Unverified domains", totals.unverified.to_string()),
-        ("Disabled connectors", totals.disabled.to_string()),
+        ("Connectors", grouped(totals.connectors)),
+        ("Unverified domains", grouped(totals.unverified)),
+        ("Disabled connectors", grouped(totals.disabled)),
         ("FedRAMP text", fedramp),
     ] {
         let _ = writeln!(out, "  {name:20} {figure}");
@@ -86,17 +88,17 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
             Severity::Medium => "33",
             Severity::Low => "36",
         };
-        let mut figure = count.open.to_string();
+        let mut figure = grouped(count.open);
         // What is new of the open ones is beside these, and what is new of the waived ones beside those.
         let new = |number: u64| match number {
             0 => String::new(),
             _ if !compared => String::new(),
-            number => format!(" ({number} new)"),
+            number => format!(" ({} new)", grouped(number)),
         };
         figure.push_str(&new(count.new_open));
         if count.waived > 0 {
             let new = new(count.new.saturating_sub(count.new_open));
-            let _ = write!(figure, ", {} waived{new}", count.waived);
+            let _ = write!(figure, ", {} waived{new}", grouped(count.waived));
         }
         let name = format!("Findings {severity}");
         let _ = writeln!(out, "  {name:20} {}", paint(code, &figure));
@@ -106,7 +108,11 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
         let of = |kind: &ChangeKind| {
             let number = number(kind);
             let (one, several) = kind.labels();
-            format!("{number} {}", if number == 1 { one } else { several })
+            format!(
+                "{} {}",
+                grouped(number),
+                if number == 1 { one } else { several }
+            )
         };
         let always = |kind: &ChangeKind| {
             matches!(kind, ChangeKind::FindingNew | ChangeKind::FindingResolved)

@@ -79,13 +79,13 @@ impl Coverage {
     pub fn sentence(&self) -> String {
         let of_all = format!(
             "{} of {} read",
-            self.read,
+            grouped(self.read),
             count(self.asked as usize, "account")
         );
         let mut missing = Vec::new();
         for (number, word) in [(self.incomplete, "incomplete"), (self.unread, "unread")] {
             if number > 0 {
-                missing.push(format!("{number} {word}"));
+                missing.push(format!("{} {word}", grouped(number)));
             }
         }
         if !self.gaps.is_empty() {
@@ -682,7 +682,7 @@ impl Summary<'_> {
         } else if listed.is_empty() && coverage.asked > 0 && coverage.read * 2 < coverage.asked {
             return format!(
                 "Mostly not assessed: only {} of {asked} read",
-                coverage.read
+                grouped(coverage.read)
             );
         } else if listed.is_empty() {
             "No open findings in the accounts read".to_owned()
@@ -695,7 +695,7 @@ impl Summary<'_> {
         let new: u64 = listed.iter().map(|(_, found)| found.new_open).sum();
         if self.baseline.is_some() && !listed.is_empty() {
             headline.push_str(&match new {
-                0 => "; none of them new".to_owned(),
+                0 => "; none new".to_owned(),
                 new => format!("; {} new", grouped(new)),
             });
         }

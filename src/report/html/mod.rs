@@ -654,8 +654,12 @@ fn verdict(summary: &Summary<'_>) -> Value {
             0 => String::new(),
             waived => format!(" {} waived.", grouped(waived)),
         };
+        let partly = match summary.coverage.is_whole() {
+            true => "",
+            false => " in the accounts read",
+        };
         sentences.push(format!(
-            "{} in what was read.{waived}",
+            "{}{partly}.{waived}",
             count(open as usize, "open finding")
         ));
         sentences.push(of_all(
