@@ -37,6 +37,9 @@ pub struct SimulateArgs {
     /// The rate limit; a token that goes over it is blocked for a window. None unless given
     #[arg(long, value_name = "N/DURATION", value_parser = parse_rate)]
     rate: Option<Rate>,
+    /// Tokens to take, each with a limit of its own, as shards of an audit have
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    tokens: u16,
     /// How long each answer takes
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
     latency: Duration,
@@ -61,6 +64,12 @@ Examples:
 /// The token that the simulated API takes: of the right form, and no secret.
 pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
 
+/// The token with a number, from 1.
+fn token(number: u16) -> String {
+    let digits = format!("{:04}", number - 1);
+    format!("{}{digits}", &TOKEN[..TOKEN.len() - digits.len()])
+}
+
 /// Runs the command.
 pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
@@ -84,6 +93,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         listen: args.listen,
         dns_listen: args.dns_listen,
         token: TOKEN.to_owned(),
+        more_tokens: (2..=args.tokens).map(token).collect(),
         read_only_token: None,
         rate,
         latency: args.latency,
@@ -106,6 +116,9 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         // A comment, where this is pasted into a shell.
         lines += &format!("# cf-sso-audit audit --organization {root}\n");
     }
+    for number in 2..=args.tokens {
+        lines += &format!("# export CLOUDFLARE_API_TOKEN={}\n", token(number));
+    }
     lines += &format!(
         "# cf-sso-audit audit --all-accounts --check-dns --resolver {}\n",
         running.resolver()
@@ -119,6 +132,8 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         "serving until Ctrl-C"
     );
     stop.requested().await;
+    let (requests, throttled) = (running.requests(), running.throttled());
+    tracing::info!(requests, throttled, "served");
     running.stop().await;
     Ok(exit::DONE)
 }
