@@ -909,8 +909,13 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
             versioned.schema
         ));
     }
-    serde_json::from_slice(line)
-        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))
+    let header: RunHeader = serde_json::from_slice(line)
+        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
+    let is_possible = |share: &Share| share.is_possible(header.accounts.len());
+    if !header.share.as_ref().is_none_or(is_possible) {
+        return Err("contradicts itself about the shards whose accounts it names".to_owned());
+    }
+    Ok(header)
 }
 
 /// Reads the line of one account.

@@ -148,6 +148,16 @@ impl WholeList {
 const MOST_NAMED: usize = 20;
 
 impl Share {
+    /// Whether it can be that of a run with so many accounts: it may come of a file that somebody has changed.
+    pub fn is_possible(&self, accounts: usize) -> bool {
+        let is_ascending = self.shards.is_sorted_by(|a, b| a < b);
+        let last = self.shards.last();
+        (1..=MOST_SHARDS).contains(&self.of)
+            && is_ascending
+            && last.is_some_and(|last| *last < self.of)
+            && self.places.len() == accounts
+    }
+
     /// Whether an account falls to one of the run's shards.
     pub fn holds(&self, account_id: &str) -> bool {
         let number = number_of(account_id, self.of);
@@ -311,6 +321,21 @@ mod tests {
         share.lists.extend(longer.lists);
         assert!(share.gaps()[0].contains("2 different lists of accounts (of 10, 11 accounts)"));
         let many = shard("0/1000").share_of(accounts(1)).1;
+        assert!(many.is_possible(many.places.len()) && !many.is_possible(2));
+        for (of, shards) in [
+            (0, vec![0]),
+            (2, vec![2]),
+            (2, vec![1, 0]),
+            (2, vec![]),
+            (u32::MAX, vec![0]),
+        ] {
+            let share = Share {
+                of,
+                shards,
+                ..many.clone()
+            };
+            assert!(!share.is_possible(many.places.len()), "{share:?}");
+        }
         assert!(
             many.gaps()[0].contains(", 20 and 979 more of 1000 are missing"),
             "{:?}",
@@ -327,7 +352,7 @@ mod tests {
             let whole = WholeList::of(&named);
             for number in 0..of {
                 let (accounts, share) = Shard::new(number, of).unwrap().share_of(named.clone());
-                prop_assert_eq!(&share.lists, &[whole.clone()]);
+                prop_assert_eq!(&share.lists, std::slice::from_ref(&whole));
                 prop_assert_eq!(accounts.len(), share.places.len());
                 for (account, place) in accounts.into_iter().zip(share.places) {
                     prop_assert!(put_back[place as usize].replace(account).is_none());

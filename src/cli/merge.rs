@@ -173,9 +173,6 @@ impl From<MergeError> for Failure {
             MergeError::Unreadable { .. } => {
                 "give the directories of runs: each holds evidence.jsonl, such as shards/0/latest"
             }
-            MergeError::BadShare { .. } => {
-                "restore the file from a copy, or audit that shard again"
-            }
             MergeError::OtherApi { .. } => {
                 "accounts of two regions or APIs are two reports: merge the runs of each by themselves"
             }

@@ -137,3 +137,15 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     running.stop().await;
     Ok(exit::DONE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_a_token_of_its_own_and_the_first_is_the_usual_one() {
+        let tokens: std::collections::HashSet<_> = (1..=1000).map(token).collect();
+        assert_eq!((tokens.len(), token(1)), (1000, TOKEN.to_owned()));
+        assert!(tokens.iter().all(|token| token.len() == TOKEN.len()));
+    }
+}

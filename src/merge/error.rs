@@ -25,12 +25,6 @@ pub enum MergeError {
         /// Why.
         error: EvidenceError,
     },
-    /// What a run says of its shard cannot be.
-    #[error("{}: the evidence contradicts itself about the shard that it is of", run.display())]
-    BadShare {
-        /// Its directory.
-        run: PathBuf,
-    },
     /// Two runs asked two APIs.
     #[error("{} asked {}, and {} asked {}", one.0.display(), one.1, other.0.display(), other.1)]
     OtherApi {

@@ -51,12 +51,6 @@ impl Part {
         if lookups.symlink_metadata().is_ok() {
             evidence.add_lookups(&lookups).map_err(unreadable)?;
         }
-        let header = evidence.header();
-        if let Some(share) = &header.share
-            && share.places.len() != header.accounts.len()
-        {
-            return Err(MergeError::BadShare { run: place });
-        }
         Ok(Self {
             directory: place,
             evidence,

@@ -205,7 +205,7 @@ fn check_sums_of_files(run: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default() })]
     #[test]
     fn shards_merged_are_the_run_over_all_byte_for_byte(seed in 0u64..1000, accounts in 2usize..30, of in 1usize..6) {
         two_nights_in_shards(seed, accounts, of);
@@ -759,4 +759,45 @@ fn what_the_shards_looked_up_in_dns_is_joined() {
         .run();
     rendered.expect(0);
     same(&merged.run_dir(), &again);
+}
+
+#[test]
+fn fix_enables_nothing_for_a_shard_alone() {
+    let nights = Nights::of(&[
+        (1, json!([disabled(1, "a.example")])),
+        (2, json!([disabled(2, "b.example")])),
+        (3, json!([disabled(3, "c.example")])),
+        (4, json!([disabled(4, "d.example")])),
+    ]);
+    let runs = run_shards(&nights, 0, 2, &[0, 1]);
+    let plan = |run: &Path| {
+        let program = program_in(&nights.dir, "fix").arg(run).arg("--enable");
+        program.run().expect(0).stdout
+    };
+    let alone = plan(&runs[0]) + &plan(&runs[1]);
+    let needs_all = "enabling it needs a run that read every account";
+    assert_eq!(alone.matches(needs_all).count(), 4, "{alone}");
+    let merged = merge(&nights.dir, &runs).run().expect(0);
+    let together = plan(&merged.run_dir());
+    assert!(!together.contains(needs_all), "{together}");
+}
+
+#[test]
+fn evidence_that_contradicts_itself_about_its_shard_is_refused() {
+    let nights = quiet_accounts(6);
+    let run = run_shards(&nights, 0, 2, &[0]).remove(0);
+    let evidence = run.join("evidence.jsonl");
+    let text = fs::read_to_string(&evidence).unwrap();
+    for (from, to) in [
+        ("\"of\":2", "\"of\":0"),
+        ("\"of\":2", "\"of\":4294967295"),
+        ("\"shards\":[0]", "\"shards\":[5]"),
+        ("\"places\":[", "\"places\":[7,"),
+    ] {
+        assert!(text.contains(from));
+        fs::write(&evidence, text.replace(from, to)).unwrap();
+        let said = "line 1: contradicts itself about the shards";
+        merge(&nights.dir, &[&run]).run().expect(2).says(&[said]);
+        render(&nights.dir, &run).run().expect(2).says(&[said]);
+    }
 }
