@@ -1098,6 +1098,35 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_copied_with_its_answer_to_another_position() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("other.jsonl");
+        let mut writer = EvidenceWriter::create(&path, header(), FileMode::default()).unwrap();
+        let (mut c, body) = read(2, &["c.example", "D.example."]);
+        c.body_sha256 = Some(sha256_hex(body.as_bytes()));
+        writer.append(&c, Some(body.as_bytes())).unwrap();
+        writer.append(&unread(0), None).unwrap();
+        drop(writer);
+        let other = Evidence::locate(&path).unwrap();
+        let mut accounts = header().accounts;
+        accounts.reverse();
+        let path = dir.path().join(FILE_NAME);
+        let header = testing::header(accounts);
+        let mut writer = EvidenceWriter::create(&path, header, FileMode::default()).unwrap();
+        let mut room = Vec::new();
+        let mut copy = |to, at| writer.copy(to, &other, at, &mut room).unwrap();
+        c.position = 0;
+        assert_eq!(copy(0, 2), Some(c.clone()));
+        assert_eq!(copy(2, 0), Some(unread(2)));
+        assert_eq!(copy(1, 1), None, "it was not reached");
+        let written = writer.finish().unwrap();
+        let opened = Evidence::open(&path).unwrap();
+        assert_eq!(written.sha256(), opened.sha256());
+        assert_eq!(opened.account(0, &mut room).unwrap(), c);
+        assert_eq!(opened.account(2, &mut room).unwrap(), unread(2));
+    }
+
+    #[test]
     fn an_account_that_was_asked_again_counts_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);

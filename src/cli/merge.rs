@@ -170,7 +170,7 @@ impl From<MergeError> for Failure {
             MergeError::Unfinished { .. } => {
                 "finish it with `cf-sso-audit audit --resume`, or leave it out: the report then says what is missing"
             }
-            MergeError::Unreadable { .. } => {
+            MergeError::Unreadable(_) => {
                 "give the directories of runs: each holds evidence.jsonl, such as shards/0/latest"
             }
             MergeError::OtherApi { .. } => {

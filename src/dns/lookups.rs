@@ -412,3 +412,78 @@ impl LookupsWriter {
         synced.map_err(|error| FileError::io(&self.path, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with what resolvers answered about names: `+` stands for no such name, `-` for no answer.
+    fn looked_up(path: &Path, resolvers: &[&str], names: &[(&str, &str)]) -> Lookups {
+        let header = LookupsHeader {
+            schema: SCHEMA.to_owned(),
+            run_id: "run".to_owned(),
+            version: "0.0.0".to_owned(),
+            started: "2026-11-21T10:15:00Z".parse().unwrap(),
+            resolvers: resolvers.iter().map(ToString::to_string).collect(),
+            enough: None,
+            nobody: resolvers.is_empty().then(|| "nobody".to_owned()),
+            simulated: false,
+            timeout_seconds: 3.0,
+            attempts: 3,
+            rate: "200/1s".to_owned(),
+        };
+        let mut writer = LookupsWriter::create(path, &header, FileMode::default()).unwrap();
+        for (name, answers) in names {
+            let opinion = |answer: char| {
+                let reply = match answer {
+                    '+' => serde_json::json!({"reply": "nxdomain"}),
+                    _ => serde_json::json!({"reply": "failed", "cause": "silence"}),
+                };
+                let mut opinion =
+                    serde_json::json!({"resolver": "r", "at": header.started, "questions": 1});
+                opinion
+                    .as_object_mut()
+                    .unwrap()
+                    .extend(reply.as_object().unwrap().clone());
+                opinion
+            };
+            let asked: Vec<_> = answers.chars().map(opinion).collect();
+            let lookup = serde_json::json!({"name": name, "asked": asked});
+            writer
+                .append(&serde_json::from_value(lookup).unwrap())
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        Lookups::open(path).unwrap()
+    }
+
+    #[test]
+    fn of_what_several_runs_looked_up_the_most_answers_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let answers = [("a.example", "-"), ("b.example", "+"), ("c.example", "+")];
+        let one = looked_up(&path("1"), &["r1"], &answers);
+        let answers = [("a.example", "+"), ("b.example", "-"), ("c.example", "++")];
+        let other = looked_up(&path("2"), &["r1", "r2"], &answers);
+        let nobody = looked_up(&path("3"), &[], &[]);
+        let join = |to: &str, parts: &[&Lookups]| {
+            Lookups::join(&path(to), "merged", parts, FileMode::default()).unwrap();
+            Lookups::open(&path(to)).unwrap()
+        };
+        let joined = join("joined", &[&nobody, &one, &other]);
+        assert_eq!(joined.header().resolvers, ["r1", "r2"]);
+        assert_eq!((joined.needed(), joined.located.len()), (2, 3));
+        assert_eq!(joined.header().run_id, "merged");
+        let mut line = Vec::new();
+        for (name, answers) in [("a.example", 1), ("b.example", 1), ("c.example", 2)] {
+            let lookup = joined.lookup(name, &mut line).unwrap().unwrap();
+            assert!(lookup.is_answered(), "{name}");
+            assert_eq!(lookup.asked.len(), answers, "{name}");
+        }
+        // Each of them was enough by itself.
+        let answers = [("d.example", "+")];
+        let third = looked_up(&path("4"), &["r3"], &answers);
+        assert_eq!(join("alone", &[&one, &third]).needed(), 1);
+        assert!(join("none", &[&nobody]).header().nobody.is_some());
+    }
+}

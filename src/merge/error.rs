@@ -18,13 +18,8 @@ pub enum MergeError {
         run: PathBuf,
     },
     /// A run cannot be read.
-    #[error("{}: {error}", run.display())]
-    Unreadable {
-        /// Its directory.
-        run: PathBuf,
-        /// Why.
-        error: EvidenceError,
-    },
+    #[error("a run cannot be merged: {0}")]
+    Unreadable(EvidenceError),
     /// Two runs asked two APIs.
     #[error("{} asked {}, and {} asked {}", one.0.display(), one.1, other.0.display(), other.1)]
     OtherApi {

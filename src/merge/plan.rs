@@ -41,15 +41,13 @@ impl Part {
         if is_unfinished(&place) {
             return Err(MergeError::Unfinished { run: place });
         }
-        let unreadable = |error| MergeError::Unreadable {
-            run: place.clone(),
-            error,
-        };
         let path = place.join(evidence::FILE_NAME);
-        let mut evidence = Evidence::locate(&path).map_err(unreadable)?;
+        let mut evidence = Evidence::locate(&path).map_err(MergeError::Unreadable)?;
         let lookups = path.with_file_name(lookups::FILE_NAME);
         if lookups.symlink_metadata().is_ok() {
-            evidence.add_lookups(&lookups).map_err(unreadable)?;
+            evidence
+                .add_lookups(&lookups)
+                .map_err(MergeError::Unreadable)?;
         }
         Ok(Self {
             directory: place,

@@ -801,3 +801,50 @@ fn evidence_that_contradicts_itself_about_its_shard_is_refused() {
         render(&nights.dir, &run).run().expect(2).says(&[said]);
     }
 }
+
+#[test]
+fn the_accounts_of_organizations_are_divided_and_the_tree_is_one() {
+    let server = crate::organizations::whole_tree();
+    let dir = shared_dir();
+    let audit = |output: &str| {
+        let output = dir.path().join(output);
+        let program = audit_in(&dir, &server).args(["--organization", "root"]);
+        program.arg("--output").arg(output)
+    };
+    let at_once = audit("whole").run().expect(0);
+    let shards: Vec<_> = ["0/2", "1/2"]
+        .map(|shard| {
+            audit(shard)
+                .args(["--shard", shard])
+                .run()
+                .expect(0)
+                .run_dir()
+        })
+        .into();
+    let merged = merge(&dir, &shards).run().expect(0);
+    same(&at_once.run_dir(), &merged.run_dir());
+}
+
+#[test]
+fn runs_of_the_demo_are_merged() {
+    let dir = shared_dir();
+    let audit = |output: &str| {
+        let output = dir.path().join(output);
+        program_in(&dir, "audit")
+            .arg("--demo")
+            .arg("--output")
+            .arg(output)
+    };
+    let shards: Vec<_> = ["0/2", "1/2"]
+        .map(|shard| {
+            audit(shard)
+                .args(["--shard", shard])
+                .run()
+                .expect(0)
+                .run_dir()
+        })
+        .into();
+    let merged = merge(&dir, &shards).run().expect(0);
+    assert_eq!(merged.csv("accounts.csv").len(), 42);
+    assert_eq!(merged.json()["run"]["demo"], json!(true));
+}
