@@ -11,10 +11,9 @@ of them start at once, each with its own token and its share of one file of acco
 nothing but Python.
 
 The arithmetic: a shard of n accounts may send R requests in a window of W seconds, and 200 in a second. So it needs
-floor((n - 1) / R) windows, and a second more for each further 200 that are left over. The time of an audit is that of its largest shard. A
-shard reads until its last account is answered, and then judges and writes; "beyond" is what reading takes beyond the
-arithmetic. Ends with 1 where an answer was a 429, or the merged run does
-not have every account.
+floor((n - 1) / R) windows, and a second more for each further 200 that are left over. The time of an audit is that of its
+largest shard. A shard reads until its last account is answered, and then judges and writes; "beyond" is what reading
+takes beyond the arithmetic. Ends with 1 where an answer was a 429, or the merged run does not have every account.
 """
 
 import argparse
