@@ -10,6 +10,7 @@ use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::lookups::{LookupArgs, LookupProgress};
 use super::progress::{Progress, When};
+use super::shard::ShardArg;
 use super::stop::Stop;
 use super::{Failure, exit, print, tell_line};
 use crate::api::{BaseUrl, Gate, Token};
@@ -79,6 +80,10 @@ struct AccountsArgs {
     /// Made-up accounts from a simulated API on this machine; needs no token
     #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume", "resolver"])]
     demo: bool,
+    /// Only the accounts that fall to shard K of N, from 0; auto takes K from JOB_COMPLETION_INDEX (Kubernetes),
+    /// AWS_BATCH_JOB_ARRAY_INDEX or SLURM_ARRAY_TASK_ID. `merge` makes one run of all shards
+    #[arg(long, value_name = "K/N|auto/N")]
+    shard: Option<ShardArg>,
     /// Resume the newest unfinished run under --output; accounts already read are not read again
     #[arg(long)]
     resume: bool,
@@ -98,15 +103,16 @@ struct ReportArgs {
 }
 
 impl AccountsArgs {
-    fn selection(&self, base_url: &BaseUrl) -> Selection {
-        Selection {
+    fn selection(&self, base_url: &BaseUrl) -> Result<Selection, Failure> {
+        Ok(Selection {
             ids: self.ids.clone(),
             files: self.accounts_file.clone(),
             all: self.all_accounts,
             demo: self.demo,
             organizations: self.organization.clone(),
+            shard: self.shard.map(ShardArg::shard).transpose()?,
             region: Region::word(base_url.as_str()),
-        }
+        })
     }
 }
 
@@ -202,7 +208,7 @@ async fn collect(
     stop: &Stop,
     quiet: bool,
 ) -> Result<(Collected, Arc<Gate>), Failure> {
-    let selection = args.accounts.selection(&base_url);
+    let selection = args.accounts.selection(&base_url)?;
     let place = Place {
         output: &args.report.output,
         mode: FileMode(args.report.files.output_mode),
@@ -332,6 +338,7 @@ async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
         listen: ([127, 0, 0, 1], 0).into(),
         dns_listen: ([127, 0, 0, 1], 0).into(),
         token: super::simulate::TOKEN.to_owned(),
+        more_tokens: Vec::new(),
         read_only_token: None,
         rate: None,
         latency: std::time::Duration::ZERO,
@@ -410,6 +417,12 @@ impl From<AuditError> for Failure {
             }
             AuditError::OtherAccounts { .. } => {
                 "name no accounts to resume with the original ones, or start a new run without --resume"
+            }
+            AuditError::OtherShard { .. } => {
+                "leave out --shard to keep the one it was started with; give each shard a folder of its own with --output"
+            }
+            AuditError::WasMerged { .. } => {
+                "merge the runs again; the folder of the unfinished one may be removed"
             }
             AuditError::OtherVariables { .. } => {
                 "give the --accounts-file that the run was started with"

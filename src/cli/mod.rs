@@ -24,11 +24,13 @@ mod judgement;
 mod logging;
 mod lookups;
 mod manual;
+mod merge;
 mod progress;
 mod render;
 mod rules;
 mod schema;
 mod screen;
+mod shard;
 mod simulate;
 mod stop;
 mod summary;
@@ -122,6 +124,7 @@ enum LogFormat {
 enum Command {
     Audit(Box<audit::AuditArgs>),
     Render(Box<render::RenderArgs>),
+    Merge(Box<merge::MergeArgs>),
     Diff(diff::DiffArgs),
     Fix(Box<fix::FixArgs>),
     Export(export::ExportArgs),
@@ -209,6 +212,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
         Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
+        Command::Merge(args) => runtime()?.block_on(merge::run(*args, quiet)),
         Command::Diff(args) => diff::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Fix(args) => runtime()?.block_on(fix::run(*args)),

@@ -187,9 +187,12 @@ fn header_for(header: &RunHeader, scope: &Scope) -> RunHeader {
         accounts,
         gaps: Vec::new(),
         organizations: Vec::new(),
+        // They count the accounts of others, or name them.
+        share: None,
+        merged: None,
         ..header.clone()
     };
-    if !header.gaps.is_empty() {
+    if !header.all_gaps().is_empty() {
         shown.gaps.push(WITHHELD_GAPS.to_owned());
     }
     for (number, source) in shown.sources.iter_mut().enumerate() {

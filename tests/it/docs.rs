@@ -313,7 +313,7 @@ fn every_kind_of_error_is_described() {
     let kinds: Vec<_> = known.split('`').skip(1).step_by(2).collect();
     assert!(kinds.len() > 8, "{refusal}");
     for (path, heading) in [
-        ("docs/columns.md", "Why an account was not read whole"),
+        ("docs/columns.md", "Why an account was not read in full"),
         ("docs/troubleshooting.md", "Accounts that were not read"),
     ] {
         let rows = page(path).table(heading, "`error_kind`");

@@ -42,6 +42,7 @@ mod policies;
 mod rendering;
 mod retries;
 mod schemas;
+mod shards;
 mod simulated;
 mod spec;
 mod split;

@@ -45,6 +45,7 @@ impl Simulated {
             listen: ([127, 0, 0, 1], 0).into(),
             dns_listen: ([127, 0, 0, 1], 0).into(),
             token: TOKEN.to_owned(),
+            more_tokens: Vec::new(),
             read_only_token: Some(READ_ONLY.to_owned()),
             rate: None,
             latency: Duration::ZERO,

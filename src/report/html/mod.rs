@@ -27,6 +27,7 @@ use crate::dns::DnsTxt;
 use crate::finding::Age;
 use crate::judged::Judged;
 use crate::memory::Known;
+use crate::merged::{Merged, MergedRun};
 use crate::model::canonical_if_any;
 use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::{Attestation, FedrampExpectation, Policy};
@@ -612,6 +613,8 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
         "region": Region::at(&header.base_url).map(Region::title),
         "demo": header.demo,
         "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
+        "shard": summary.shard(),
+        "merged": header.merged.as_ref().map(merged),
         "accounts_asked": summary.coverage.asked,
         "concurrency": limits.concurrency,
         "rate": limits.rate,
@@ -621,6 +624,18 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
         "policy": summary.policy.source,
         "baseline": summary.baseline.as_ref().map(|run_id| json!({"run_id": run_id})),
         "row_limit": ROW_LIMIT,
+    })
+}
+
+/// The runs that it was merged of, as far as the page has room for them.
+fn merged(merged: &Merged) -> Value {
+    const MOST_RUNS: usize = 50;
+    let run = |run: &MergedRun| json!({"id": run.run_id, "shard": run.shard});
+    let rows: Vec<_> = merged.runs.iter().take(MOST_RUNS).map(run).collect();
+    json!({
+        "count": merged.runs.len(),
+        "left_out": merged.runs.len() - rows.len(),
+        "rows": rows,
     })
 }
 
@@ -644,6 +659,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
         ),
     };
     let mut sentences = Vec::new();
+    sentences.extend(summary.parts_sentences());
     sentences.extend(summary.dns_silence().map(str::to_owned));
     if totals.connectors > 0 {
         let open: u64 = Severity::ALL
