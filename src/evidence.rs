@@ -23,7 +23,7 @@ use crate::dns::lookups;
 use crate::dns::{KnownCodes, Lookups};
 use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
-use crate::lock::{Lock, try_lock};
+use crate::lock::{Lock, mark_read, try_lock};
 use crate::model::{Connector, list_or_null};
 use crate::organizations::Organization;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
@@ -575,6 +575,7 @@ impl EvidenceWriter {
             digest: self.digest,
             lookups: None,
             _lock: Some(self.file),
+            _reading: None,
         })
     }
 }
@@ -607,6 +608,8 @@ pub struct Evidence {
     lookups: Option<Lookups>,
     /// Keeps the lock of the one who wrote it, until the report is there.
     _lock: Option<File>,
+    /// Keeps other commands from removing the run while it is read.
+    _reading: Option<File>,
 }
 
 impl Evidence {
@@ -687,6 +690,7 @@ impl Evidence {
             digest,
             lookups: None,
             _lock: None,
+            _reading: path.parent().and_then(mark_read),
         })
     }
 

@@ -24,6 +24,7 @@ pub mod judged;
 pub mod ledger;
 pub mod lock;
 pub mod memory;
+pub mod metrics;
 pub mod model;
 pub mod organizations;
 pub mod outcome;
