@@ -18,6 +18,7 @@ mod connections;
 mod connectors;
 mod crashes;
 mod csv_files;
+mod deploy;
 mod determinism;
 mod dns;
 mod docs;

@@ -162,6 +162,11 @@ fn the_figures_are_those_of_the_report() {
         "the first night's"
     );
     let text = fs::read_to_string(place(&nights)).unwrap();
+    let documented = include_str!("../../docs/deploy.md");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(documented.contains(&format!("`{name}`")), "{name}");
+    }
     for secret in ["example", TOKEN, &id(1), "ac0"] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
