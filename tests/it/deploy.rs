@@ -40,7 +40,7 @@ fn files_under(folder: &str) -> Vec<String> {
 
 /// The words of the program's commands in a file: a line that calls it, or the list of a container's arguments.
 fn commands(text: &str) -> Vec<Vec<String>> {
-    let mut found: Vec<Vec<String>> = Vec::new();
+    let mut found = Vec::new();
     let mut list: Option<Vec<String>> = None;
     for line in text.lines() {
         let line = line.trim();
@@ -60,15 +60,16 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         }
         let words: Vec<_> = line
             .split_whitespace()
-            .skip_while(|word| word.rsplit(['/', '=']).next() != Some(PROGRAM))
             .take_while(|word| !word.contains(['|', '>', '<', ';', '&']))
-            .map(str::to_owned)
             .collect();
-        let is_command = words
-            .get(1)
-            .is_some_and(|word| command().find_subcommand(word).is_some());
-        if is_command {
-            found.push(words);
+        // A user may have the program's name, and an image.
+        let begins = words.windows(2).position(|pair| {
+            let is_program = pair[0].rsplit(['/', '=']).next() == Some(PROGRAM);
+            is_program && command().find_subcommand(pair[1]).is_some()
+        });
+        if let Some(begins) = begins {
+            let words = words[begins..].iter();
+            found.push(words.map(|word| (*word).to_owned()).collect());
         }
     }
     found
