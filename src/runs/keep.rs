@@ -68,7 +68,10 @@ pub fn keep_newest(
             kept += usize::from(is_ours.is_ok());
         } else if !stays.contains(&run.run_id) {
             match is_ours.and_then(|()| remove(output, run)) {
-                Ok(()) => removal.removed.push(run.run_id.clone()),
+                Ok(()) => {
+                    tracing::info!("removed {}", run.path.display());
+                    removal.removed.push(run.run_id.clone());
+                }
                 Err(cause) => removal.left.push(left(&run.run_id, cause)),
             }
         }
@@ -162,7 +165,10 @@ fn remove(output: &Path, run: &WholeRun) -> Result<(), String> {
     if aside.symlink_metadata().is_ok() {
         return Err(format!("{} is in the way", aside.display()));
     }
-    fs::rename(&run.path, &aside).map_err(|error| format!("it cannot be renamed: {error}"))?;
+    fs::rename(&run.path, &aside).map_err(|error| {
+        tracing::warn!("cannot remove {}: {error}", run.path.display());
+        format!("it cannot be renamed: {error}")
+    })?;
     // Else a power cut could bring back a run of which half is gone.
     sync_dir(output).map_err(|error| unfinished(&aside, &error))?;
     contents
@@ -172,6 +178,7 @@ fn remove(output: &Path, run: &WholeRun) -> Result<(), String> {
 
 fn unfinished(aside: &Path, error: &io::Error) -> String {
     let aside = aside.display();
+    tracing::warn!("cannot remove {aside}: {error}");
     format!(
         "it is only removed in part, as {aside}: {error}; the next run with --keep goes on with it"
     )
