@@ -117,7 +117,7 @@ impl Baseline {
         self.ledger.read_by(account_id)
     }
 
-    /// When an account was last read whole, up to that run.
+    /// When an account was last read in full, up to that run.
     pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
         self.ledger.read_at(account_id)
     }

@@ -23,7 +23,7 @@ use crate::dns::lookups;
 use crate::dns::{KnownCodes, Lookups};
 use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
-use crate::lock::{Lock, try_lock};
+use crate::lock::{Lock, mark_read, try_lock};
 use crate::merged::Merged;
 use crate::model::{Connector, list_or_null};
 use crate::organizations::Organization;
@@ -328,7 +328,7 @@ impl Index {
         self.outcome(position) == Some(Outcome::Read)
     }
 
-    /// How far the account was read; `None` where it was not reached.
+    /// How far the account was read; `None` where the run ended before it was read.
     pub fn outcome(&self, position: usize) -> Option<Outcome> {
         self.accounts[position].outcome
     }
@@ -565,7 +565,7 @@ impl EvidenceWriter {
         self.append_line(evidence)
     }
 
-    /// Appends what an account of another run was answered, as it stands there; what that was, or `None` where that run did
+    /// Appends what an account of another run was answered, as it is there; what that was, or `None` where that run did
     /// not reach it. `room` is room for its line.
     ///
     /// # Errors
@@ -637,6 +637,7 @@ impl EvidenceWriter {
             digest: self.digest,
             lookups: None,
             _lock: Some(self.file),
+            _reading: None,
         })
     }
 }
@@ -669,6 +670,8 @@ pub struct Evidence {
     lookups: Option<Lookups>,
     /// Keeps the lock of the one who wrote it, until the report is there.
     _lock: Option<File>,
+    /// Keeps other commands from removing the run while it is read.
+    _reading: Option<File>,
 }
 
 impl Evidence {
@@ -749,6 +752,7 @@ impl Evidence {
             digest,
             lookups: None,
             _lock: None,
+            _reading: path.parent().and_then(mark_read),
         })
     }
 
@@ -1118,7 +1122,7 @@ mod tests {
         c.position = 0;
         assert_eq!(copy(0, 2), Some(c.clone()));
         assert_eq!(copy(2, 0), Some(unread(2)));
-        assert_eq!(copy(1, 1), None, "it was not reached");
+        assert_eq!(copy(1, 1), None, "the run ended before it was read");
         let written = writer.finish().unwrap();
         let opened = Evidence::open(&path).unwrap();
         assert_eq!(written.sha256(), opened.sha256());

@@ -290,7 +290,7 @@ impl Ledger {
         self.read_by.get(position as usize).map(String::as_str)
     }
 
-    /// When an account was last read whole.
+    /// When an account was last read in full.
     pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
         self.accounts.get(account_id)?.read_at
     }

@@ -26,6 +26,7 @@ pub mod lock;
 pub mod memory;
 pub mod merge;
 pub mod merged;
+pub mod metrics;
 pub mod model;
 pub mod organizations;
 pub mod outcome;

@@ -13,7 +13,7 @@ pub struct Merged {
     /// Accounts that several of them have.
     #[serde(default)]
     pub in_several: SomeAccounts,
-    /// Of these, accounts that several runs read whole, with different answers.
+    /// Of these, accounts that several runs read in full, with different answers.
     #[serde(default)]
     pub differing: SomeAccounts,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::after::{AfterArgs, Meter};
 use super::connection::{ConnectionArgs, TOKEN_IN_THE_OPEN};
 use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
@@ -97,6 +98,8 @@ struct ReportArgs {
     output: PathBuf,
     #[command(flatten)]
     files: FilesArgs,
+    #[command(flatten)]
+    after: AfterArgs,
     /// When to show progress
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     progress: When,
@@ -120,6 +123,46 @@ impl AccountsArgs {
 pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let stop = Stop::listen();
     let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let mut meter = args
+        .report
+        .after
+        .meter(clock, args.report.files.output_mode)?;
+    let ended = audit(&args, clock, &stop, quiet, &mut meter).await;
+    meter.write(
+        ended
+            .as_ref()
+            .map_or_else(|failure| failure.exit, Ended::code),
+    );
+    match ended? {
+        Ended::With(code) => Ok(code),
+        Ended::WhileWriting => std::process::exit(i32::from(exit::INTERRUPTED)),
+    }
+}
+
+/// How an audit ended.
+enum Ended {
+    /// All that it began is done.
+    With(u8),
+    /// It is asked to stop, and a thread of its own that cannot be stopped still writes.
+    WhileWriting,
+}
+
+impl Ended {
+    fn code(&self) -> u8 {
+        match self {
+            Self::With(code) => *code,
+            Self::WhileWriting => exit::INTERRUPTED,
+        }
+    }
+}
+
+async fn audit(
+    args: &AuditArgs,
+    clock: Clock,
+    stop: &Stop,
+    quiet: bool,
+    meter: &mut Meter,
+) -> Result<Ended, Failure> {
     let template = args.report.files.template()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
     // The simulated API lives as long as the run.
@@ -132,18 +175,19 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Some(running) => BaseUrl::parse(&running.base_url()).map_err(Failure::failed)?,
         None => args.connection.base_url()?,
     };
-    let api = api_asked(&args, &base_url);
-    args.judgement.check_baseline(&args.report.output, api)?;
+    let api = api_asked(args, &base_url);
+    let _baseline = args.judgement.check_baseline(&args.report.output, api)?;
     let resolver = demo.as_ref().map(simulator::Running::resolver);
     let asker = args.lookups.asker(clock, resolver)?;
-    let mut tokens = tokens(&args, demo.as_ref())?;
-    let (collected, gate) = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
+    let mut tokens = tokens(args, demo.as_ref())?;
+    let (collected, gate) =
+        collect(args, &base_url, clock, &mut tokens, stop, quiet, meter).await?;
     // Which run is the newest, and what it knows, holds until this one is the newest.
     let (directory, evidence, _lock) = match collected {
         Collected::Interrupted {
             directory,
             is_overtaken,
-        } => return Ok(interrupted(&args, &directory, is_overtaken)),
+        } => return Ok(Ended::With(interrupted(args, &directory, is_overtaken))),
         Collected::Whole {
             directory,
             evidence,
@@ -155,8 +199,8 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         asker.keep_out(Box::new(move |text| gate.without_secrets(text)));
         asker
     });
-    let Some(evidence) = look_up(&args, evidence, asker, &directory, &stop, quiet).await? else {
-        return Ok(interrupted(&args, &directory, false));
+    let Some(evidence) = look_up(args, evidence, asker, &directory, stop, quiet).await? else {
+        return Ok(Ended::With(interrupted(args, &directory, false)));
     };
     let history = args
         .judgement
@@ -174,10 +218,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         () = stop.requested() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
             give_up(&directory.partial());
-            std::process::exit(i32::from(interrupted(&args, &directory, false)));
+            interrupted(args, &directory, false);
+            return Ok(Ended::WhileWriting);
         }
     };
-    let (code, text) = written.map_err(|failure| {
+    let written = written.map_err(|failure| {
         let partial = directory.partial();
         failure.hint(format!(
             "the evidence is kept in {}: fix the cause, then run the same command with --resume",
@@ -185,48 +230,58 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         ))
     })?;
     let whole = directory.publish()?;
+    let kept = args
+        .report
+        .after
+        .keep(&args.report.output, api, &directory, &written);
+    meter.report(written.figures);
     if !quiet {
         // Once for each token, however many of its accounts are unread for it.
         for stopped in tokens.lanes().iter().filter_map(|lane| lane.stopped()) {
             print(&format!("{}\n", stopped.message))?;
         }
-        print(&text)?;
+        print(&kept)?;
+        print(&written.text)?;
     }
     print(&format!("{}\n", whole.display()))?;
     if let Some(running) = demo {
         running.stop().await;
     }
-    Ok(code)
+    Ok(Ended::With(written.code))
 }
 
 /// Reads what is asked for, or the rest of it.
 async fn collect(
     args: &AuditArgs,
-    base_url: BaseUrl,
+    base_url: &BaseUrl,
     clock: Clock,
     tokens: &mut Tokens,
     stop: &Stop,
     quiet: bool,
+    meter: &mut Meter,
 ) -> Result<(Collected, Arc<Gate>), Failure> {
-    let selection = args.accounts.selection(&base_url)?;
+    let selection = args.accounts.selection(base_url)?;
     let place = Place {
         output: &args.report.output,
         mode: FileMode(args.report.files.output_mode),
     };
     let (ready, api) = if args.accounts.resume {
-        let resumed = Resumed::open(&selection, place.output, &base_url)?;
+        let resumed = Resumed::open(&selection, place.output, base_url)?;
         unless_stopped(stop, resumed.read_tokens(tokens)).await?;
-        let api = args.connection.api(base_url, clock)?;
+        let api = args.connection.api(base_url.clone(), clock)?;
+        meter.watch(&api);
         let ready = resumed.begun().ready(&api, tokens).await?;
         ready.recall_requests(&api, tokens)?;
         (ready, api)
     } else {
-        let asked = Asked::read(&selection, place.output, api_asked(args, &base_url))?;
+        let asked = Asked::read(&selection, place.output, api_asked(args, base_url))?;
         unless_stopped(stop, asked.read_tokens(tokens)).await?;
-        let api = args.connection.api(base_url, clock)?;
+        let api = args.connection.api(base_url.clone(), clock)?;
+        meter.watch(&api);
         let begun = asked.begin(place, &api, tokens, stop.requested()).await?;
         (begun.ready(&api, tokens).await?, api)
     };
+    meter.watch_lanes(tokens.lanes());
     let mut progress = Progress::new(
         args.report.progress,
         quiet,

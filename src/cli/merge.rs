@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::judgement::{FilesArgs, Judged, JudgementArgs, check_evidence};
+use super::judgement::{FilesArgs, Judged, JudgementArgs, Written, check_evidence};
 use super::stop::Stop;
 use super::{Failure, descriptors, exit, print, tell_line};
 use crate::baseline::History;
@@ -86,7 +86,7 @@ pub async fn run(args: MergeArgs, quiet: bool) -> Result<u8, Failure> {
         () = stop.requested() => end_interrupted(&args, Some(&directory)),
     };
     // All of it can be made again.
-    let (code, text) = written.inspect_err(|_| directory.discard())?;
+    let Written { code, text, .. } = written.inspect_err(|_| directory.discard())?;
     let whole = directory.publish()?;
     if !quiet {
         print(&text)?;
@@ -115,7 +115,7 @@ fn end_interrupted(args: &MergeArgs, directory: Option<&RunDirectory>) -> ! {
         directory.discard();
     }
     let place = args.report.output.display();
-    tell_line(&format!("interrupted: {place} is as it was"));
+    tell_line(&format!("interrupted: {place} is unchanged"));
     std::process::exit(i32::from(exit::INTERRUPTED));
 }
 

@@ -11,6 +11,7 @@ use crate::text::is_invisible;
 use crate::token_form::id_may_be_token;
 
 mod accounts;
+mod after;
 mod audit;
 mod connection;
 mod connector;

@@ -11,7 +11,7 @@ pub enum MergeError {
     /// There is nothing to merge.
     #[error("no run was given")]
     Nothing,
-    /// A run is not whole.
+    /// A run is incomplete.
     #[error("{} is an unfinished run", run.display())]
     Unfinished {
         /// Its directory.

@@ -33,9 +33,9 @@ impl Part {
     /// Opens a whole run's evidence, and what was looked up in DNS beside it.
     ///
     /// # Errors
-    /// The run is not whole, or its evidence cannot be read or is damaged.
+    /// The run is incomplete, or its evidence cannot be read or is damaged.
     pub fn open(directory: &Path) -> Result<Self, MergeError> {
-        // A link such as `latest` stands beside the runs that it points to.
+        // A link such as `latest` is beside the runs that it points to.
         let place = directory.canonicalize();
         let place = place.unwrap_or_else(|_| directory.to_owned());
         if is_unfinished(&place) {
@@ -314,7 +314,7 @@ struct Choice<'p> {
     answers: Vec<Answer>,
     /// The positions of accounts that several runs have.
     in_several: HashSet<usize>,
-    /// Those of accounts that several runs read whole, and differently.
+    /// Those of accounts that several runs read in full, and differently.
     differing: HashSet<usize>,
     rooms: [Vec<u8>; 2],
 }

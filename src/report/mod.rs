@@ -29,6 +29,7 @@ pub mod html;
 mod json;
 mod ledger;
 mod markdown;
+pub mod metrics;
 mod pipeline;
 mod shape;
 pub mod split;

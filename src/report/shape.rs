@@ -147,7 +147,7 @@ impl<'a> ShardShown<'a> {
 /// The runs that a run was merged of.
 #[derive(Serialize, JsonSchema)]
 struct MergedShown<'a> {
-    /// Accounts that several of them read whole, with different connectors; the ids of the first ones.
+    /// Accounts that several of them read in full, with different connectors; the ids of the first ones.
     differing: SomeShown<'a>,
     /// Accounts that several of them have; the ids of the first ones.
     in_several: SomeShown<'a>,

@@ -162,7 +162,7 @@ fn two_nights_in_shards(seed: u64, accounts: usize, of: usize) {
                 nights.set(number, list(seed, number, night));
             }
         }
-        // The same address: it stands in the reports.
+        // The same address: it is in the reports.
         let named = |program: Program| {
             program
                 .at(&whole.server)
@@ -342,7 +342,7 @@ fn a_missing_shard_is_said_and_can_be_added_later() {
         .run()
         .expect(3)
         .prints(&[
-            "the list of accounts is not whole",
+            "the list of accounts is incomplete",
             "shard 1 of 3 is missing",
             "audit --shard 1/3",
             "0 and 2 of 3",
@@ -567,7 +567,7 @@ fn runs_that_cannot_be_one_are_refused() {
         &["cannot be trusted", "has been changed since the run"],
     );
     fs::write(&evidence, text).unwrap();
-    // A run that is not whole.
+    // A run that is incomplete.
     let unfinished = nights.dir.path().join("20261121T101500Z.partial");
     fs::rename(runs[1].canonicalize().unwrap(), &unfinished).unwrap();
     refused(

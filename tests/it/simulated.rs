@@ -278,7 +278,7 @@ fn the_demos_findings_are_mended_once_and_stay_so() {
             line["reason"]
                 .as_str()
                 .unwrap()
-                .starts_with("the API refused the request: 12")
+                .starts_with("the API refused the request the request: 12")
         );
     }
     // What was done is not done again.
