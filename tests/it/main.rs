@@ -47,3 +47,4 @@ mod summaries;
 mod support;
 mod tokens;
 mod usage;
+mod workbooks;

@@ -290,3 +290,129 @@ impl<W: Write> Write for UpToError<W> {
         self.to.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use calamine::{Data, Reader as _, Xlsx};
+
+    use super::*;
+    use crate::report::columns::HISTORY;
+    use crate::report::xlsx::rows::Rows;
+
+    /// Rows of the table of history, numbered in the first column.
+    fn numbered(rows: std::ops::Range<u64>) -> Rows {
+        let mut waiting = Rows::default();
+        for row in rows {
+            waiting.add(Value::Number(row));
+            for _ in 1..HISTORY.columns.len() {
+                waiting.add(Value::Empty);
+            }
+        }
+        waiting
+    }
+
+    /// The workbook of tables with so many rows each, five rows a sheet, the head included.
+    fn book_of(tables: &[u64]) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut book = Book::new(dir.path(), 5).unwrap();
+        let mut all = Vec::new();
+        for (number, rows) in tables.iter().enumerate() {
+            let file = ["one.csv", "two.csv", "three.csv"][number];
+            let mut sheets = book.sheets(&Table { file, ..HISTORY }).unwrap();
+            // In two parts, as chunks bring them.
+            for part in [0..rows / 3, rows / 3..*rows] {
+                sheets.add(&mut book, &*numbered(part).0).unwrap();
+            }
+            all.extend(sheets.finish().unwrap());
+        }
+        let mut bytes = Vec::new();
+        book.save(&DocProperties::new(), all, &mut bytes).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        bytes
+    }
+
+    /// A part of a workbook, as XML.
+    fn part(bytes: &[u8], name: &str) -> String {
+        let mut text = String::new();
+        let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let mut file = archive.by_name(name).unwrap();
+        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn what_a_sheet_has_no_room_for_stands_in_further_ones() {
+        let bytes = book_of(&[9, 4, 0]);
+        let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes.clone())).unwrap();
+        let names = ["one", "one (2)", "one (3)", "two", "three"];
+        assert_eq!(book.sheet_names(), names);
+        let mut shown = Vec::new();
+        for (name, rows) in names.into_iter().zip([4, 4, 1, 4, 0]) {
+            let cells = book.worksheet_range(name).unwrap();
+            let head: Vec<_> = cells
+                .rows()
+                .next()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(head, HISTORY.names(), "{name} has the head");
+            assert_eq!(cells.rows().count(), 1 + rows, "{name}");
+            shown.extend(cells.rows().skip(1).map(|row| row[0].clone()));
+        }
+        let expected = (0..9).chain(0..4).map(|row| Data::Float(f64::from(row)));
+        assert_eq!(shown, expected.collect::<Vec<_>>());
+        for (number, last) in [(1, 5), (2, 5), (3, 2), (4, 5), (5, 1)] {
+            let sheet = part(&bytes, &format!("xl/worksheets/sheet{number}.xml"));
+            let filter = format!("<autoFilter ref=\"A1:L{last}\"/>");
+            assert!(sheet.contains(&filter), "{sheet}");
+            assert!(sheet.contains("<pane ySplit=\"1\"") && sheet.contains("state=\"frozen\""));
+        }
+    }
+
+    #[test]
+    fn severities_have_the_colours_of_the_page() {
+        let theme = include_str!("../../../templates/theme.css");
+        let dir = tempfile::tempdir().unwrap();
+        let mut book = Book::new(dir.path(), MOST_ROWS).unwrap();
+        let mut sheets = book.sheets(&HISTORY).unwrap();
+        let mut rows = Rows::default();
+        for severity in Severity::ALL {
+            (0..HISTORY.columns.len()).for_each(|_| rows.add(Value::Severity(severity)));
+        }
+        sheets.add(&mut book, &*rows.0).unwrap();
+        let mut bytes = Vec::new();
+        book.save(&DocProperties::new(), sheets.finish().unwrap(), &mut bytes)
+            .unwrap();
+        let styles = part(&bytes, "xl/styles.xml").to_lowercase();
+        for severity in Severity::ALL {
+            for (name, before) in [
+                (format!("--{severity}: #"), "<fgcolor rgb=\"ff"),
+                (format!("--on-{severity}: #"), "<color rgb=\"ff"),
+            ] {
+                let (_, rest) = theme.split_once(&name).unwrap();
+                let colour = format!("{before}{}", &rest[..6]);
+                assert!(styles.contains(&colour), "{colour} in {styles}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_sheets_are_the_same_bytes() {
+        assert!(book_of(&[9, 4]) == book_of(&[9, 4]));
+    }
+
+    #[test]
+    fn what_the_system_said_is_found_in_a_panic() {
+        let error = of_panic(
+            "Couldn't write to xml file: Os { code: 28, kind: StorageFull, message: \"No space left on device\" }",
+        );
+        assert_eq!(error.raw_os_error(), Some(28));
+        assert_eq!(
+            of_panic("boom").to_string(),
+            "the workbook cannot be made: boom"
+        );
+    }
+}

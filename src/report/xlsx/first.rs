@@ -75,7 +75,12 @@ impl Page<'_> {
         if summary.causes.is_empty() {
             return Ok(());
         }
-        self.head(&["Unread accounts", "accounts", "longest since", "shortest since"])?;
+        self.head(&[
+            "Unread accounts",
+            "accounts",
+            "longest since",
+            "shortest since",
+        ])?;
         for cause in &summary.causes {
             self.row(&[
                 Value::Text(cause.kind),
@@ -92,7 +97,10 @@ impl Page<'_> {
         let all = (Value::Text("all"), summary.totals.findings);
         let of_severity = |severity| {
             let count = summary.totals.by_severity.get(&severity);
-            (Value::Severity(severity), count.copied().unwrap_or_default())
+            (
+                Value::Severity(severity),
+                count.copied().unwrap_or_default(),
+            )
         };
         for (name, count) in Severity::ALL.map(of_severity).into_iter().chain([all]) {
             let new = match summary.baseline {
@@ -153,7 +161,9 @@ impl Page<'_> {
     fn line(&mut self, text: &str, look: Option<&Format>) -> Result<(), XlsxError> {
         let text = for_cell(text);
         match look {
-            Some(look) => self.sheet.write_string_with_format(self.row, 0, text, look)?,
+            Some(look) => self
+                .sheet
+                .write_string_with_format(self.row, 0, text, look)?,
             None => self.sheet.write_string(self.row, 0, text)?,
         };
         self.row += 1;
@@ -165,7 +175,8 @@ impl Page<'_> {
         self.row += 1;
         for (column, word) in (0..).zip(words) {
             let look = &self.looks.head;
-            self.sheet.write_string_with_format(self.row, column, *word, look)?;
+            self.sheet
+                .write_string_with_format(self.row, column, *word, look)?;
         }
         self.row += 1;
         Ok(())
@@ -173,7 +184,8 @@ impl Page<'_> {
 
     fn row(&mut self, values: &[Value<'_>]) -> Result<(), XlsxError> {
         for (column, value) in (0..).zip(values) {
-            self.looks.put(&mut self.sheet, (self.row, column), *value)?;
+            self.looks
+                .put(&mut self.sheet, (self.row, column), *value)?;
         }
         self.row += 1;
         Ok(())

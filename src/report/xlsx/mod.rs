@@ -91,7 +91,11 @@ impl Format for Xlsx<'_> {
     fn worker(&self) -> Box<dyn FormatWorker + '_> {
         Box::new(Worker {
             to: self,
-            connectors: self.connector_tables.iter().map(|_| Rows::default()).collect(),
+            connectors: self
+                .connector_tables
+                .iter()
+                .map(|_| Rows::default())
+                .collect(),
             accounts: Rows::default(),
             changes: Rows::default(),
             findings: Default::default(),

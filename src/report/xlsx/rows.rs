@@ -106,7 +106,7 @@ impl Rows {
     }
 
     /// Adds a cell.
-    fn add(&mut self, value: Value<'_>) {
+    pub fn add(&mut self, value: Value<'_>) {
         let bytes = &mut self.0;
         match value {
             Value::Empty | Value::Text("") => bytes.push(tag::EMPTY),
@@ -171,7 +171,10 @@ impl<R: BufRead> Reader<R> {
             tag::TEXT => {
                 let length = self.number()?;
                 self.text.clear();
-                self.from.by_ref().take(length).read_to_end(&mut self.text)?;
+                self.from
+                    .by_ref()
+                    .take(length)
+                    .read_to_end(&mut self.text)?;
                 if self.text.len() as u64 != length {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -270,7 +273,11 @@ mod tests {
     #[test]
     fn times_before_and_after_what_a_spreadsheet_counts_are_none() {
         let at = |text: &str| Value::time(text.parse().unwrap());
-        for odd in ["0001-01-01T00:00:00Z", "1900-02-28T23:59:59Z", "+10000-01-01T00:00:00Z"] {
+        for odd in [
+            "0001-01-01T00:00:00Z",
+            "1900-02-28T23:59:59Z",
+            "+10000-01-01T00:00:00Z",
+        ] {
             assert_eq!(at(odd), None, "{odd}");
         }
         let whole = at("9999-12-31T23:59:59Z");

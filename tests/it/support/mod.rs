@@ -9,6 +9,7 @@ mod nights;
 mod relays;
 mod server;
 mod steps;
+mod workbooks;
 
 pub use files::*;
 pub use gate::*;
@@ -18,3 +19,4 @@ pub use name_server::*;
 pub use nights::*;
 pub use relays::*;
 pub use server::*;
+pub use workbooks::*;
