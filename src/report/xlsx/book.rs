@@ -338,7 +338,7 @@ mod tests {
         let mut text = String::new();
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         let mut file = archive.by_name(name).unwrap();
-        std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+        io::Read::read_to_string(&mut file, &mut text).unwrap();
         text
     }
 
