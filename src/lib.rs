@@ -8,6 +8,7 @@ pub mod assess;
 pub mod audit;
 pub mod baseline;
 pub mod bounds;
+pub mod caught;
 pub mod claims;
 pub mod cli;
 pub mod clock;

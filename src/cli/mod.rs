@@ -199,11 +199,9 @@ fn misused(error: &clap::Error) -> ExitCode {
 
 /// A panic as an error like any other: mostly the system refused a thread, which the runtime does not tell otherwise.
 fn unexpected(panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
     Failure::failed(format!(
         "the program failed unexpectedly: {}",
-        said.unwrap_or("it does not say why")
+        crate::caught::said(panic)
     ))
     .hint("if this machine limits processes, threads or memory, raise the limit; otherwise this is a bug: please report it")
 }

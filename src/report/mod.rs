@@ -34,6 +34,7 @@ mod pipeline;
 mod shape;
 pub mod split;
 mod summary;
+mod xlsx;
 
 pub use columns::files_with_columns;
 pub use dialect::Dialect;
@@ -127,7 +128,16 @@ impl std::fmt::Debug for FormatSpec {
 }
 
 /// Every format that can be asked for.
-pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT, markdown::FORMAT];
+pub const FORMATS: &[FormatSpec] = &[
+    csv::FORMAT,
+    html::FORMAT,
+    json::FORMAT,
+    markdown::FORMAT,
+    xlsx::FORMAT,
+];
+
+/// The heading of a report that is given no other.
+const TITLE: &str = "Cloudflare SSO connector audit";
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {

@@ -53,3 +53,4 @@ mod summaries;
 mod support;
 mod tokens;
 mod usage;
+mod workbooks;

@@ -59,8 +59,6 @@ const CHANGE_PLACES: usize = Severity::ALL.len() + 6;
 const URGENT_PLACES: usize = 4;
 
 const FILE: &str = "report.html";
-/// The page's heading, where it is given no other.
-const TITLE: &str = "Cloudflare SSO connector audit";
 
 /// See the module.
 pub const FORMAT: FormatSpec = FormatSpec {
@@ -603,7 +601,7 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
     let limits = &header.limits;
     json!({
         "id": header.run_id,
-        "title": settings.title.unwrap_or(TITLE),
+        "title": settings.title.unwrap_or(crate::report::TITLE),
         "dashboard": Region::at(&header.base_url).map_or("", Region::dashboard),
         "version": header.version,
         "started_utc": utc(header.started),
