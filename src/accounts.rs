@@ -171,6 +171,8 @@ pub struct AccountList {
     positions: HashMap<String, usize>,
     /// The ids that were named more than once, in the order in which they were met again.
     pub duplicates: Vec<String>,
+    /// Of these, those that were named with another owner or token than at first.
+    pub contradicted: Vec<String>,
 }
 
 impl AccountList {
@@ -178,19 +180,26 @@ impl AccountList {
     pub fn add(&mut self, account: AskedAccount) -> usize {
         if let Some(&position) = self.positions.get(&account.id) {
             let known = &mut self.accounts[position];
-            for (field, more) in [
-                (&mut known.name, account.name),
-                (&mut known.owner, account.owner),
-                (&mut known.token_env, account.token_env),
+            let mut contradicts = false;
+            // Each list has names of its own; an owner and a token are the user's word.
+            for (field, more, is_the_users) in [
+                (&mut known.name, account.name, false),
+                (&mut known.owner, account.owner, true),
+                (&mut known.token_env, account.token_env, true),
             ] {
                 if field.is_empty() {
                     *field = more;
+                } else if is_the_users && !more.is_empty() && *field != more {
+                    contradicts = true;
                 }
             }
             for source in account.sources {
                 if !known.sources.contains(&source) {
                     known.sources.push(source);
                 }
+            }
+            if contradicts {
+                self.contradicted.push(account.id.clone());
             }
             self.duplicates.push(account.id);
             return position;

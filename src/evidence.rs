@@ -80,11 +80,11 @@ pub struct RunHeader {
 
 impl RunHeader {
     /// Whether this run would have an account if a source, by its key, still named it: it asked the source, which named
-    /// all that it has, and the account falls to none of the shards that the run does not have.
+    /// all that it has, the account falls to none of the shards that the run does not have, and these divided one list.
     pub fn would_have(&self, source: &str, account_id: &str) -> bool {
         let is_it = |asked: &&Source| asked.key.as_deref() == Some(source);
         let mut asked = self.sources.iter().filter(is_it).peekable();
-        let falls_to_it = |share: &Share| share.holds(account_id);
+        let falls_to_it = |share: &Share| share.is_of_one_list() && share.holds(account_id);
         asked.peek().is_some()
             && asked.all(|source| source.whole)
             && self.share.as_ref().is_none_or(falls_to_it)
@@ -915,7 +915,7 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
     }
     let header: RunHeader = serde_json::from_slice(line)
         .map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
-    let is_possible = |share: &Share| share.is_possible(header.accounts.len());
+    let is_possible = |share: &Share| share.is_possible(&header.accounts);
     if !header.share.as_ref().is_none_or(is_possible) {
         return Err("contradicts itself about the shards whose accounts it names".to_owned());
     }

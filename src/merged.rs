@@ -1,9 +1,9 @@
 //! Of a run that was merged of several: which ones, and what they said differently.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::text::count;
+use crate::text::{count, utc};
 
 /// Where a merged run came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct MergedRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
 }
+
+/// Runs that began further apart than this are hardly of the same night, in hours.
+const ONE_NIGHT: i64 = 12;
 
 /// The most accounts that are named; the others are counted.
 const MOST_NAMED: usize = 10;
@@ -77,6 +80,16 @@ impl Merged {
     /// What has to be known of it to read the report right.
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
+        let started = || self.runs.iter().map(|run| run.started);
+        if let (Some(first), Some(last)) = (started().min(), started().max())
+            && last - first > TimeDelta::hours(ONE_NIGHT)
+        {
+            sentences.push(format!(
+                "The merged runs were started at different times, from {} to {} UTC: an older one may be left from an earlier night, because its audit failed since.",
+                utc(first),
+                utc(last)
+            ));
+        }
         let several = &self.in_several;
         if several.count > 0 {
             let (verb, each) = match several.count {

@@ -33,7 +33,7 @@ impl Shard {
         }
         if number >= of {
             return Err(format!(
-                "of {} the first is 0 and the last is {}",
+                "with {}, K must be from 0 to {}",
                 count(of as usize, "shard"),
                 of - 1
             ));
@@ -148,20 +148,28 @@ impl WholeList {
 const MOST_NAMED: usize = 20;
 
 impl Share {
-    /// Whether it can be that of a run with so many accounts: it may come of a file that somebody has changed.
-    pub fn is_possible(&self, accounts: usize) -> bool {
+    /// Whether it can be that of a run with these accounts: it may come of a file that somebody has changed.
+    pub fn is_possible(&self, accounts: &[AskedAccount]) -> bool {
+        let falls_to_it =
+            |(account, place): (&AskedAccount, &u32)| *place == OUTSIDE || self.holds(&account.id);
         let is_ascending = self.shards.is_sorted_by(|a, b| a < b);
         let last = self.shards.last();
         (1..=MOST_SHARDS).contains(&self.of)
             && is_ascending
             && last.is_some_and(|last| *last < self.of)
-            && self.places.len() == accounts
+            && self.places.len() == accounts.len()
+            && accounts.iter().zip(&self.places).all(falls_to_it)
     }
 
     /// Whether an account falls to one of the run's shards.
     pub fn holds(&self, account_id: &str) -> bool {
         let number = number_of(account_id, self.of);
         self.shards.binary_search(&number).is_ok()
+    }
+
+    /// Whether all shards divided the same list: of several, one may lack what another has, and no shard read it.
+    pub fn is_of_one_list(&self) -> bool {
+        self.lists.len() <= 1
     }
 
     /// Whether it is that of one shard.
@@ -215,7 +223,7 @@ impl Share {
                 _ => ("shards", "are"),
             };
             gaps.push(format!(
-                "{noun} {} of {} {verb} missing: no run of {} was merged, and no account that falls to {} was read; run `cf-sso-audit audit --shard {first}/{}` and merge again",
+                "{noun} {} of {} {verb} missing, counted from 0: no run of {} was merged, so no account that falls to {} was read; repeat the audit with the same accounts and --shard {first}/{}, then merge again",
                 listed(&missing),
                 self.of,
                 if missing.len() == 1 { "it" } else { "them" },
@@ -308,7 +316,7 @@ mod tests {
     fn what_is_missing_is_said_by_number_and_bounded() {
         let mut share = shard("1/3").share_of(accounts(10)).1;
         assert!(share.gaps()[0].starts_with("shards 0 and 2 of 3 are missing"));
-        assert!(share.gaps()[0].contains("audit --shard 0/3"));
+        assert!(share.gaps()[0].contains("--shard 0/3, then merge again"));
         share.shards = vec![0, 1, 2];
         share.places = (0..10).collect();
         assert!(share.is_whole());
@@ -320,8 +328,12 @@ mod tests {
         let longer = shard("0/3").share_of(accounts(11)).1;
         share.lists.extend(longer.lists);
         assert!(share.gaps()[0].contains("2 different lists of accounts (of 10, 11 accounts)"));
-        let many = shard("0/1000").share_of(accounts(1)).1;
-        assert!(many.is_possible(many.places.len()) && !many.is_possible(2));
+        let (of_it, many) = shard("0/1000").share_of(accounts(3000));
+        assert!(!of_it.is_empty() && many.is_possible(&of_it));
+        assert!(!many.is_possible(&of_it[1..]), "another number of accounts");
+        let others = shard("1/1000").share_of(accounts(3000)).0;
+        let others: Vec<_> = others.iter().cycle().take(of_it.len()).cloned().collect();
+        assert!(!many.is_possible(&others), "accounts of another shard");
         for (of, shards) in [
             (0, vec![0]),
             (2, vec![2]),
@@ -334,7 +346,7 @@ mod tests {
                 shards,
                 ..many.clone()
             };
-            assert!(!share.is_possible(many.places.len()), "{share:?}");
+            assert!(!share.is_possible(&of_it), "{share:?}");
         }
         assert!(
             many.gaps()[0].contains(", 20 and 979 more of 1000 are missing"),

@@ -80,9 +80,8 @@ impl FromStr for AllowedUnread {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("{text:?} is neither a number of accounts, such as 3, nor a share, such as 5%")
-        };
+        let wrong =
+            || format!("{text:?} is neither a number of accounts (3) nor a percentage (5%)");
         let Some(percent) = text.strip_suffix('%') else {
             return text.parse().map(Self::Accounts).map_err(|_| wrong());
         };

@@ -194,23 +194,28 @@ impl<'a> Asked<'a> {
     }
 
     fn warn_of_duplicates(&self) {
-        let mut seen = HashSet::new();
-        let duplicates = self.named.list.duplicates.iter();
-        let duplicates: Vec<_> = duplicates.filter(|id| seen.insert(*id)).cloned().collect();
-        if duplicates.is_empty() {
-            return;
+        let list = &self.named.list;
+        if let Some((accounts, named)) = in_words(&list.duplicates) {
+            tracing::warn!("{accounts} named more than once; each is read once: {named}");
         }
-        let mut named = duplicates[..duplicates.len().min(MOST_DUPLICATES)].join(", ");
-        if duplicates.len() > MOST_DUPLICATES {
-            let more = duplicates.len() - MOST_DUPLICATES;
-            named.push_str(&format!(" and {more} more"));
+        if let Some((accounts, named)) = in_words(&list.contradicted) {
+            tracing::warn!(
+                "{accounts} named with different owners or tokens; the first is used: {named}"
+            );
         }
-        let verb = if duplicates.len() == 1 { "is" } else { "are" };
-        tracing::warn!(
-            "{} {verb} named more than once; each is read once: {named}",
-            count(duplicates.len(), "account")
-        );
     }
+}
+
+/// How many accounts, with the verb, and the first of them; `None` where there are none.
+fn in_words(ids: &[String]) -> Option<(String, String)> {
+    let mut seen = HashSet::new();
+    let ids: Vec<_> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
+    let mut named = ids[..ids.len().min(MOST_DUPLICATES)].join(", ");
+    if ids.len() > MOST_DUPLICATES {
+        named.push_str(&format!(" and {} more", ids.len() - MOST_DUPLICATES));
+    }
+    let verb = if ids.len() == 1 { "is" } else { "are" };
+    (!ids.is_empty()).then(|| (format!("{} {verb}", count(ids.len(), "account")), named))
 }
 
 /// The sequence of the newest run of a folder that asked an API; 0 where there is none.

@@ -186,6 +186,10 @@ fn variable(name: &str) -> Option<String> {
     (!text.trim().is_empty()).then_some(text)
 }
 
+/// What to do about a variable that an accounts file names.
+pub const NAMED_VARIABLES: &str = "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
+     it holds the name of a variable, never a token";
+
 impl From<TokensError> for Failure {
     fn from(error: TokensError) -> Self {
         let message = error.to_string();
@@ -208,10 +212,7 @@ impl From<TokensError> for Failure {
             TokensError::Email => {
                 "set it to the user's e-mail address and nothing else, or unset it"
             }
-            TokensError::Named(_) => {
-                "set each variable to an API token with the permission \"SSO Connector Read\", or correct token_env in the accounts file: \
-                 it holds the name of a variable, never a token"
-            }
+            TokensError::Named(_) => NAMED_VARIABLES,
         };
         Self::usage(message).hint(hint)
     }

@@ -230,7 +230,8 @@ fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failur
 
 /// What stands before the changes.
 fn heading(difference: &Difference) -> String {
-    let Difference { old, new, .. } = difference;
+    // Of a run whose files somebody has changed it can be any text.
+    let (old, new) = (for_terminal(&difference.old), for_terminal(&difference.new));
     let mut text = format!(
         "From {old} to {new}: {} compared",
         count(difference.compared, "account")
@@ -285,7 +286,8 @@ fn notes(difference: &Difference) -> Vec<String> {
     if difference.backwards {
         notes.push(format!(
             "{} started after {}: the changes are shown in reverse.",
-            difference.old, difference.new
+            for_terminal(&difference.old),
+            for_terminal(&difference.new)
         ));
     }
     if difference.policy_changed {
@@ -295,7 +297,7 @@ fn notes(difference: &Difference) -> Vec<String> {
         notes.push(format!(
             "{} could not be judged by {} (accounts unread or not included, rules off, DNS not checked) and may or may not be resolved.",
             count(difference.not_judged, "known finding"),
-            difference.new
+            for_terminal(&difference.new)
         ));
     }
     notes

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::connection::ConnectionArgs;
+use super::connection::{ConnectionArgs, NAMED_VARIABLES};
 use super::judgement::policy_of;
 use super::{Failure, exit, print};
 use crate::accounts::{AskedAccount, account_id};
@@ -246,6 +246,7 @@ impl Visit<'_> {
                 if let Some(place) = named.place_of(&wanted.variable) {
                     let needed = count(wanted.needed, "account");
                     failure.message += &format!("; needed for {needed} (first: {place})");
+                    failure = failure.hint(NAMED_VARIABLES);
                 }
                 self.examination.fail(&check, &failure);
                 return true;

@@ -343,6 +343,7 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
                 .and_then(|file| file.take(LARGEST_POLICY + 1).read_to_end(&mut bytes));
             read.map_err(|error| {
                 Failure::usage(format!("cannot read the policy {name}: {error}"))
+                    .hint("check the path and the file's permissions")
             })?;
             if bytes.len() as u64 > LARGEST_POLICY {
                 return Err(Failure::usage(format!(

@@ -105,7 +105,7 @@ impl Progress {
 
     fn figures(&self) -> String {
         format!(
-            "{} of {} done, {} unread",
+            "{} of {} done, {} not read in full",
             grouped(self.done as u64),
             count(self.total, "account"),
             grouped(self.unread as u64)

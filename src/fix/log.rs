@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::{Action, Step};
 use crate::evidence;
-use crate::file_mode::{FileMode, sync_dir};
+use crate::file_mode::{FileMode, open_own_file, sync_dir};
 use crate::lock::{Lock, try_lock};
 
 /// The file's name.
@@ -192,9 +192,7 @@ fn unwritable(path: &Path, source: io::Error) -> LogError {
 fn open_file(run_dir: &Path, path: &Path) -> io::Result<File> {
     let mode = mode_of(&run_dir.join(evidence::FILE_NAME))?;
     match mode.create_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            File::options().read(true).append(true).open(path)
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_own_file(path),
         made => {
             let file = made?;
             // Its lines are of no use on a disk that does not know of the file.

@@ -12,7 +12,7 @@ use super::{Format, FormatSpec, FormatWorker, Settings, Summary};
 use crate::compare::ChangeKind;
 use crate::finding::Age;
 use crate::severity::Severity;
-use crate::text::{count, for_terminal, shortened};
+use crate::text::{count, for_terminal, grouped, shortened};
 use crate::threads::{lock, owned};
 
 const FILE: &str = "summary.md";
@@ -176,13 +176,13 @@ impl Worker<'_> {
 impl FormatWorker for Worker<'_> {
     fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
         let finding = row.finding;
-        if finding.is_open() {
-            let part = match finding.age {
-                Age::New => Part::New(finding.severity),
-                Age::Existing | Age::NotCompared => Part::Known(finding.severity),
-            };
-            self.add(part, || finding_line(row));
-        }
+        let part = match finding.age {
+            // What is new is listed even if it is waived: it counts as new everywhere else.
+            Age::New => Part::New(finding.severity),
+            Age::Existing | Age::NotCompared if finding.is_open() => Part::Known(finding.severity),
+            Age::Existing | Age::NotCompared => return Ok(()),
+        };
+        self.add(part, || finding_line(row));
         Ok(())
     }
 
@@ -264,8 +264,12 @@ fn finding_line(row: &FindingRow<'_>) -> String {
         domain if domain.is_empty() => cell("connector_id"),
         domain => domain,
     };
+    let waived = match row.finding.is_open() {
+        true => "",
+        false => ", waived",
+    };
     format!(
-        "| {} | {} | {} | {} | `{}` | {} | {} |\n",
+        "| {}{waived} | {} | {} | {} | `{}` | {} | {} |\n",
         cell("severity"),
         code(&about),
         account(cell("account_name"), cell("account_id")),
@@ -400,14 +404,18 @@ fn head(summary: &Summary<'_>) -> String {
         let _ = write!(text, " Not read in full: {}.", sentence(&causes));
     }
     let compared = match &summary.baseline {
-        Some(run) => format!(
-            " {} since run {}.",
-            count(
-                summary.totals.findings.new_open as usize,
-                "new open finding"
-            ),
-            code(run)
-        ),
+        Some(run) => {
+            let findings = &summary.totals.findings;
+            let waived = match findings.new - findings.new_open {
+                0 => String::new(),
+                waived => format!(" ({} waived)", grouped(waived)),
+            };
+            format!(
+                " {}{waived} since run {}.",
+                count(findings.new as usize, "new finding"),
+                code(run)
+            )
+        }
         None => " There is no earlier run to compare with.".to_owned(),
     };
     text.push_str(&compared);
@@ -456,7 +464,9 @@ fn totals(summary: &Summary<'_>) -> String {
         let _ = writeln!(
             text,
             "| {severity} | {} | {} | {} |",
-            of_it.open, of_it.new_open, of_it.waived
+            grouped(of_it.open),
+            grouped(of_it.new),
+            grouped(of_it.waived)
         );
     }
     let totals = &summary.totals;
@@ -464,8 +474,8 @@ fn totals(summary: &Summary<'_>) -> String {
         text,
         "\n{}: {} unverified, {} disabled.",
         count(totals.connectors as usize, "connector"),
-        totals.unverified,
-        totals.disabled
+        grouped(totals.unverified),
+        grouped(totals.disabled)
     );
     text
 }

@@ -12,9 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::columns::{ACCOUNTS, CHANGES, FINDINGS, Kind, Table};
-use super::summary::{
-    FindingCount, RemediationUse, Summary, WaiverUse, judges_fedramp, rule_counts,
-};
+use super::summary::{FindingCount, RemediationUse, Summary, WaiverUse, rule_counts};
 use crate::accounts::Source;
 use crate::evidence::RunHeader;
 use crate::ledger::TrendPoint;
@@ -489,7 +487,7 @@ impl<'a> Totals<'a> {
             enabled: totals.enabled,
             enabled_unknown: totals.enabled_unknown,
             fedramp_compliance: &totals.fedramp_compliance,
-            fedramp_judged: judges_fedramp(summary.policy),
+            fedramp_judged: summary.judges_fedramp(),
             fedramp_off: totals.fedramp_off,
             fedramp_on: totals.fedramp_on,
             fedramp_unknown: totals.fedramp_unknown,

@@ -248,9 +248,14 @@ fn trend_before(history: &History, folder: &str) -> Vec<TrendPoint> {
     })
 }
 
+/// Makes a folder, or finds it there. A link to another one is refused: what is in that is not this run's.
 fn make_folder(path: &Path, settings: &Settings<'_>) -> io::Result<()> {
+    let is_there = |path: &Path| path.symlink_metadata().is_ok_and(|there| there.is_dir());
     match settings.mode.create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there(path) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::Error::other(
+            format!("{} is not a folder: move it away", path.display()),
+        )),
         made => made,
     }
 }

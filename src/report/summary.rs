@@ -18,7 +18,7 @@ use crate::ledger::{PassedOver, RuleFigures, TREND_RUNS, TrendPoint};
 use crate::model::{Field, Status, canonical_if_any};
 use crate::organizations;
 use crate::outcome::Outcome;
-use crate::policy::{FedrampExpectation, Policy, PolicySource, Remediation, Waiver};
+use crate::policy::{Policy, PolicySource, Remediation, Waiver};
 use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
 use crate::shard::Share;
@@ -633,6 +633,16 @@ impl Summary<'_> {
     /// What has to be known of a run that has the accounts of shards alone, or was merged of several.
     pub fn parts_sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
+        match self.coverage.not_asked {
+            0 => {}
+            1 => sentences.push(
+                "1 further account is known from earlier runs and was not included.".to_owned(),
+            ),
+            several => sentences.push(format!(
+                "{} further accounts are known from earlier runs and were not included.",
+                grouped(several)
+            )),
+        }
         let header = self.header;
         match (&header.share, &header.merged) {
             (Some(share), None) => sentences.push(format!(
@@ -643,6 +653,12 @@ impl Summary<'_> {
             (None, None) => {}
         }
         sentences
+    }
+
+    /// Whether the policy expects anything of the FedRAMP text of any connector that was read.
+    pub fn judges_fedramp(&self) -> bool {
+        let mut compliance = self.totals.fedramp_compliance.iter();
+        compliance.any(|(word, number)| *word != "not-judged" && *number > 0)
     }
 
     /// What cannot be trusted of the comparison, in sentences.
@@ -706,7 +722,7 @@ impl Summary<'_> {
                 grouped(coverage.read)
             );
         } else if listed.is_empty() {
-            "No open findings in the accounts read".to_owned()
+            "No open findings in what could be read".to_owned()
         } else {
             let words = listed
                 .iter()
@@ -720,9 +736,14 @@ impl Summary<'_> {
                 new => format!("; {} new", grouped(new)),
             });
         }
-        if coverage.not_whole() > 0 {
-            let accounts = count(coverage.not_whole() as usize, "account");
-            headline.push_str(&format!("; {accounts} not assessed"));
+        for (number, words) in [
+            (coverage.unread, "not assessed"),
+            (coverage.incomplete, "read in part"),
+        ] {
+            if number > 0 {
+                let accounts = count(number as usize, "account");
+                headline.push_str(&format!("; {accounts} {words}"));
+            }
         }
         headline
     }
@@ -988,14 +1009,4 @@ fn same_policy(one: &Option<PolicySource>, other: &Option<PolicySource>) -> bool
     let sha256 =
         |source: &Option<PolicySource>| source.as_ref().map(|source| source.sha256.clone());
     sha256(one) == sha256(other)
-}
-
-/// Whether a policy expects anything of any FedRAMP text.
-pub fn judges_fedramp(policy: &Policy) -> bool {
-    let any = |expected: FedrampExpectation| expected == FedrampExpectation::Any;
-    !any(policy.fedramp)
-        || policy
-            .accounts
-            .values()
-            .any(|account| account.fedramp.is_some_and(|expected| !any(expected)))
 }

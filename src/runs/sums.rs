@@ -1,13 +1,13 @@
 //! Whether what is in a run's directory is what was written: its list of checksums.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::names::is_unfinished;
+use crate::file_mode::open_file;
 use crate::text::hex;
 
 /// The name of the file with the others' checksums.
@@ -37,9 +37,9 @@ pub enum SumsError {
 /// # Errors
 /// The list cannot be read.
 pub(super) fn sums_of(directory: &Path) -> io::Result<Option<BTreeMap<String, String>>> {
-    let text = match std::fs::read_to_string(directory.join(SUMS)) {
+    let text = match open_file(&directory.join(SUMS)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
+        file => io::read_to_string(file?)?,
     };
     let entry = |line: &str| {
         let (sum, name) = line.split_once("  ")?;
@@ -99,8 +99,8 @@ pub fn not_made_by_a_run<'n>(
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(sum) if sums.get(name) == Some(&sum) => {}
             Ok(_) => others.push(name),
-            // A folder, say: nothing that a run made.
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => others.push(name),
+            // A folder or a pipe, say: nothing that a run made.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => others.push(name),
             Err(error) => return Err(error),
         }
     }
@@ -109,7 +109,7 @@ pub fn not_made_by_a_run<'n>(
 
 pub(super) fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
-    let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    let mut file = BufReader::with_capacity(256 * 1024, open_file(path)?);
     loop {
         let bytes = file.fill_buf()?;
         if bytes.is_empty() {

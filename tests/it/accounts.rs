@@ -391,7 +391,7 @@ fn a_file_without_end_is_refused_and_not_read_whole() {
         .spawn()
         .wait_and_measure();
     outcome.expect(2).says(&[
-        "standard input line 150001: this would be account 150001, and a run reads at most 150000",
+        "standard input line 250001: this would be account 250001, and a run reads at most 250000",
     ]);
     assert!(memory < 300 * 1024 * 1024, "{memory} bytes");
     audit(&server)
@@ -426,4 +426,24 @@ fn a_name_without_end_is_a_quote_that_is_missing() {
         .run()
         .expect(2)
         .says(&["accounts.csv line 2: the column account_name holds more than 200 characters"]);
+}
+
+#[test]
+fn an_account_that_is_named_with_two_owners_is_warned_of() {
+    let server = Server::of(vec![(id(1), json!([])), (id(2), json!([]))]);
+    let line = |n, owner: &str| format!("{},{owner}\n", id(n));
+    let csv = format!(
+        "account_id,owner\n{}{}{}{}",
+        line(1, "a"),
+        line(2, "a"),
+        line(1, "b"),
+        line(2, "a")
+    );
+    let said = format!(
+        "1 account is named with different owners or tokens; the first is used: {}",
+        id(1)
+    );
+    let outcome = audit(&server).accounts_file("accounts.csv", csv).run();
+    let outcome = outcome.expect(0).says(&[&said]);
+    assert_eq!(outcome.account(&id(1))["owner"], "a");
 }

@@ -970,3 +970,30 @@ fn a_run_of_another_api_is_no_baseline() {
         .expect(2)
         .says(&["asked", "or none"]);
 }
+
+#[test]
+fn the_name_of_a_run_does_nothing_to_a_terminal() {
+    let nights = Nights::of(&[(1, json!([disabled(1, "a.example")]))]);
+    let old = nights.night(0).run().expect(0).run_dir();
+    let new = nights.night(1).run().expect(0).run_dir();
+    // Whoever changes a run's files can change its checksums, too.
+    for name in ["evidence.jsonl", "ledger.jsonl"] {
+        let text = fs::read_to_string(old.join(name)).unwrap();
+        let forged = text.replacen("20261121T101500Z", "x\\nAll is well\\u001b[31m", 1);
+        assert_ne!(forged, text);
+        fs::write(old.join(name), &forged).unwrap();
+        let sums = fs::read_to_string(old.join("SHA256SUMS")).unwrap();
+        let sums = sums.replace(
+            &cf_sso_audit::text::sha256_hex(text.as_bytes()),
+            &cf_sso_audit::text::sha256_hex(forged.as_bytes()),
+        );
+        fs::write(old.join("SHA256SUMS"), sums).unwrap();
+    }
+    let outcome = program_in(&nights.dir, "diff").arg(&old).arg(&new).run();
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(said.contains("All is well"), "{said:?}");
+    assert!(
+        !said.contains("\nAll is well") && !said.contains('\u{1b}'),
+        "{said:?}"
+    );
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -170,4 +170,56 @@ fn what_is_overdue_is_on_the_first_screen() {
     assert!(verdict.contains("expired on 2026-01-01"));
     assert!(!verdict.contains("2999"));
     assert!(page.contains("<h1><bdi>Client, &lt;quarterly&gt; review</bdi></h1>"));
+}
+
+#[test]
+fn a_policy_for_other_accounts_judges_no_fedramp_text() {
+    let server = Server::of(vec![(id(1), json!([connector(1, "a.example")]))]);
+    let policy = format!("[[accounts]]\nid = \"{}\"\nfedramp = \"required\"\n", id(9));
+    let outcome = audit(&server).arg(id(1)).policy(&policy).run().expect(0);
+    assert_eq!(outcome.json()["totals"]["fedramp_judged"], false);
+    let page = outcome.text("report.html");
+    assert!(section(&page, "verdict").contains("it was not judged"));
+    assert!(!page.contains("No FedRAMP text differs from policy"));
+}
+
+#[test]
+fn unread_accounts_are_told_from_those_read_in_part() {
+    let nights = Nights::of(&[
+        (1, json!([disabled(1, "a.example")])),
+        (
+            2,
+            json!({"part": [connector_with(2, "b.example", json!({"verification": {"status": "failed"}}))]}),
+        ),
+        (3, Value::Null),
+    ]);
+    let outcome = nights.night(0).run().expect(3);
+    let page = outcome.text("report.html");
+    let verdict = section(&page, "verdict");
+    let headline = "<h2>1 critical, 1 high; 1 account not assessed; 1 account read in part</h2>";
+    assert!(verdict.contains(headline), "{verdict}");
+    assert!(verdict.contains("open findings in what could be read."));
+    let passed = section(&page, "passed");
+    assert!(passed.contains(">passed so far</i>") && !passed.contains(">passed</i>"));
+    assert!(
+        !section(&page, "rules").contains('`'),
+        "code is marked as code"
+    );
+}
+
+#[test]
+fn accounts_that_are_left_out_are_said_everywhere() {
+    let nights = Nights::of(&[(1, json!([])), (2, json!([])), (3, json!([]))]);
+    nights.night(0).run().expect(0);
+    let second = nights
+        .bare(1)
+        .arg(id(1))
+        .args(["--format", "html,md"])
+        .run()
+        .expect(0);
+    let said = "2 further accounts are known from earlier runs and were not included.";
+    assert!(second.stdout.contains(said), "{}", second.stdout);
+    for file in ["report.html", "summary.md"] {
+        assert!(second.text(file).contains(said), "{file}");
+    }
 }

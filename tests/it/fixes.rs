@@ -1486,3 +1486,20 @@ fn an_account_that_refuses_holds_up_no_other() {
         "with 1 step left: 4 done, 0 skipped, 3 failed, 1 left out",
     ]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_a_link_to_another_file_is_not_written_to() {
+    let audited = Audited::new(waiting(2));
+    let other = audited.run.parent().unwrap().join("precious");
+    fs::write(&other, "precious\n").unwrap();
+    std::os::unix::fs::symlink(&other, audited.run.join("fix-log.jsonl")).unwrap();
+    audited
+        .fix()
+        .arg("--apply")
+        .run()
+        .expect(1)
+        .says(&["fix-log.jsonl", "is not a regular file"]);
+    assert_eq!(audited.changes(), 0);
+    assert_eq!(fs::read_to_string(&other).unwrap(), "precious\n");
+}

@@ -41,7 +41,7 @@ fn what_is_new_comes_first_and_by_name() {
     );
     let second = summary(nights.night(1)).run().expect(0).text("summary.md");
     assert!(
-        second.contains("1 new open finding since run `20261121T101500Z`."),
+        second.contains("1 new finding since run `20261121T101500Z`."),
         "{second}"
     );
     let heads: Vec<_> = second
@@ -66,6 +66,29 @@ fn what_is_new_comes_first_and_by_name() {
     );
     let resolved = section(&second, "Resolved findings");
     assert!(resolved[2].contains("`mended.example`"), "{resolved:?}");
+}
+
+#[test]
+fn what_is_new_and_waived_is_new_here_too() {
+    let nights = Nights::of(&[(1, json!([]))]);
+    let policy = format!(
+        "[[waivers]]\nrule = \"disabled-connector\"\naccount = \"{}\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-01-31\n",
+        id(1)
+    );
+    summary(nights.night(0)).policy(&policy).run().expect(0);
+    nights.set(1, json!([disabled(1, "off.example")]));
+    let second = summary(nights.night(1)).policy(&policy).run().expect(0);
+    let text = second.text("summary.md");
+    assert!(
+        text.contains("1 new finding (1 waived) since run `20261121T101500Z`."),
+        "{text}"
+    );
+    let new = section(&text, "New findings");
+    assert!(
+        new[2].starts_with("| medium, waived | `off.example` | "),
+        "{new:?}"
+    );
+    assert!(text.contains("\n| medium | 0 | 1 | 1 |\n"), "{text}");
 }
 
 #[test]

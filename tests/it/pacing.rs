@@ -214,7 +214,7 @@ fn progress_is_told_in_lines_where_there_is_no_terminal() {
     let outcome = audit(&server).args([id(1), id(2)]).run().expect(3);
     let last = outcome.stderr.lines().last().unwrap();
     assert!(
-        last.starts_with("2 of 2 accounts done, 1 unread, in "),
+        last.starts_with("2 of 2 accounts done, 1 not read in full, in "),
         "{last}"
     );
     for arguments in [&["--progress", "never"][..], &["-q"]] {

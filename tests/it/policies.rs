@@ -806,7 +806,7 @@ fn a_file_of_a_hundred_thousand_mistakes_is_told_at_once() {
         );
         outcome.says(&[
             first,
-            "the policy policy.toml has 100000 problems:",
+            "the policy policy.toml has 100,000 problems:",
             "\nand 99950 more\n",
         ]);
     }

@@ -602,3 +602,21 @@ fn altered_evidence_does_nothing_to_a_terminal() {
         assert!(!again.stdout.contains(odd) && !again.stderr.contains(odd));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_the_checksums_or_of_a_file_is_not_waited_for() {
+    for name in ["SHA256SUMS", "accounts.csv"] {
+        let nights = Nights::of(&[(1, json!([disabled(1, "a.example")]))]);
+        let run = nights.night(0).run().expect(0).run_dir();
+        fs::remove_file(run.join(name)).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(run.join(name))
+            .status();
+        assert!(made.unwrap().success());
+        let program = render(&nights.dir, &run);
+        let outcome = program.run();
+        assert!(outcome.code().is_some_and(|code| code != 0), "{name}");
+        outcome.says(&[name]);
+    }
+}

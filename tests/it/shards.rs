@@ -344,7 +344,7 @@ fn a_missing_shard_is_said_and_can_be_added_later() {
         .prints(&[
             "the list of accounts is incomplete",
             "shard 1 of 3 is missing",
-            "audit --shard 1/3",
+            "--shard 1/3, then merge again",
             "0 and 2 of 3",
         ]);
     let json = partly.json();
@@ -564,7 +564,7 @@ fn runs_that_cannot_be_one_are_refused() {
     fs::write(&evidence, text.replace("\"retries\":5", "\"retries\":6")).unwrap();
     refused(
         &[&runs[0], &runs[1]],
-        &["cannot be trusted", "has been changed since the run"],
+        &["cannot be trusted", "has changed since the run"],
     );
     fs::write(&evidence, text).unwrap();
     // A run that is incomplete.
@@ -586,6 +586,49 @@ fn shards_of_different_lists_are_said() {
         .run()
         .expect(3)
         .prints(&["the shards divided 2 different lists of accounts (of 8, 9 accounts)"]);
+}
+
+#[test]
+fn an_account_that_only_one_of_two_lists_has_is_not_removed() {
+    let shared = |n| json!([connector(n, "shared.example")]);
+    let gone = (1..=8).find(|n| shard_of(&id(*n), 2) == 1).unwrap();
+    let kept = (1..=8).find(|n| shard_of(&id(*n), 2) == 0).unwrap();
+    let nights = quiet_accounts(8);
+    nights.set(gone, shared(gone));
+    nights.set(kept, shared(kept));
+    merge(&nights.dir, &run_shards(&nights, 0, 2, &[0, 1]))
+        .run()
+        .expect(0);
+    // On the second night one shard gets a list without an account, which the other shard's list still names.
+    run_shards(&nights, 1, 2, &[0]);
+    let list = nights.remove(gone);
+    run_shards(&nights, 1, 2, &[1]);
+    let second = merge(&nights.dir, &newest(&nights, 2, &[0, 1]))
+        .on_day(1)
+        .run()
+        .expect(3);
+    assert_eq!(second.column("changes.csv", "kind"), [""; 0]);
+    nights.set(gone, list);
+    let third = merge(&nights.dir, &run_shards(&nights, 2, 2, &[0, 1]))
+        .on_day(2)
+        .run()
+        .expect(0);
+    assert_eq!(third.column("changes.csv", "kind"), [""; 0]);
+    for row in third.csv("findings.csv") {
+        assert_eq!(row["first_seen_utc"], "2026-11-21 10:15:00", "{row:?}");
+        assert_eq!(row["change"], "existing");
+    }
+}
+
+#[test]
+fn a_shard_left_from_an_earlier_night_is_said() {
+    let nights = quiet_accounts(4);
+    run_shards(&nights, 0, 2, &[1]);
+    run_shards(&nights, 1, 2, &[0]);
+    let merged = merge(&nights.dir, &newest(&nights, 2, &[0, 1]));
+    let said = "from 2026-11-21 10:15:00 to 2026-11-22 10:15:00 UTC";
+    let outcome = merged.on_day(1).run().expect(0).prints(&[said]);
+    assert!(outcome.text("report.html").contains(said));
 }
 
 #[test]
@@ -775,7 +818,7 @@ fn fix_enables_nothing_for_a_shard_alone() {
         program.run().expect(0).stdout
     };
     let alone = plan(&runs[0]) + &plan(&runs[1]);
-    let needs_all = "enabling it needs a run that read every account";
+    let needs_all = "can only be enabled from a run that read every account";
     assert_eq!(alone.matches(needs_all).count(), 4, "{alone}");
     let merged = merge(&nights.dir, &runs).run().expect(0);
     let together = plan(&merged.run_dir());

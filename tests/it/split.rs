@@ -222,3 +222,36 @@ fn render_splits_in_the_same_way() {
         .says(&["findings.csv", "move them away"]);
     assert_eq!(read(&folder(&outcome, "team-a"), "findings.csv"), "mine");
 }
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link() {
+    let nights = nights();
+    let outcome = night(&nights, 0, &[1, 2, 3, 4, 5]).run().expect(0);
+    let foreign = nights.dir.path().join("foreign");
+    let again = || {
+        render(&nights.dir, &outcome.run_dir()).args([
+            "--policy",
+            "policy.toml",
+            "--split-by",
+            "owner",
+        ])
+    };
+    // What is behind the link is the run's own by its checksums, and stays all the same.
+    for linked in [
+        folder(&outcome, "team-a"),
+        outcome.run_dir().join("by-owner"),
+    ] {
+        fs::rename(&linked, &foreign).unwrap();
+        std::os::unix::fs::symlink(&foreign, &linked).unwrap();
+        let before = contents(&foreign);
+        again()
+            .run()
+            .expect(1)
+            .says(&["is not a folder: move it away"]);
+        assert_eq!(contents(&foreign), before);
+        fs::remove_file(&linked).unwrap();
+        fs::rename(&foreign, &linked).unwrap();
+    }
+    again().run().expect(0);
+}

@@ -12,7 +12,7 @@ fn bad_values_are_refused_with_an_example_of_a_good_one() {
         (
             "--allow-unread",
             &["x", "-1", "101%", "1.5", ""],
-            "such as 5%",
+            "percentage (5%)",
         ),
         (
             "--rate",

@@ -163,8 +163,8 @@ pub(super) fn rate_limit(exchange: &Exchange, rate: Rate, examination: &mut Exam
         None if limits.is_empty() => examination.add(
             Verdict::Warn,
             CHECK,
-            "the answer states none",
-            "the audit paces itself by --rate",
+            "the API sent no rate-limit header",
+            "the audit keeps to --rate",
         ),
         None => examination.pass(CHECK, shown),
     }

@@ -56,6 +56,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>, assets: &Assets) {
     registry.register_helper("mark", Box::new(Writes(mark)));
     registry.register_helper("goto", Box::new(Writes(goto)));
     registry.register_helper("host", Box::new(Writes(host)));
+    registry.register_helper("prose", Box::new(Writes(prose)));
     registry.register_helper("day", Box::new(Writes(day)));
     registry.register_helper("who", Box::new(Writes(who)));
     registry.register_helper("percents", Box::new(Percents));
@@ -317,6 +318,18 @@ fn plural(h: &Helper<'_>, _: &Context) -> Written {
     let n = count(h, 0)?;
     let word = text(h, if n == 1 { 1 } else { 2 })?;
     Ok(format!("{} {}", grouped(n), escape(word)))
+}
+
+/// `{{prose text}}`: a sentence of ours, in which what stands between backticks is code.
+fn prose(h: &Helper<'_>, _: &Context) -> Written {
+    let mut out = String::new();
+    for (i, part) in text(h, 0)?.split('`').enumerate() {
+        match i % 2 {
+            0 => out.push_str(&escape(part)),
+            _ => out.push_str(&format!("<code>{}</code>", escape(part))),
+        }
+    }
+    Ok(out)
 }
 
 /// `{{cell severity open waived}}`: a cell of the matrix, `<td class="high">3 (1)`, `<td class="waived">(1)` or `<td>`.

@@ -16,9 +16,7 @@ use super::columns::{
     FINDINGS, FindingRow, Kind, OfConnector, RECORD_GONE, Table, UNREAD, UNVERIFIED,
 };
 use super::files::{StagedFile, Staging};
-use super::summary::{
-    FindingCount, RemediationUse, Summary, UnreadCause, WaiverUse, judges_fedramp, rule_counts,
-};
+use super::summary::{FindingCount, RemediationUse, Summary, UnreadCause, WaiverUse, rule_counts};
 use super::{Format, FormatSpec, FormatWorker, Settings, files_written};
 use crate::accounts::Source;
 use crate::assess::Assessed;
@@ -670,7 +668,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
         };
         let partly = match summary.coverage.is_whole() {
             true => "",
-            false => " in the accounts read",
+            false => " in what could be read",
         };
         sentences.push(format!(
             "{}{partly}.{waived}",
@@ -689,7 +687,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
             "are disabled or unknown",
         ));
         let differs = totals.fedramp_compliance.get("no").copied();
-        sentences.push(if judges_fedramp(summary.policy) {
+        sentences.push(if summary.judges_fedramp() {
             of_all(
                 differs.unwrap_or_default(),
                 "No FedRAMP text differs from policy.",
@@ -698,7 +696,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
             )
         } else {
             format!(
-                "The FedRAMP text is on for {} and off for {}; it was not judged, because no policy sets what to expect.",
+                "The FedRAMP text is on for {} and off for {}; it was not judged, because the policy expects nothing of these connectors.",
                 grouped(totals.fedramp_on), grouped(totals.fedramp_off)
             )
         });
@@ -810,7 +808,7 @@ fn fedramp(summary: &Summary<'_>) -> Value {
         "not_compliant": of("no"),
         "unknown": of("unknown"),
         "not_judged": of("not-judged"),
-        "judged": judges_fedramp(summary.policy),
+        "judged": summary.judges_fedramp(),
     })
 }
 

@@ -136,6 +136,9 @@ impl Book {
         let mut begin = || {
             let mut sheet = workbook.new_worksheet_with_constant_memory()?;
             sheet.set_name(name)?.set_freeze_panes(1, 0)?;
+            // On paper: as wide as the sheet, with the head on each page.
+            sheet.set_landscape().set_print_fit_to_pages(1, 0);
+            sheet.set_repeat_rows(0, 0)?;
             for (column, head) in (0..).zip(heads) {
                 sheet.set_column_width(column, width(head))?;
                 sheet.write_string_with_format(0, column, *head, &looks.head)?;

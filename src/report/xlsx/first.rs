@@ -62,7 +62,7 @@ impl Page<'_> {
             ("read", coverage.read),
             ("incomplete", coverage.incomplete),
             ("unread", coverage.unread),
-            ("known, but not asked for", coverage.not_asked),
+            ("known, but not included", coverage.not_asked),
         ] {
             self.row(&[Value::Text(name), Value::Number(number)])?;
         }
