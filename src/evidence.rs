@@ -695,6 +695,12 @@ impl Evidence {
         &self.header
     }
 
+    /// Whether every account was read in full, and none may be missing from the list itself.
+    pub fn is_whole(&self) -> bool {
+        let mut positions = 0..self.header.accounts.len();
+        self.header.gaps.is_empty() && positions.all(|position| self.index.is_read(position))
+    }
+
     /// What was looked up in DNS; `None` where nothing was.
     pub fn lookups(&self) -> Option<&Lookups> {
         self.lookups.as_ref()

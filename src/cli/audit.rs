@@ -115,6 +115,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let stop = Stop::listen();
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let template = args.report.files.template()?;
+    let ocsf = args.report.files.ocsf()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
     // The simulated API lives as long as the run.
     let demo = if args.accounts.demo {
@@ -162,6 +163,7 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         policy,
         thresholds: args.judgement.thresholds(None),
         template,
+        ocsf,
     };
     let written = tokio::select! {
         written = judged.write(&args.report.files) => written,

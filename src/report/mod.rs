@@ -29,6 +29,7 @@ pub mod html;
 mod json;
 mod ledger;
 mod markdown;
+mod ocsf;
 mod pipeline;
 mod shape;
 pub mod split;
@@ -36,6 +37,7 @@ mod summary;
 
 pub use columns::files_with_columns;
 pub use dialect::Dialect;
+pub use ocsf::{Class as OcsfClass, NAME as OCSF, Options as OcsfOptions};
 pub use shape::{SCHEMA, schema};
 pub use summary::{Coverage, Summary, Totals};
 
@@ -126,7 +128,13 @@ impl std::fmt::Debug for FormatSpec {
 }
 
 /// Every format that can be asked for.
-pub const FORMATS: &[FormatSpec] = &[csv::FORMAT, html::FORMAT, json::FORMAT, markdown::FORMAT];
+pub const FORMATS: &[FormatSpec] = &[
+    csv::FORMAT,
+    html::FORMAT,
+    json::FORMAT,
+    markdown::FORMAT,
+    ocsf::FORMAT,
+];
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {
@@ -138,6 +146,8 @@ pub struct Settings<'a> {
     pub formats: &'a [&'static FormatSpec],
     /// How CSV is written.
     pub dialect: Dialect,
+    /// What the OCSF events are.
+    pub ocsf: OcsfOptions,
     /// What the page is made of.
     pub template: &'a html::template::PageTemplate,
     /// The page's heading, where it is not the usual one.
@@ -154,11 +164,13 @@ impl Settings<'_> {
         self.ledger.dns.is_some()
     }
 
-    fn context(&self) -> Context<'_> {
+    fn context(&self, header: &RunHeader, is_whole: bool) -> Context<'_> {
         Context {
             policy: self.policy,
             now: self.now,
             dialect: self.dialect,
+            started: header.started,
+            is_whole,
         }
     }
 }
@@ -237,7 +249,7 @@ fn make<'a>(
         evidence,
         assessor: &assessor,
         history,
-        context: settings.context(),
+        context: settings.context(header, evidence.is_whole()),
         scope: &pipeline::Scope::whole(header, history),
     };
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());

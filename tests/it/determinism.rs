@@ -52,6 +52,7 @@ fn two_nights(server: &Server, concurrency: &str, answered: Answered) -> Outcome
         audit_in(&dir, server)
             .on_day(day)
             .args(["--concurrency", concurrency])
+            .args(["--format", "csv,html,json,md,ocsf", "--ocsf-passes"])
             .args(&named)
     };
     server.now(|request| answer_of(request.number(), false));

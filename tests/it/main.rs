@@ -35,6 +35,7 @@ mod limits;
 mod markdown;
 mod name_servers;
 mod nights;
+mod ocsf;
 mod openapi_checks;
 mod organizations;
 mod pacing;
