@@ -790,3 +790,64 @@ impl Formatter for OneLine {
         writer.write_all(rest.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::with_dns;
+    use serde_json::{Value, json};
+
+    fn saw(id: &str, connectors: &[Connector]) -> bool {
+        saw_all(rule(id).unwrap(), connectors)
+    }
+
+    #[test]
+    fn an_account_passes_by_what_was_known_of_all_its_connectors() {
+        let connector = |fedramp: Value, txt| {
+            let value = json!({
+                "email_domain": "a.example", "use_fedramp_language": fedramp,
+                "verification": {"code": "c", "status": "pending"},
+            });
+            with_dns(&value, txt, "")
+        };
+        let known = connector(json!(true), DnsTxt::Match);
+        let unseen = connector(json!(null), DnsTxt::Unknown);
+        let mut not_looked_up = known.clone();
+        not_looked_up.dns = None;
+        let some = [known.clone(), unseen];
+        for id in ["fedramp-inconsistent", "foreign-code"] {
+            assert!(saw(id, &some[..1]), "{id}");
+            assert!(!saw(id, &some), "{id}");
+        }
+        assert!(!saw("foreign-code", &[known, not_looked_up]));
+        assert!(!saw("foreign-code", &[]), "there was no domain to look up");
+        assert!(saw("fedramp-inconsistent", &[]) && saw("no-connector", &[]));
+    }
+
+    #[test]
+    fn a_rule_about_what_could_not_be_seen_fails_nothing() {
+        let without_result: Vec<_> = RULES
+            .iter()
+            .filter(|rule| result_of(rule) != FAIL)
+            .map(|rule| (rule.id, result_of(rule).1))
+            .collect();
+        assert_eq!(
+            without_result,
+            [("unknown-value", "Warning"), ("unread-account", "Unknown")]
+        );
+    }
+
+    #[test]
+    fn a_line_stays_one_for_every_reader() {
+        let text = "a\u{85}\u{2028}\u{2029}\u{7f}\u{9b}\r\n\"\\b\u{e4}\u{1f468}";
+        let mut line = Vec::new();
+        text.serialize(&mut Serializer::with_formatter(&mut line, OneLine))
+            .unwrap();
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(
+            line,
+            "\"a\\u0085\\u2028\\u2029\\u007f\\u009b\\r\\n\\\"\\\\b\u{e4}\u{1f468}\""
+        );
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
+}

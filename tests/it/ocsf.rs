@@ -309,6 +309,20 @@ fn only_what_was_judged_and_found_good_passes() {
 }
 
 #[test]
+fn what_could_not_be_judged_again_is_no_pass() {
+    let nights = Nights::of(&[
+        (1, json!([connector(1, "shared.example")])),
+        (2, json!([connector(2, "shared.example")])),
+    ]);
+    with_passes(nights.night(0)).run().expect(0);
+    // The other account is not asked for, so nobody knows whether it still has the domain.
+    let run = with_passes(nights.bare(1)).arg(id(1)).run().expect(0);
+    let passed = passes(&events(&run), [1]);
+    assert!(passed.contains("unverified-domain 1"), "{passed:?}");
+    assert!(!passed.contains("duplicate-domain 1"), "{passed:?}");
+}
+
+#[test]
 fn text_from_outside_breaks_no_line_and_is_as_it_was() {
     let name = "a\r\nb\u{85}c\u{2028}d\u{7f}\u{9b}31m\u{202e}\"\\";
     let nights = Nights::of(&[(
