@@ -112,6 +112,8 @@ fn header(accounts: usize) -> RunHeader {
         sources: vec![Source { accounts, ..source }],
         gaps: Vec::new(),
         organizations: Vec::new(),
+        share: None,
+        merged: None,
         limits: Limits {
             concurrency: 32,
             rate: "1000/300s".to_owned(),

@@ -47,8 +47,8 @@ pub struct Source {
     pub whole: bool,
 }
 
-/// The most accounts of a run: Cloudflare's largest organizations have 20,000, and a provider has several.
-pub const MOST_ACCOUNTS: usize = 150_000;
+/// The most accounts of a run: Cloudflare's largest organizations have 20,000, and a large provider has 200,000.
+pub const MOST_ACCOUNTS: usize = 250_000;
 /// The largest accounts file, in bytes.
 pub const LARGEST_FILE: usize = 64 * 1024 * 1024;
 /// The longest line of one, in bytes: far more than a cell of a spreadsheet holds, and far less than a file that has no
@@ -174,8 +174,8 @@ pub struct AccountList {
 }
 
 impl AccountList {
-    /// Adds an account, or completes one that is already there with what it lacks.
-    pub fn add(&mut self, account: AskedAccount) {
+    /// Adds an account, or completes one that is already there with what it lacks; its place in the list.
+    pub fn add(&mut self, account: AskedAccount) -> usize {
         if let Some(&position) = self.positions.get(&account.id) {
             let known = &mut self.accounts[position];
             for (field, more) in [
@@ -193,11 +193,12 @@ impl AccountList {
                 }
             }
             self.duplicates.push(account.id);
-            return;
+            return position;
         }
-        self.positions
-            .insert(account.id.clone(), self.accounts.len());
+        let position = self.accounts.len();
+        self.positions.insert(account.id.clone(), position);
         self.accounts.push(account);
+        position
     }
 
     /// The accounts in the order in which they were first named.

@@ -117,6 +117,11 @@ impl Baseline {
         self.ledger.read_by(account_id)
     }
 
+    /// When an account was last read in full, up to that run.
+    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
+        self.ledger.read_at(account_id)
+    }
+
     /// Whether it was completed after another run had begun: that one's list of accounts is the older one.
     pub fn overtook(&self, header: &RunHeader) -> bool {
         let begun_after = header.begun_after.unwrap_or(u64::MAX);

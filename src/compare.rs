@@ -129,7 +129,7 @@ pub enum Cause {
     Time,
     /// What was read, or asked for, did.
     Coverage,
-    /// What DNS holds did.
+    /// TXT records in DNS did.
     Dns,
 }
 

@@ -23,10 +23,12 @@ use crate::dns::lookups;
 use crate::dns::{KnownCodes, Lookups};
 use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
-use crate::lock::{Lock, try_lock};
+use crate::lock::{Lock, mark_read, try_lock};
+use crate::merged::Merged;
 use crate::model::{Connector, list_or_null};
 use crate::organizations::Organization;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
+use crate::shard::Share;
 use crate::text::{hex, sha256_hex, stable_hash};
 
 /// The name and version of the format, in the first line of every file.
@@ -64,6 +66,12 @@ pub struct RunHeader {
     /// The organizations whose accounts were listed, in the order in which they were met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organizations: Vec<Organization>,
+    /// The shards whose accounts the run has; absent where it has all of its accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// The runs that it was merged of; absent where it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     /// The limits that the run kept to.
     pub limits: Limits,
     /// Every account asked for, in the order in which they were first named.
@@ -71,11 +79,25 @@ pub struct RunHeader {
 }
 
 impl RunHeader {
-    /// Whether a source, by its key, was asked by this run and named all that it has.
-    pub fn asked_whole(&self, source: &str) -> bool {
+    /// Whether this run would have an account if a source, by its key, still named it: it asked the source, which named
+    /// all that it has, and the account falls to none of the shards that the run does not have.
+    pub fn would_have(&self, source: &str, account_id: &str) -> bool {
         let is_it = |asked: &&Source| asked.key.as_deref() == Some(source);
         let mut asked = self.sources.iter().filter(is_it).peekable();
-        asked.peek().is_some() && asked.all(|source| source.whole)
+        let falls_to_it = |share: &Share| share.holds(account_id);
+        asked.peek().is_some()
+            && asked.all(|source| source.whole)
+            && self.share.as_ref().is_none_or(falls_to_it)
+    }
+
+    /// Why accounts may be missing: lists that were not whole, and of a merged run the shards that it lacks. A run of one
+    /// shard lacks nothing of what it was asked for.
+    pub fn all_gaps(&self) -> Vec<String> {
+        let mut gaps = self.gaps.clone();
+        if let (Some(share), Some(_)) = (&self.share, &self.merged) {
+            gaps.extend(share.gaps());
+        }
+        gaps
     }
 
     /// How many accounts organizations named, each counted once.
@@ -303,7 +325,12 @@ impl Index {
 
     /// Whether the account was read in full.
     pub fn is_read(&self, position: usize) -> bool {
-        self.accounts[position].outcome == Some(Outcome::Read)
+        self.outcome(position) == Some(Outcome::Read)
+    }
+
+    /// How far the account was read; `None` where the run ended before it was read.
+    pub fn outcome(&self, position: usize) -> Option<Outcome> {
+        self.accounts[position].outcome
     }
 
     /// The domains that more than one connector of the run claims.
@@ -535,6 +562,41 @@ impl EvidenceWriter {
             self.line.extend_from_slice(&kept);
             self.line.push(b'}');
         }
+        self.append_line(evidence)
+    }
+
+    /// Appends what an account of another run was answered, as it is there; what that was, or `None` where that run did
+    /// not reach it. `room` is room for its line.
+    ///
+    /// # Errors
+    /// The other run's evidence cannot be read, or holds an answer that is no list of connectors; or this file cannot be
+    /// written.
+    pub fn copy(
+        &mut self,
+        position: usize,
+        from: &Evidence,
+        at: usize,
+        room: &mut Vec<u8>,
+    ) -> Result<Option<AccountEvidence>, EvidenceError> {
+        if from.index.outcome(at).is_none() {
+            return Ok(None);
+        }
+        let changed = |cause| from.changed(at, cause);
+        let line = asked_for(from.line(at, room)?, &from.header).map_err(changed)?;
+        let copied = Line {
+            account: position,
+            ..line
+        };
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, &copied)
+            .map_err(|error| io_error(&self.path, error.into()))?;
+        let evidence = evidence_of(copied).map_err(changed)?;
+        self.append_line(&evidence)?;
+        Ok(Some(evidence))
+    }
+
+    /// Appends the line that was made of an account.
+    fn append_line(&mut self, evidence: &AccountEvidence) -> Result<(), EvidenceError> {
         let offset = self.offset;
         self.write_line()?;
         let place = Place {
@@ -575,6 +637,7 @@ impl EvidenceWriter {
             digest: self.digest,
             lookups: None,
             _lock: Some(self.file),
+            _reading: None,
         })
     }
 }
@@ -607,6 +670,8 @@ pub struct Evidence {
     lookups: Option<Lookups>,
     /// Keeps the lock of the one who wrote it, until the report is there.
     _lock: Option<File>,
+    /// Keeps other commands from removing the run while it is read.
+    _reading: Option<File>,
 }
 
 impl Evidence {
@@ -687,6 +752,7 @@ impl Evidence {
             digest,
             lookups: None,
             _lock: None,
+            _reading: path.parent().and_then(mark_read),
         })
     }
 
@@ -695,10 +761,19 @@ impl Evidence {
         &self.header
     }
 
-    /// Whether every account was read in full, and none may be missing from the list itself.
+    /// Whether every account was read in full, none may be missing from the list itself, and none is in a shard that the
+    /// run lacks.
     pub fn is_whole(&self) -> bool {
-        let mut positions = 0..self.header.accounts.len();
-        self.header.gaps.is_empty() && positions.all(|position| self.index.is_read(position))
+        let RunHeader {
+            gaps,
+            share,
+            accounts,
+            ..
+        } = &self.header;
+        let has_all = |share: &Share| share.missing().is_empty();
+        gaps.is_empty()
+            && share.as_ref().is_none_or(has_all)
+            && (0..accounts.len()).all(|position| self.index.is_read(position))
     }
 
     /// What was looked up in DNS; `None` where nothing was.
@@ -777,27 +852,39 @@ impl Evidence {
         Ok(account)
     }
 
-    /// What the account at a position was answered.
-    fn answered(
+    /// As [`Self::account`], without what DNS was seen to hold.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has changed since it was opened.
+    pub fn answered(
         &self,
         position: usize,
         line: &mut Vec<u8>,
     ) -> Result<AccountEvidence, EvidenceError> {
-        let indexed = self.index.accounts[position];
-        if indexed.lines == 0 {
+        if self.index.outcome(position).is_none() {
             let error = ReadError::new(
                 ErrorKind::Interrupted,
                 "the run ended before this account was read",
             );
             return Ok(AccountEvidence::unread(position, error));
         }
-        read_again(&self.file, indexed.place, line).map_err(|error| io_error(&self.path, error))?;
-        parse_line(line, &self.header).map_err(|cause| {
-            let account = &self.header.accounts[position].id;
-            let changed =
-                format!("it changed while it was read: the line of account {account} {cause}");
-            io_error(&self.path, io::Error::other(changed))
-        })
+        parse_line(self.line(position, line)?, &self.header)
+            .map_err(|cause| self.changed(position, cause))
+    }
+
+    /// The line of the account at a position.
+    fn line<'l>(&self, position: usize, line: &'l mut Vec<u8>) -> Result<&'l [u8], EvidenceError> {
+        let place = self.index.accounts[position].place;
+        read_again(&self.file, place, line).map_err(|error| io_error(&self.path, error))?;
+        Ok(line)
+    }
+
+    /// The line of the account at a position is not what it was when the file was opened.
+    fn changed(&self, position: usize, cause: String) -> EvidenceError {
+        let account = &self.header.accounts[position].id;
+        let changed =
+            format!("it changed while it was read: the line of account {account} {cause}");
+        io_error(&self.path, io::Error::other(changed))
     }
 
     /// The length of the line of the account at a position, in bytes; 0 where it has none.
@@ -841,8 +928,13 @@ pub fn parse_header(line: &[u8]) -> Result<RunHeader, String> {
             versioned.schema
         ));
     }
-    serde_json::from_slice(line)
-        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))
+    let header: RunHeader = serde_json::from_slice(line)
+        .map_err(|error| format!("is not the beginning of an evidence file ({error})"))?;
+    let is_possible = |share: &Share| share.is_possible(header.accounts.len());
+    if !header.share.as_ref().is_none_or(is_possible) {
+        return Err("contradicts itself about the shards whose accounts it names".to_owned());
+    }
+    Ok(header)
 }
 
 /// Reads the line of one account.
@@ -956,6 +1048,8 @@ pub(crate) mod testing {
             sources: vec![Source::unrecognisable("the command line")],
             gaps: Vec::new(),
             organizations: Vec::new(),
+            share: None,
+            merged: None,
             limits: Limits {
                 concurrency: 32,
                 rate: "1000/300s".to_owned(),
@@ -1020,6 +1114,35 @@ mod tests {
             assert_eq!(missing.error.unwrap().kind, ErrorKind::Interrupted);
             assert_eq!(account(2), c);
         }
+    }
+
+    #[test]
+    fn a_line_is_copied_with_its_answer_to_another_position() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("other.jsonl");
+        let mut writer = EvidenceWriter::create(&path, header(), FileMode::default()).unwrap();
+        let (mut c, body) = read(2, &["c.example", "D.example."]);
+        c.body_sha256 = Some(sha256_hex(body.as_bytes()));
+        writer.append(&c, Some(body.as_bytes())).unwrap();
+        writer.append(&unread(0), None).unwrap();
+        drop(writer);
+        let other = Evidence::locate(&path).unwrap();
+        let mut accounts = header().accounts;
+        accounts.reverse();
+        let path = dir.path().join(FILE_NAME);
+        let header = testing::header(accounts);
+        let mut writer = EvidenceWriter::create(&path, header, FileMode::default()).unwrap();
+        let mut room = Vec::new();
+        let mut copy = |to, at| writer.copy(to, &other, at, &mut room).unwrap();
+        c.position = 0;
+        assert_eq!(copy(0, 2), Some(c.clone()));
+        assert_eq!(copy(2, 0), Some(unread(2)));
+        assert_eq!(copy(1, 1), None, "the run ended before it was read");
+        let written = writer.finish().unwrap();
+        let opened = Evidence::open(&path).unwrap();
+        assert_eq!(written.sha256(), opened.sha256());
+        assert_eq!(opened.account(0, &mut room).unwrap(), c);
+        assert_eq!(opened.account(2, &mut room).unwrap(), unread(2));
     }
 
     #[test]

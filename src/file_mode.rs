@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// Who may read what is written, as on Unix: `0o600` for files and `0o700` for folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileMode(pub u32);
@@ -32,6 +34,23 @@ impl FileMode {
         }
         #[cfg(not(unix))]
         builder.create(path)
+    }
+
+    /// Creates a file of a name that nobody has in a folder; it is removed unless it is moved into its place.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create_aside(self, folder: &Path) -> io::Result<NamedTempFile> {
+        let file = tempfile::Builder::new()
+            .prefix(".cf-sso-audit-")
+            .tempfile_in(folder)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::Permissions::from_mode(self.0);
+            file.as_file().set_permissions(mode)?;
+        }
+        Ok(file)
     }
 
     /// Creates a file that is not there yet.

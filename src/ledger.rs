@@ -175,6 +175,8 @@ struct Indexed {
     place: Place,
     /// The run that last read the account whole: its position in [`Ledger::read_by`].
     read_by: Option<u32>,
+    /// When that was.
+    read_at: Option<DateTime<Utc>>,
     /// Whether its line holds its connectors, since the run itself did not read it whole.
     carries_connectors: bool,
 }
@@ -232,7 +234,8 @@ impl Ledger {
                     has_shared_findings |= account.has_shared_findings;
                     let indexed = Indexed {
                         place: account.place,
-                        read_by: account.read_by.map(|run_id| runs.position(&run_id)),
+                        read_at: account.read.as_ref().map(|read| read.at),
+                        read_by: account.read.map(|read| runs.position(&read.run_id)),
                         carries_connectors: account.carries_connectors,
                     };
                     accounts.insert(account.id, indexed);
@@ -285,6 +288,11 @@ impl Ledger {
     pub fn read_by(&self, account_id: &str) -> Option<&str> {
         let position = self.accounts.get(account_id)?.read_by?;
         self.read_by.get(position as usize).map(String::as_str)
+    }
+
+    /// When an account was last read in full.
+    pub fn read_at(&self, account_id: &str) -> Option<DateTime<Utc>> {
+        self.accounts.get(account_id)?.read_at
     }
 
     /// The length of the line of an account, in bytes; 0 where it has none.
@@ -351,7 +359,7 @@ enum Seen {
 struct SeenAccount {
     id: String,
     place: Place,
-    read_by: Option<String>,
+    read: Option<LastRead>,
     carries_connectors: bool,
     has_shared_findings: bool,
 }
@@ -366,7 +374,7 @@ impl Seen {
         Ok(Self::Account(SeenAccount {
             id: outline.account_id.into_owned(),
             place,
-            read_by: outline.read.map(|read| read.run_id),
+            read: outline.read,
             carries_connectors: outline.connectors.is_some(),
             has_shared_findings: outline.findings.any_shared,
         }))

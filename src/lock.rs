@@ -29,6 +29,13 @@ pub fn try_lock(path: &Path, file: &File) -> io::Result<Lock> {
     }
 }
 
+/// Says for as long as the file is held that a folder is being read, so that no other command removes it. Where the system
+/// cannot lock folders, nothing says so.
+pub fn mark_read(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.try_lock_shared().ok().map(|()| folder)
+}
+
 /// Locks a file for this process alone, and waits for it where another process holds it.
 ///
 /// # Errors

@@ -160,7 +160,7 @@ pub fn sources(
     for key in before.into_iter().flat_map(|before| &before.sources) {
         // A list that another token brought takes the place of the one before.
         let replaced = lists && crate::accounts::is_list(key);
-        let dropped = recognised && !lists_are_old && header.asked_whole(key);
+        let dropped = recognised && !lists_are_old && header.would_have(key, &asked.id);
         if !replaced && !dropped && !sources.contains(key) {
             sources.push(key.clone());
         }
@@ -173,7 +173,7 @@ pub fn carry_on(header: &RunHeader, lists_are_old: bool, before: &AccountState) 
     let sources: Vec<_> = before
         .sources
         .iter()
-        .filter(|key| lists_are_old || !header.asked_whole(key))
+        .filter(|key| lists_are_old || !header.would_have(key, &before.account_id))
         .cloned()
         .collect();
     let dropped = sources.is_empty() && !before.sources.is_empty();

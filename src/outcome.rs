@@ -90,7 +90,7 @@ impl ErrorKind {
             Self::Timeout => "no answer came in time",
             Self::Connect => "the API could not be reached",
             Self::Malformed => "the answer is not a valid API response",
-            Self::Api => "the API refused the request",
+            Self::Api => "the API refused the request the request",
             Self::IncompleteList => "the list is incomplete",
             Self::Interrupted => "the run ended before it was read",
         }

@@ -229,9 +229,14 @@ fn told_alone(set: &str, missing: &str) -> Option<Lane> {
 
 #[cfg(unix)]
 fn warn_of_readers(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o044 != 0 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(found) = std::fs::metadata(path) else {
+        return;
+    };
+    // Whoever owns the file has let this process in by its group: systemd and Kubernetes hand on credentials that way.
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    let readers = if is_own { 0o044 } else { 0o004 };
+    if found.mode() & readers != 0 {
         tracing::warn!(
             "others on this machine can read the token file {}: restrict it with `chmod 600`",
             path.display()

@@ -237,6 +237,11 @@ impl Lane {
         self.pacer.waits_until()
     }
 
+    /// For how long the rate limit has kept the token's requests waiting so far.
+    pub fn waited(&self) -> Duration {
+        self.pacer.waited()
+    }
+
     /// Whether it is time to ask what the token is worth: it was refused several times in the words that a bad token
     /// and one without the permission get alike, and never accepted. True once at most. Only a user's token can be
     /// asked about without knowing its account.

@@ -8,6 +8,7 @@
 //! [`Schedule`] is the arithmetic, with the time given from outside; [`Pacer`] waits by it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -178,6 +179,8 @@ pub struct Pacer {
     changed: Notify,
     /// What the first in line waits for.
     waits_until: Mutex<Option<Instant>>,
+    /// How long the first in line has waited for the limit so far, in milliseconds.
+    waited: AtomicU64,
 }
 
 /// A request in progress; dropped when its answer is there or it is given up.
@@ -220,6 +223,7 @@ impl Pacer {
             first_in_line: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
             waits_until: Mutex::new(None),
+            waited: AtomicU64::new(0),
         }
     }
 
@@ -251,10 +255,18 @@ impl Pacer {
                     let at = self.epoch + at;
                     let _shown = Shown::new(self, at);
                     tokio::time::sleep_until(at).await;
+                    let waited = self.epoch.elapsed().saturating_sub(now);
+                    let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                    self.waited.fetch_add(waited, Ordering::Relaxed);
                 }
                 Turn::AfterAnswer => self.changed.notified().await,
             }
         }
+    }
+
+    /// For how long the limit has kept all requests waiting so far.
+    pub fn waited(&self) -> Duration {
+        Duration::from_millis(self.waited.load(Ordering::Relaxed))
     }
 
     /// Until when requests wait for their turn, where they do.

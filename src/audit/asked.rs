@@ -89,6 +89,15 @@ impl<'a> Asked<'a> {
         };
         let (gaps, organizations) = listing.await.inspect_err(|_| directory.discard())?;
         self.warn_of_duplicates();
+        let accounts = self.named.list.into_accounts();
+        let (accounts, share) = match self.selection.shard {
+            Some(shard) => {
+                let (accounts, share) = shard.share_of(accounts);
+                tracing::info!("shard {}", share.sentence());
+                (accounts, Some(share))
+            }
+            None => (accounts, None),
+        };
         let header = RunHeader {
             schema: evidence::SCHEMA.to_owned(),
             run_id: directory.run_id.clone(),
@@ -100,13 +109,15 @@ impl<'a> Asked<'a> {
             sources: self.named.sources,
             gaps,
             organizations,
+            share,
+            merged: None,
             limits: Limits {
                 concurrency: options.concurrency,
                 rate: options.rate.to_string(),
                 timeout_seconds: options.timeout.as_secs_f64(),
                 retries: options.retries,
             },
-            accounts: self.named.list.into_accounts(),
+            accounts,
         };
         let path = directory.partial().join(evidence::FILE_NAME);
         match EvidenceWriter::create(&path, header, place.mode) {

@@ -8,6 +8,7 @@ use crate::evidence::EvidenceError;
 use crate::organizations::Gap;
 use crate::outcome::ReadError;
 use crate::runs::DirectoryError;
+use crate::shard::Shard;
 use crate::text::{count, for_terminal};
 use crate::tokens::TokensError;
 
@@ -104,6 +105,26 @@ pub enum AuditError {
         begun_with: String,
         /// The one that is given now.
         now: String,
+    },
+    /// The unfinished run has the accounts of another shard.
+    #[error(
+        "{} was started {}, not with --shard {now}",
+        partial.display(),
+        begun_with.as_ref().map_or("without --shard".to_owned(), |shard| format!("with --shard {shard}"))
+    )]
+    OtherShard {
+        /// The unfinished run.
+        partial: PathBuf,
+        /// Its shard.
+        begun_with: Option<String>,
+        /// The one that is given now.
+        now: Shard,
+    },
+    /// The unfinished run was not read, but merged.
+    #[error("{} was started by merge, not by audit", partial.display())]
+    WasMerged {
+        /// The unfinished run.
+        partial: PathBuf,
     },
     /// The unfinished run's answers are older than those that are known.
     #[error(

@@ -8,6 +8,7 @@ use super::error::AuditError;
 use crate::accounts::{
     AccountLine, AccountList, AskedAccount, LARGEST_FILE, Source, parse_accounts_file,
 };
+use crate::shard::Shard;
 use crate::token_form::{id_may_be_token, path_may_be_token};
 use crate::tokens::Tokens;
 
@@ -24,6 +25,8 @@ pub struct Selection {
     pub demo: bool,
     /// Organizations, by their ids, whose accounts are meant.
     pub organizations: Vec<String>,
+    /// The shard whose accounts are meant, of all that are named; all, where none is given.
+    pub shard: Option<Shard>,
     /// The region that is asked; see [`crate::region`].
     pub region: &'static str,
 }
@@ -161,7 +164,10 @@ pub(super) async fn read_tokens(
     if !selection.organizations.is_empty() {
         tokens.key_lane()?;
     }
-    let asked = accounts.iter().filter(|account| account.is_valid());
+    let falls_to_it =
+        |account: &&AskedAccount| selection.shard.is_none_or(|shard| shard.holds(&account.id));
+    let accounts = accounts.iter().filter(falls_to_it);
+    let asked = accounts.filter(|account| account.is_valid());
     let needed = asked.map(|account| account.token_env.as_str());
     Ok(tokens.read_all(needed, variables).await?)
 }

@@ -9,8 +9,9 @@ use super::named::{Named, Selection, read_tokens};
 use super::overtaken::refuse_overtaken;
 use crate::accounts::AskedAccount;
 use crate::api::BaseUrl;
-use crate::evidence::{self, EvidenceError, EvidenceWriter};
+use crate::evidence::{self, EvidenceError, EvidenceWriter, RunHeader};
 use crate::runs::{self, RunDirectory};
+use crate::shard::{Shard, Share};
 use crate::text::count;
 use crate::tokens::Tokens;
 
@@ -50,10 +51,14 @@ impl<'a> Resumed<'a> {
                 now: base_url.as_str().to_owned(),
             });
         }
+        if header.merged.is_some() {
+            return Err(AuditError::WasMerged { partial });
+        }
+        refuse_other_shard(&partial, selection.shard, header.share.as_ref())?;
         refuse_overtaken(output, &partial, header)?;
         let named = Named::read(selection)?;
         if !selection.asks_for_lists() {
-            refuse_other_accounts(&partial, named.accounts(), &header.accounts)?;
+            refuse_other_accounts(&partial, named.accounts(), header)?;
         }
         refuse_other_variables(&partial, &named.variables, &header.accounts)?;
         let resumed = Self {
@@ -104,16 +109,39 @@ fn newest_unfinished(output: &Path) -> Result<RunDirectory, AuditError> {
     })
 }
 
+/// Refuses another shard than the one that a run was started with; that one is kept where none is given now.
+fn refuse_other_shard(
+    partial: &Path,
+    now: Option<Shard>,
+    begun_with: Option<&Share>,
+) -> Result<(), AuditError> {
+    match now {
+        Some(now) if !begun_with.is_some_and(|share| share.is_that_of(now)) => {
+            Err(AuditError::OtherShard {
+                partial: partial.to_owned(),
+                begun_with: begun_with.map(Share::words),
+                now,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses accounts that are named now, where they are others than those that a run was started with.
 fn refuse_other_accounts(
     partial: &Path,
     named: &[AskedAccount],
-    begun_with: &[AskedAccount],
+    begun_with: &RunHeader,
 ) -> Result<(), AuditError> {
-    let ids = |accounts: &'_ [AskedAccount]| -> Vec<String> {
-        accounts.iter().map(|account| account.id.clone()).collect()
-    };
-    if named.is_empty() || ids(named) == ids(begun_with) {
+    let share = begun_with.share.as_ref();
+    let falls_to_it = |id: &&str| share.is_none_or(|share| share.holds(id));
+    let now = named.iter().map(|account| account.id.as_str());
+    let then = begun_with.accounts.iter();
+    if named.is_empty()
+        || now
+            .filter(falls_to_it)
+            .eq(then.map(|account| account.id.as_str()))
+    {
         return Ok(());
     }
     Err(AuditError::OtherAccounts {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::after::{AfterArgs, Meter};
 use super::connection::{ConnectionArgs, TOKEN_IN_THE_OPEN};
 use super::failure::write_hint;
 use super::judgement::{FilesArgs, Judged, JudgementArgs};
 use super::lookups::{LookupArgs, LookupProgress};
 use super::progress::{Progress, When};
+use super::shard::ShardArg;
 use super::stop::Stop;
 use super::{Failure, exit, print, tell_line};
 use crate::api::{BaseUrl, Gate, Token};
@@ -79,6 +81,10 @@ struct AccountsArgs {
     /// Made-up accounts from a simulated API on this machine; needs no token
     #[arg(long, conflicts_with_all = ["base_url", "region", "token_file", "token_command", "ids", "accounts_file", "organization", "resume", "resolver"])]
     demo: bool,
+    /// Only the accounts that fall to shard K of N, from 0; auto takes K from JOB_COMPLETION_INDEX (Kubernetes),
+    /// AWS_BATCH_JOB_ARRAY_INDEX or SLURM_ARRAY_TASK_ID. `merge` makes one run of all shards
+    #[arg(long, value_name = "K/N|auto/N")]
+    shard: Option<ShardArg>,
     /// Resume the newest unfinished run under --output; accounts already read are not read again
     #[arg(long)]
     resume: bool,
@@ -92,21 +98,24 @@ struct ReportArgs {
     output: PathBuf,
     #[command(flatten)]
     files: FilesArgs,
+    #[command(flatten)]
+    after: AfterArgs,
     /// When to show progress
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     progress: When,
 }
 
 impl AccountsArgs {
-    fn selection(&self, base_url: &BaseUrl) -> Selection {
-        Selection {
+    fn selection(&self, base_url: &BaseUrl) -> Result<Selection, Failure> {
+        Ok(Selection {
             ids: self.ids.clone(),
             files: self.accounts_file.clone(),
             all: self.all_accounts,
             demo: self.demo,
             organizations: self.organization.clone(),
+            shard: self.shard.map(ShardArg::shard).transpose()?,
             region: Region::word(base_url.as_str()),
-        }
+        })
     }
 }
 
@@ -114,6 +123,46 @@ impl AccountsArgs {
 pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
     let stop = Stop::listen();
     let clock = Clock::from_environment().map_err(Failure::usage)?;
+    let mut meter = args
+        .report
+        .after
+        .meter(clock, args.report.files.output_mode)?;
+    let ended = audit(&args, clock, &stop, quiet, &mut meter).await;
+    meter.write(
+        ended
+            .as_ref()
+            .map_or_else(|failure| failure.exit, Ended::code),
+    );
+    match ended? {
+        Ended::With(code) => Ok(code),
+        Ended::WhileWriting => std::process::exit(i32::from(exit::INTERRUPTED)),
+    }
+}
+
+/// How an audit ended.
+enum Ended {
+    /// All that it began is done.
+    With(u8),
+    /// It is asked to stop, and a thread of its own that cannot be stopped still writes.
+    WhileWriting,
+}
+
+impl Ended {
+    fn code(&self) -> u8 {
+        match self {
+            Self::With(code) => *code,
+            Self::WhileWriting => exit::INTERRUPTED,
+        }
+    }
+}
+
+async fn audit(
+    args: &AuditArgs,
+    clock: Clock,
+    stop: &Stop,
+    quiet: bool,
+    meter: &mut Meter,
+) -> Result<Ended, Failure> {
     let template = args.report.files.template()?;
     let ocsf = args.report.files.ocsf()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
@@ -127,18 +176,19 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         Some(running) => BaseUrl::parse(&running.base_url()).map_err(Failure::failed)?,
         None => args.connection.base_url()?,
     };
-    let api = api_asked(&args, &base_url);
-    args.judgement.check_baseline(&args.report.output, api)?;
+    let api = api_asked(args, &base_url);
+    let _baseline = args.judgement.check_baseline(&args.report.output, api)?;
     let resolver = demo.as_ref().map(simulator::Running::resolver);
     let asker = args.lookups.asker(clock, resolver)?;
-    let mut tokens = tokens(&args, demo.as_ref())?;
-    let (collected, gate) = collect(&args, base_url, clock, &mut tokens, &stop, quiet).await?;
+    let mut tokens = tokens(args, demo.as_ref())?;
+    let (collected, gate) =
+        collect(args, &base_url, clock, &mut tokens, stop, quiet, meter).await?;
     // Which run is the newest, and what it knows, holds until this one is the newest.
     let (directory, evidence, _lock) = match collected {
         Collected::Interrupted {
             directory,
             is_overtaken,
-        } => return Ok(interrupted(&args, &directory, is_overtaken)),
+        } => return Ok(Ended::With(interrupted(args, &directory, is_overtaken))),
         Collected::Whole {
             directory,
             evidence,
@@ -150,8 +200,8 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         asker.keep_out(Box::new(move |text| gate.without_secrets(text)));
         asker
     });
-    let Some(evidence) = look_up(&args, evidence, asker, &directory, &stop, quiet).await? else {
-        return Ok(interrupted(&args, &directory, false));
+    let Some(evidence) = look_up(args, evidence, asker, &directory, stop, quiet).await? else {
+        return Ok(Ended::With(interrupted(args, &directory, false)));
     };
     let history = args
         .judgement
@@ -170,10 +220,11 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         () = stop.requested() => {
             // The evidence is whole; only the writing is given up, with the thread that does it.
             give_up(&directory.partial());
-            std::process::exit(i32::from(interrupted(&args, &directory, false)));
+            interrupted(args, &directory, false);
+            return Ok(Ended::WhileWriting);
         }
     };
-    let (code, text) = written.map_err(|failure| {
+    let written = written.map_err(|failure| {
         let partial = directory.partial();
         failure.hint(format!(
             "the evidence is kept in {}: fix the cause, then run the same command with --resume",
@@ -181,48 +232,58 @@ pub async fn run(args: AuditArgs, quiet: bool) -> Result<u8, Failure> {
         ))
     })?;
     let whole = directory.publish()?;
+    let kept = args
+        .report
+        .after
+        .keep(&args.report.output, api, &directory, &written);
+    meter.report(written.figures);
     if !quiet {
         // Once for each token, however many of its accounts are unread for it.
         for stopped in tokens.lanes().iter().filter_map(|lane| lane.stopped()) {
             print(&format!("{}\n", stopped.message))?;
         }
-        print(&text)?;
+        print(&kept)?;
+        print(&written.text)?;
     }
     print(&format!("{}\n", whole.display()))?;
     if let Some(running) = demo {
         running.stop().await;
     }
-    Ok(code)
+    Ok(Ended::With(written.code))
 }
 
 /// Reads what is asked for, or the rest of it.
 async fn collect(
     args: &AuditArgs,
-    base_url: BaseUrl,
+    base_url: &BaseUrl,
     clock: Clock,
     tokens: &mut Tokens,
     stop: &Stop,
     quiet: bool,
+    meter: &mut Meter,
 ) -> Result<(Collected, Arc<Gate>), Failure> {
-    let selection = args.accounts.selection(&base_url);
+    let selection = args.accounts.selection(base_url)?;
     let place = Place {
         output: &args.report.output,
         mode: FileMode(args.report.files.output_mode),
     };
     let (ready, api) = if args.accounts.resume {
-        let resumed = Resumed::open(&selection, place.output, &base_url)?;
+        let resumed = Resumed::open(&selection, place.output, base_url)?;
         unless_stopped(stop, resumed.read_tokens(tokens)).await?;
-        let api = args.connection.api(base_url, clock)?;
+        let api = args.connection.api(base_url.clone(), clock)?;
+        meter.watch(&api);
         let ready = resumed.begun().ready(&api, tokens).await?;
         ready.recall_requests(&api, tokens)?;
         (ready, api)
     } else {
-        let asked = Asked::read(&selection, place.output, api_asked(args, &base_url))?;
+        let asked = Asked::read(&selection, place.output, api_asked(args, base_url))?;
         unless_stopped(stop, asked.read_tokens(tokens)).await?;
-        let api = args.connection.api(base_url, clock)?;
+        let api = args.connection.api(base_url.clone(), clock)?;
+        meter.watch(&api);
         let begun = asked.begin(place, &api, tokens, stop.requested()).await?;
         (begun.ready(&api, tokens).await?, api)
     };
+    meter.watch_lanes(tokens.lanes());
     let mut progress = Progress::new(
         args.report.progress,
         quiet,
@@ -334,6 +395,7 @@ async fn start_demo(clock: Clock) -> Result<simulator::Running, Failure> {
         listen: ([127, 0, 0, 1], 0).into(),
         dns_listen: ([127, 0, 0, 1], 0).into(),
         token: super::simulate::TOKEN.to_owned(),
+        more_tokens: Vec::new(),
         read_only_token: None,
         rate: None,
         latency: std::time::Duration::ZERO,
@@ -412,6 +474,12 @@ impl From<AuditError> for Failure {
             }
             AuditError::OtherAccounts { .. } => {
                 "name no accounts to resume with the original ones, or start a new run without --resume"
+            }
+            AuditError::OtherShard { .. } => {
+                "leave out --shard to keep the one it was started with; give each shard a folder of its own with --output"
+            }
+            AuditError::WasMerged { .. } => {
+                "merge the runs again; the folder of the unfinished one may be removed"
             }
             AuditError::OtherVariables { .. } => {
                 "give the --accounts-file that the run was started with"

@@ -88,7 +88,7 @@ struct CreateArgs {
     /// E-mail domain of the members who will sign in
     #[arg(long, value_name = "DOMAIN")]
     email_domain: String,
-    /// Do not ask Cloudflare to look for the TXT record yet
+    /// Do not ask for confirmation Cloudflare to look for the TXT record yet
     #[arg(long)]
     no_begin_verification: bool,
     /// Show users the FedRAMP text at login
@@ -111,7 +111,7 @@ struct UpdateArgs {
     /// Whether users see the FedRAMP text at login
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, group = "change")]
     use_fedramp_language: Option<bool>,
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -123,7 +123,7 @@ struct UpdateArgs {
 struct DeleteArgs {
     #[command(flatten)]
     target: Target,
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

@@ -33,6 +33,21 @@ pub fn possible_concurrency(wanted: usize) -> Result<usize, Failure> {
     Ok(possible)
 }
 
+/// Makes room for so many files that are open at once, beside those of a report.
+///
+/// # Errors
+/// The system does not allow so many.
+pub fn make_room(files: usize) -> Result<(), Failure> {
+    let needed = files as u64 + RESERVE;
+    match raised_limit(needed) {
+        Some(limit) if limit < needed => Err(Failure::failed(format!(
+            "this process may have {limit} files open, and needs {needed}"
+        ))
+        .hint("raise the limit (`ulimit -n`), or merge fewer runs at a time and then the results")),
+        _ => Ok(()),
+    }
+}
+
 fn bounded(wanted: usize, limit: u64) -> usize {
     let possible = usize::try_from(limit.saturating_sub(RESERVE)).unwrap_or(usize::MAX);
     wanted.min(possible.max(1))

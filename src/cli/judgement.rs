@@ -1,6 +1,7 @@
 //! By what evidence is judged and how the report is written: what `audit` and `render` share, so that a report can
 //! be made again, byte for byte.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,9 @@ use crate::clock::{self, Clock};
 use crate::dns::lookups;
 use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
-use crate::ledger::{self, LedgerHeader, PassedOver};
+use crate::ledger::{self, LedgerHeader, PassedOver, TrendPoint};
+use crate::lock::mark_read;
+use crate::metrics::Figure;
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::split::Split;
@@ -290,14 +293,23 @@ impl JudgementArgs {
         Ok(history)
     }
 
-    /// Checks that what a run will be compared with can be read, before anything is asked.
-    pub fn check_baseline(&self, output: &Path, api: ApiAsked<'_>) -> Result<(), Failure> {
+    /// Checks that what a run will be compared with can be read, before anything is asked. As long as the file is held that
+    /// it gives, no other command removes the run that was named.
+    pub fn check_baseline(
+        &self,
+        output: &Path,
+        api: ApiAsked<'_>,
+    ) -> Result<Option<File>, Failure> {
         match self.baseline.as_deref() {
-            Some(NONE) => Ok(()),
-            Some(path) => asked_for(path, api).map(drop),
-            None if !self.fails_on_new() => Ok(()),
-            None => self.refuse_unreadable(&newest_run(output, api, "").passed_over),
+            Some(NONE) => {}
+            Some(path) => {
+                asked_for(path, api)?;
+                return Ok(mark_read(Path::new(path)));
+            }
+            None if !self.fails_on_new() => {}
+            None => self.refuse_unreadable(&newest_run(output, api, "").passed_over)?,
         }
+        Ok(None)
     }
 
     /// Where new findings decide how the program ends, it must be known what is new.
@@ -367,7 +379,7 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
         Some(path) => {
             let name = path.display().to_string();
             let mut bytes = Vec::new();
-            let read = std::fs::File::open(path)
+            let read = File::open(path)
                 .and_then(|file| file.take(LARGEST_POLICY + 1).read_to_end(&mut bytes));
             read.map_err(|error| {
                 Failure::usage(format!("cannot read the policy {name}: {error}"))
@@ -452,9 +464,21 @@ pub struct Judged {
     pub ocsf: OcsfOptions,
 }
 
+/// What a report that was written says.
+pub struct Written {
+    /// How the program ends.
+    pub code: u8,
+    /// The summary for people.
+    pub text: String,
+    /// The figures of this run and those before it, oldest first.
+    pub trend: Vec<TrendPoint>,
+    /// Those for `--metrics`.
+    pub figures: Vec<Figure>,
+}
+
 impl Judged {
-    /// Judges, and writes the report; the exit code and the summary for people.
-    pub async fn write(self, files: &FilesArgs) -> Result<(u8, String), Failure> {
+    /// Judges, and writes the report.
+    pub async fn write(self, files: &FilesArgs) -> Result<Written, Failure> {
         let (formats, dialect, mode) = (
             files.formats(),
             files.dialect(),
@@ -511,7 +535,12 @@ impl Judged {
             } else {
                 exit::DONE
             };
-            Ok((code, summary::text(&summary, &notes)))
+            Ok(Written {
+                code,
+                text: summary::text(&summary, &notes),
+                figures: report::metrics::figures(&summary),
+                trend: summary.trend,
+            })
         });
         writing
             .await

@@ -11,6 +11,7 @@ use crate::text::is_invisible;
 use crate::token_form::id_may_be_token;
 
 mod accounts;
+mod after;
 mod audit;
 mod connection;
 mod connector;
@@ -24,11 +25,13 @@ mod judgement;
 mod logging;
 mod lookups;
 mod manual;
+mod merge;
 mod progress;
 mod render;
 mod rules;
 mod schema;
 mod screen;
+mod shard;
 mod simulate;
 mod stop;
 mod summary;
@@ -122,6 +125,7 @@ enum LogFormat {
 enum Command {
     Audit(Box<audit::AuditArgs>),
     Render(Box<render::RenderArgs>),
+    Merge(Box<merge::MergeArgs>),
     Diff(diff::DiffArgs),
     Fix(Box<fix::FixArgs>),
     Export(export::ExportArgs),
@@ -195,11 +199,9 @@ fn misused(error: &clap::Error) -> ExitCode {
 
 /// A panic as an error like any other: mostly the system refused a thread, which the runtime does not tell otherwise.
 fn unexpected(panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
     Failure::failed(format!(
         "the program failed unexpectedly: {}",
-        said.unwrap_or("it does not say why")
+        crate::caught::said(panic)
     ))
     .hint("if this machine limits processes, threads or memory, raise the limit; otherwise this is a bug: please report it")
 }
@@ -209,6 +211,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Audit(args) => runtime()?.block_on(audit::run(*args, quiet)),
         Command::Render(args) => runtime()?.block_on(render::run(*args, quiet)),
+        Command::Merge(args) => runtime()?.block_on(merge::run(*args, quiet)),
         Command::Diff(args) => diff::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Fix(args) => runtime()?.block_on(fix::run(*args)),

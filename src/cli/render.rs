@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::judgement::{FilesArgs, Judged, JudgementArgs, check_evidence, judged_at};
+use super::judgement::{FilesArgs, Judged, JudgementArgs, Written, check_evidence, judged_at};
 use super::lookups::{LookupArgs, LookupProgress};
 use super::progress::When;
 use super::stop::Stop;
@@ -128,7 +128,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         template,
         ocsf,
     };
-    let (code, text) = tokio::select! {
+    let Written { code, text, .. } = tokio::select! {
         written = judged.write(&args.files) => written?,
         () = stop.requested() => {
             let place = directory.display();

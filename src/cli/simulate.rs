@@ -37,6 +37,9 @@ pub struct SimulateArgs {
     /// Rate limit; a token that exceeds it is blocked for a whole window. No limit by default
     #[arg(long, value_name = "N/DURATION", value_parser = parse_rate)]
     rate: Option<Rate>,
+    /// Tokens to take, each with a limit of its own, as shards of an audit have
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    tokens: u16,
     /// Delay before each answer
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_delay)]
     latency: Duration,
@@ -61,6 +64,12 @@ Examples:
 /// The token that the simulated API takes: of the right form, and no secret.
 pub const TOKEN: &str = "cfut_simulated0simulated0simulated0simulat00000000";
 
+/// The token with a number, from 1.
+fn token(number: u16) -> String {
+    let digits = format!("{:04}", number - 1);
+    format!("{}{digits}", &TOKEN[..TOKEN.len() - digits.len()])
+}
+
 /// Runs the command.
 pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
@@ -84,6 +93,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         listen: args.listen,
         dns_listen: args.dns_listen,
         token: TOKEN.to_owned(),
+        more_tokens: (2..=args.tokens).map(token).collect(),
         read_only_token: None,
         rate,
         latency: args.latency,
@@ -106,6 +116,9 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         // A comment, where this is pasted into a shell.
         lines += &format!("# cf-sso-audit audit --organization {root}\n");
     }
+    for number in 2..=args.tokens {
+        lines += &format!("# export CLOUDFLARE_API_TOKEN={}\n", token(number));
+    }
     lines += &format!(
         "# cf-sso-audit audit --all-accounts --check-dns --resolver {}\n",
         running.resolver()
@@ -119,6 +132,20 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
         "serving until Ctrl-C"
     );
     stop.requested().await;
+    let (requests, throttled) = (running.requests(), running.throttled());
+    tracing::info!(requests, throttled, "served");
     running.stop().await;
     Ok(exit::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_a_token_of_its_own_and_the_first_is_the_usual_one() {
+        let tokens: std::collections::HashSet<_> = (1..=1000).map(token).collect();
+        assert_eq!((tokens.len(), token(1)), (1000, TOKEN.to_owned()));
+        assert!(tokens.iter().all(|token| token.len() == TOKEN.len()));
+    }
 }

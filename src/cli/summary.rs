@@ -54,7 +54,17 @@ fn written(summary: &Summary<'_>, notes: &[String], colours: bool) -> String {
         let more = count(gaps.len() - MOST_GAPS, "more gap");
         let _ = writeln!(out, "  and {more}; see report.json");
     }
+    for sentence in summary.parts_sentences() {
+        let _ = writeln!(out, "{}", for_terminal(&sentence));
+    }
     let _ = writeln!(out);
+    if let Some(shard) = summary.shard() {
+        let _ = writeln!(out, "  {:20} {shard}", "Shard");
+    }
+    if let Some(merged) = &summary.header.merged {
+        let runs = count(merged.runs.len(), "run");
+        let _ = writeln!(out, "  {:20} {runs}", "Merged from");
+    }
     let fedramp = format!(
         "on {}, off {}, unknown {}",
         grouped(totals.fedramp_on),

@@ -1,6 +1,7 @@
 //! How values on the command line are read, with an example of a good one where they are bad.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::rate::Rate;
@@ -105,6 +106,15 @@ pub fn parse_concurrency(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads how many runs are kept.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn parse_keep(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "must be a number of runs, at least 1, such as 30".to_owned())
+}
+
 /// Reads a number of retries.
 ///
 /// # Errors
@@ -145,6 +155,9 @@ mod tests {
         }
         for bad in ["", "rw", "0777", "0440", "8"] {
             assert!(parse_mode(bad).unwrap_err().contains("0600"), "{bad}");
+        }
+        for bad in ["", "0", "-1", "1.5", "x"] {
+            assert!(parse_keep(bad).unwrap_err().contains("30"), "{bad}");
         }
         for bad in ["0", "-1", "x", "100000"] {
             assert!(parse_concurrency(bad).unwrap_err().contains("32"), "{bad}");

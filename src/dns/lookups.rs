@@ -40,6 +40,10 @@ pub struct LookupsHeader {
     pub started: DateTime<Utc>,
     /// Who was asked, in this order.
     pub resolvers: Vec<String>,
+    /// How many of them have to say alike that a record is not there, where several runs each asked their own; else two,
+    /// or the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<usize>,
     /// Why there was nobody to ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nobody: Option<String>,
@@ -63,6 +67,7 @@ impl LookupsHeader {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: options.clock.now(),
             resolvers: options.resolvers.iter().map(ToString::to_string).collect(),
+            enough: None,
             nobody: options.nobody.clone(),
             simulated: options.simulated,
             timeout_seconds: options.timeout.as_secs_f64(),
@@ -79,11 +84,16 @@ impl LookupsHeader {
     }
 }
 
+/// More answers than these say nothing that counts more.
+const ENOUGH: u8 = 2;
+
 /// A name, by hash, and where its line stands.
 #[derive(Debug, Clone, Copy)]
 struct Located {
     name: u64,
     place: Place,
+    /// How many resolvers answered; [`ENOUGH`] stands for more, too.
+    answers: u8,
 }
 
 /// Reads what was answered, name by name.
@@ -128,7 +138,14 @@ impl Lookups {
             let lookup: Lookup = serde_json::from_slice(line)
                 .map_err(|error| format!("is not the answer to a lookup ({error})"))?;
             let name = stable_hash(lookup.name.as_bytes());
-            Ok((Located { name, place }, lookup.is_answered()))
+            let opinions = lookup.asked.iter();
+            let answers = opinions.filter(|opinion| opinion.reply.is_answer());
+            let located = Located {
+                name,
+                place,
+                answers: answers.take(ENOUGH.into()).count() as u8,
+            };
+            Ok((located, lookup.is_answered()))
         };
         let take = |(line, is_answered): (Located, bool)| {
             if is_answered {
@@ -250,7 +267,70 @@ impl Lookups {
 
     /// How many resolvers have to say alike that a record is not there.
     fn needed(&self) -> usize {
-        needed(self.header.resolvers.len())
+        let resolvers = self.header.resolvers.len();
+        self.header.enough.unwrap_or_else(|| needed(resolvers))
+    }
+
+    /// Joins what was looked up for several runs into a file for one: each name once, as the run has it that got the
+    /// most answers. A run that had nobody to ask adds nothing, unless none had anybody.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the new one cannot be written.
+    pub fn join(
+        path: &Path,
+        run_id: &str,
+        parts: &[&Self],
+        mode: FileMode,
+    ) -> Result<(), FileError> {
+        let asked = parts.iter().filter(|part| part.header.nobody.is_none());
+        let mut asked: Vec<_> = asked.copied().collect();
+        if asked.is_empty() {
+            asked = parts.to_vec();
+        }
+        let Some(first) = asked.first() else {
+            return Ok(());
+        };
+        let mut header = LookupsHeader {
+            run_id: run_id.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..first.header.clone()
+        };
+        // Resolvers that no run asked together do not have to agree.
+        header.enough = asked.iter().map(|part| part.needed()).max();
+        for part in &asked[1..] {
+            header.started = header.started.min(part.header.started);
+            header.simulated &= part.header.simulated;
+            for resolver in &part.header.resolvers {
+                if !header.resolvers.contains(resolver) {
+                    header.resolvers.push(resolver.clone());
+                }
+            }
+        }
+        let mut writer = LookupsWriter::create(path, &header, mode)?;
+        let mut written = HashSet::new();
+        let mut line = Vec::new();
+        for answers in (0..=ENOUGH).rev() {
+            for part in &asked {
+                for located in part.last_of_each() {
+                    if located.answers == answers && written.insert(located.name) {
+                        read_again(&part.file, located.place, &mut line)
+                            .map_err(|error| FileError::io(&part.path, error))?;
+                        writer.write_bytes(&line)?;
+                    }
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// The last line of each name, in the order of the file.
+    fn last_of_each(&self) -> Vec<Located> {
+        let of_one_name = self.located.chunk_by(|a, b| a.name == b.name);
+        let mut last: Vec<_> = of_one_name
+            .filter_map(|lines| lines.last().copied())
+            .collect();
+        last.sort_unstable_by_key(|located| located.place.offset);
+        last
     }
 }
 
@@ -312,12 +392,15 @@ impl LookupsWriter {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), FileError> {
-        let mut write = || {
-            let mut bytes = serde_json::to_vec(line)?;
-            bytes.push(b'\n');
-            self.file.write_all(&bytes)
-        };
-        write().map_err(|error| FileError::io(&self.path, error))
+        let mut bytes =
+            serde_json::to_vec(line).map_err(|error| FileError::io(&self.path, error.into()))?;
+        bytes.push(b'\n');
+        self.write_bytes(&bytes)
+    }
+
+    fn write_bytes(&mut self, line: &[u8]) -> Result<(), FileError> {
+        let written = self.file.write_all(line);
+        written.map_err(|error| FileError::io(&self.path, error))
     }
 
     /// Ends the writing: all lines are on the disk when this returns.
@@ -327,5 +410,80 @@ impl LookupsWriter {
     pub fn finish(self) -> Result<(), FileError> {
         let synced = self.file.sync_all();
         synced.map_err(|error| FileError::io(&self.path, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with what resolvers answered about names: `+` stands for no such name, `-` for no answer.
+    fn looked_up(path: &Path, resolvers: &[&str], names: &[(&str, &str)]) -> Lookups {
+        let header = LookupsHeader {
+            schema: SCHEMA.to_owned(),
+            run_id: "run".to_owned(),
+            version: "0.0.0".to_owned(),
+            started: "2026-11-21T10:15:00Z".parse().unwrap(),
+            resolvers: resolvers.iter().map(ToString::to_string).collect(),
+            enough: None,
+            nobody: resolvers.is_empty().then(|| "nobody".to_owned()),
+            simulated: false,
+            timeout_seconds: 3.0,
+            attempts: 3,
+            rate: "200/1s".to_owned(),
+        };
+        let mut writer = LookupsWriter::create(path, &header, FileMode::default()).unwrap();
+        for (name, answers) in names {
+            let opinion = |answer: char| {
+                let reply = match answer {
+                    '+' => serde_json::json!({"reply": "nxdomain"}),
+                    _ => serde_json::json!({"reply": "failed", "cause": "silence"}),
+                };
+                let mut opinion =
+                    serde_json::json!({"resolver": "r", "at": header.started, "questions": 1});
+                opinion
+                    .as_object_mut()
+                    .unwrap()
+                    .extend(reply.as_object().unwrap().clone());
+                opinion
+            };
+            let asked: Vec<_> = answers.chars().map(opinion).collect();
+            let lookup = serde_json::json!({"name": name, "asked": asked});
+            writer
+                .append(&serde_json::from_value(lookup).unwrap())
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        Lookups::open(path).unwrap()
+    }
+
+    #[test]
+    fn of_what_several_runs_looked_up_the_most_answers_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let answers = [("a.example", "-"), ("b.example", "+"), ("c.example", "+")];
+        let one = looked_up(&path("1"), &["r1"], &answers);
+        let answers = [("a.example", "+"), ("b.example", "-"), ("c.example", "++")];
+        let other = looked_up(&path("2"), &["r1", "r2"], &answers);
+        let nobody = looked_up(&path("3"), &[], &[]);
+        let join = |to: &str, parts: &[&Lookups]| {
+            Lookups::join(&path(to), "merged", parts, FileMode::default()).unwrap();
+            Lookups::open(&path(to)).unwrap()
+        };
+        let joined = join("joined", &[&nobody, &one, &other]);
+        assert_eq!(joined.header().resolvers, ["r1", "r2"]);
+        assert_eq!((joined.needed(), joined.located.len()), (2, 3));
+        assert_eq!(joined.header().run_id, "merged");
+        let mut line = Vec::new();
+        for (name, answers) in [("a.example", 1), ("b.example", 1), ("c.example", 2)] {
+            let lookup = joined.lookup(name, &mut line).unwrap().unwrap();
+            assert!(lookup.is_answered(), "{name}");
+            assert_eq!(lookup.asked.len(), answers, "{name}");
+        }
+        // Each of them was enough by itself.
+        let answers = [("d.example", "+")];
+        let third = looked_up(&path("4"), &["r3"], &answers);
+        assert_eq!(join("alone", &[&one, &third]).needed(), 1);
+        assert!(join("none", &[&nobody]).header().nobody.is_some());
     }
 }

@@ -404,7 +404,9 @@ fn meaning(error: NetError) -> Result<Answer, NoAnswer> {
         NetError::Dns(DnsError::ResponseCode(code)) => return Err(refusal(*code)),
         NetError::Timeout => "no answer in time".to_owned(),
         NetError::Truncated => {
-            return Err(NoAnswer::final_one("its answer does not fit in a message"));
+            return Err(NoAnswer::final_one(
+                "its answer does not fit in a message in a message",
+            ));
         }
         NetError::Io(error) => format!("it cannot be reached: {error}"),
         NetError::NoConnections | NetError::Busy => "it cannot be reached".to_owned(),

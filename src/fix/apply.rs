@@ -202,7 +202,7 @@ impl Hand {
     fn concluded(&mut self, answered: Answered<()>) -> StepOutcome {
         let is_lost = answered.is_lost();
         let what = match answered.exchange.arrived {
-            true => "the API refused the request",
+            true => "the API refused the request the request",
             false => "it was not sent",
         };
         let outcome = match answered.result {

@@ -317,7 +317,7 @@ fn unpublished(connector: &Connector) -> String {
 
 fn every_account_was_read(header: &RunHeader, evidence: &Evidence) -> bool {
     let is_read = |position| evidence.index().is_read(position);
-    header.gaps.is_empty() && (0..header.accounts.len()).all(is_read)
+    header.share.is_none() && header.gaps.is_empty() && (0..header.accounts.len()).all(is_read)
 }
 
 /// The id by which a connector can be changed, or why there is none.

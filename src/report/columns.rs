@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::Value;
 
 use super::dialect::Dialect;
@@ -16,7 +16,7 @@ use crate::compare::{Cause, Change, ChangeKind};
 use crate::dns::DnsTxt;
 use crate::finding::{Finding, Status};
 use crate::ledger::{RuleFigures, TrendPoint};
-use crate::model::{Connector, Field, Wire};
+use crate::model::{Connector, Field, Timestamp, Wire};
 use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, Waiver};
 use crate::rules::{RULES, Topic, rule};
@@ -63,13 +63,36 @@ impl<'r> Text<'r> {
     }
 }
 
+/// A moment or a day, and the way the files write it.
+#[derive(Debug)]
+pub struct Dated<'r, T> {
+    /// The value.
+    pub value: T,
+    text: Cow<'r, str>,
+}
+
+impl Dated<'_, DateTime<Utc>> {
+    fn at(value: DateTime<Utc>) -> Self {
+        let text = Cow::Owned(utc(value));
+        Self { value, text }
+    }
+}
+
 /// One value of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Cell<'r> {
     /// Text that came from outside, or may hold some.
     Text(&'r Text<'r>),
-    /// One of our own words, times and ids, which no spreadsheet mistakes for a formula.
+    /// One of our own words and ids, which no spreadsheet mistakes for a formula.
     Word(&'r str),
+    /// How bad something is.
+    Severity(Severity),
+    /// Whether something is so.
+    Flag(bool),
+    /// A moment, in UTC.
+    Time(&'r Dated<'r, DateTime<Utc>>),
+    /// A day.
+    Day(&'r Dated<'r, NaiveDate>),
     /// A count.
     Number(u64),
     /// A count that is not known.
@@ -86,11 +109,11 @@ impl<'r> Cell<'r> {
     }
 
     fn severity(severity: Option<Severity>) -> Self {
-        Self::Word(severity.map_or("", Severity::as_str))
+        severity.map_or(Self::Word(""), Self::Severity)
     }
 
-    fn flag(flag: bool) -> Self {
-        Self::Word(if flag { "true" } else { "false" })
+    fn time(time: &'r Option<Dated<'r, DateTime<Utc>>>) -> Self {
+        time.as_ref().map_or(Self::Word(""), Self::Time)
     }
 
     /// The text of a cell that holds one.
@@ -98,6 +121,10 @@ impl<'r> Cell<'r> {
         match self {
             Self::Text(text) => Some(&text.plain),
             Self::Word(word) => Some(word),
+            Self::Severity(severity) => Some(severity.as_str()),
+            Self::Flag(flag) => Some(if flag { "true" } else { "false" }),
+            Self::Time(time) => Some(&time.text),
+            Self::Day(day) => Some(&day.text),
             Self::Number(_) | Self::NoNumber => None,
         }
     }
@@ -111,10 +138,12 @@ impl<'r> Cell<'r> {
     }
 }
 
-/// A field as it is shown: one of our own words, or text from outside.
+/// A field as it is shown: one of our own words, a value of a kind of its own, or text from outside.
 #[derive(Debug)]
 enum Shown<'r> {
     Word(Cow<'r, str>),
+    Flag(bool),
+    Time(Dated<'r, DateTime<Utc>>),
     Text(Text<'r>),
 }
 
@@ -126,9 +155,25 @@ impl<'r> Shown<'r> {
         }
     }
 
+    fn flag(field: &'r Field<bool>, missing: &'static str, dialect: Dialect) -> Self {
+        match field {
+            Field::Known(flag) => Self::Flag(*flag),
+            _ => Self::of(field, missing, dialect),
+        }
+    }
+
+    fn time(field: &'r Field<Timestamp>, missing: &'static str, dialect: Dialect) -> Self {
+        match field {
+            Field::Known(time) => Self::Time(Dated::at(time.at)),
+            _ => Self::of(field, missing, dialect),
+        }
+    }
+
     fn cell(&self) -> Cell<'_> {
         match self {
             Self::Word(word) => Cell::Word(word),
+            Self::Flag(flag) => Cell::Flag(*flag),
+            Self::Time(time) => Cell::Time(time),
             Self::Text(text) => Cell::Text(text),
         }
     }
@@ -205,9 +250,9 @@ pub struct AccountRow<'r> {
     error_code: Text<'r>,
     error_message: Text<'r>,
     cf_ray: Text<'r>,
-    read_at: String,
-    last_read: String,
-    unread_since: String,
+    read_at: Option<Dated<'r, DateTime<Utc>>>,
+    last_read: Option<Dated<'r, DateTime<Utc>>>,
+    unread_since: Option<Dated<'r, DateTime<Utc>>>,
 }
 
 /// The connectors of an account.
@@ -241,7 +286,7 @@ impl<'r> AccountRow<'r> {
         let text = |text: &'r str| Text::new(text, context.dialect);
         let evidence = &assessed.evidence;
         let error = evidence.error.as_ref();
-        let time = |at: Option<DateTime<Utc>>| at.map(utc).unwrap_or_default();
+        let time = |at: Option<DateTime<Utc>>| at.map(Dated::at);
         let mut findings = [0; Severity::ALL.len()];
         for finding in assessed.findings.iter().filter(|finding| finding.is_open()) {
             findings[finding.severity as usize] += 1;
@@ -320,7 +365,7 @@ impl OfAccount {
     const ATTEMPTS: Column<Self> = column("attempts", |row| {
         Cell::Number(row.assessed.evidence.attempts.into())
     });
-    const READ_AT: Column<Self> = column("read_at_utc", |row| Cell::Word(&row.read_at));
+    const READ_AT: Column<Self> = column("read_at_utc", |row| Cell::time(&row.read_at));
 }
 
 /// Every account asked for. The counts of findings are of those that are open.
@@ -368,8 +413,8 @@ pub const UNREAD: Table<OfAccount> = Table {
         OfAccount::ACCOUNT_NAME,
         OfAccount::OWNER,
         OfAccount::OUTCOME,
-        column("last_read_utc", |row| Cell::Word(&row.last_read)),
-        column("unread_since_utc", |row| Cell::Word(&row.unread_since)),
+        column("last_read_utc", |row| Cell::time(&row.last_read)),
+        column("unread_since_utc", |row| Cell::time(&row.unread_since)),
         OfAccount::ERROR_KIND,
         OfAccount::ERROR_CODE,
         OfAccount::ERROR_MESSAGE,
@@ -485,11 +530,11 @@ impl<'r> ConnectorRow<'r> {
             connector,
             names,
             code: Text::new(verification.code.shown(""), dialect),
-            enabled: Shown::of(&connector.enabled, "unknown", dialect),
+            enabled: Shown::flag(&connector.enabled, "unknown", dialect),
             status: Shown::of(&verification.status, "unknown", dialect),
-            fedramp: Shown::of(&connector.use_fedramp_language, "unknown", dialect),
-            created_on: Shown::of(&connector.created_on, "", dialect),
-            updated_on: Shown::of(&connector.updated_on, "", dialect),
+            fedramp: Shown::flag(&connector.use_fedramp_language, "unknown", dialect),
+            created_on: Shown::time(&connector.created_on, "", dialect),
+            updated_on: Shown::time(&connector.updated_on, "", dialect),
             age: age.and_then(|days| days.try_into().ok()),
             about_verification: Verdict::of(
                 account,
@@ -582,7 +627,7 @@ pub const UNVERIFIED: Table<OfConnector> = Table {
         column("severity", |row| {
             Cell::severity(row.about_verification.worst)
         }),
-        column("waived", |row| Cell::flag(row.about_verification.waived)),
+        column("waived", |row| Cell::Flag(row.about_verification.waived)),
         OfConnector::CREATED_ON,
         OfConnector::UPDATED_ON,
         OfConnector::OWNER,
@@ -602,7 +647,7 @@ pub const DISABLED: Table<OfConnector> = Table {
         OfConnector::ENABLED,
         OfConnector::VERIFICATION_STATUS,
         column("severity", |row| Cell::severity(row.about_enablement.worst)),
-        column("waived", |row| Cell::flag(row.about_enablement.waived)),
+        column("waived", |row| Cell::Flag(row.about_enablement.waived)),
         OfConnector::CREATED_ON,
         OfConnector::UPDATED_ON,
         OfConnector::OWNER,
@@ -730,7 +775,7 @@ pub struct FindingRow<'r> {
     domain: Borrowed<'r>,
     message: Text<'r>,
     remediation: Text<'r>,
-    first_seen: String,
+    first_seen: Dated<'r, DateTime<Utc>>,
     waiver: Option<WaiverTexts<'r>>,
 }
 
@@ -759,7 +804,7 @@ impl<'r> Borrowed<'r> {
 struct WaiverTexts<'r> {
     owner: Text<'r>,
     reason: Text<'r>,
-    expires: String,
+    expires: Dated<'r, NaiveDate>,
 }
 
 impl<'r> FindingRow<'r> {
@@ -779,7 +824,10 @@ impl<'r> FindingRow<'r> {
         let waiver = waiver.map(|waiver: &Waiver| WaiverTexts {
             owner: Text::new(&*waiver.owner, dialect),
             reason: Text::new(&*waiver.reason, dialect),
-            expires: waiver.expires.to_string(),
+            expires: Dated {
+                value: waiver.expires,
+                text: Cow::Owned(waiver.expires.to_string()),
+            },
         });
         let id = connector.map(|connector| &connector.id);
         let domain = connector.map(|connector| &connector.domain);
@@ -791,7 +839,7 @@ impl<'r> FindingRow<'r> {
             domain: Borrowed::of(&finding.email_domain, domain, dialect),
             message: Text::new(&*finding.message, dialect),
             remediation: Text::new(&*finding.remediation, dialect),
-            first_seen: utc(finding.first_seen),
+            first_seen: Dated::at(finding.first_seen),
             waiver,
         }
     }
@@ -827,7 +875,7 @@ pub const FINDINGS: Table<OfFinding> = Table {
     columns: &[
         column("finding_id", |row| Cell::Text(&row.id)),
         column("rule", |row| Cell::Word(row.finding.rule.id)),
-        column("severity", |row| Cell::Word(row.finding.severity.as_str())),
+        column("severity", |row| Cell::Severity(row.finding.severity)),
         column("status", |row| {
             Cell::Word(if row.finding.is_open() {
                 "open"
@@ -846,13 +894,14 @@ pub const FINDINGS: Table<OfFinding> = Table {
         column("controls", |row| {
             Cell::Word(CONTROLS.get(row.finding.rule.id).map_or("", String::as_str))
         }),
-        column("first_seen_utc", |row| Cell::Word(&row.first_seen)),
+        column("first_seen_utc", |row| Cell::Time(&row.first_seen)),
         column("waiver_owner", |row| row.of_waiver(|waiver| &waiver.owner)),
         column("waiver_reason", |row| {
             row.of_waiver(|waiver| &waiver.reason)
         }),
         column("waiver_expires", |row| {
-            Cell::Word(row.waiver.as_ref().map_or("", |waiver| &waiver.expires))
+            let waiver = row.waiver.as_ref();
+            waiver.map_or(Cell::Word(""), |waiver| Cell::Day(&waiver.expires))
         }),
     ],
     admits: |_| true,
@@ -976,7 +1025,10 @@ impl<'r> HistoryRow<'r> {
             },
             // A time is not guarded as text from outside is, for spreadsheets are to take it for one.
             started: match NaiveDateTime::parse_from_str(&point.started_utc, "%Y-%m-%d %H:%M:%S") {
-                Ok(_) => Shown::Word(Cow::Borrowed(&point.started_utc)),
+                Ok(started) => Shown::Time(Dated {
+                    value: started.and_utc(),
+                    text: Cow::Borrowed(&point.started_utc),
+                }),
                 Err(_) => Shown::Text(Text::new(&*point.started_utc, dialect)),
             },
             rule: Text::new(id, dialect),

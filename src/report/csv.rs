@@ -171,9 +171,8 @@ impl Rows {
         for column in table.columns {
             match (column.cell)(row) {
                 Cell::Text(text) => self.writer.write_field(text.in_csv())?,
-                Cell::Word(word) => self.writer.write_field(word)?,
                 Cell::Number(number) => self.writer.write_field(number.to_string())?,
-                Cell::NoNumber => self.writer.write_field("")?,
+                cell => self.writer.write_field(cell.text().unwrap_or_default())?,
             }
         }
         Ok(self.writer.write_record(None::<&[u8]>)?)

@@ -86,6 +86,11 @@ impl Staging {
         tempfile::spooled_tempfile_in(SPOOL, &self.aside)
     }
 
+    /// The folder itself, for files without a name.
+    pub fn folder(&self) -> &Path {
+        &self.aside
+    }
+
     /// Adds the checksum of a file that is in its place already.
     pub fn add_sum(&self, name: &str, sha256: String) {
         self.done.note(name.to_owned(), sha256, None);

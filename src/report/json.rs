@@ -71,7 +71,7 @@ fn push<K: Kind>(items: &mut Vec<u8>, table: &Table<K>, row: &K::Row<'_>) -> io:
         match cell {
             Cell::Number(number) => write!(items, "{number}")?,
             Cell::NoNumber => items.extend_from_slice(b"null"),
-            Cell::Text(_) | Cell::Word(_) => serde_json::to_writer(&mut *items, &cell.text())?,
+            cell => serde_json::to_writer(&mut *items, &cell.text())?,
         }
     }
     items.push(b'}');

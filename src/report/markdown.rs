@@ -428,7 +428,8 @@ fn head(summary: &Summary<'_>) -> String {
 
 /// What the lists of findings do not say: what was not judged, what DNS was asked, what is overdue.
 fn beside(summary: &Summary<'_>) -> Vec<String> {
-    let mut said: Vec<_> = summary.totals.not_judged.sentence().into_iter().collect();
+    let mut said = summary.parts_sentences();
+    said.extend(summary.totals.not_judged.sentence());
     said.extend(summary.dns_sentences().into_iter().flatten());
     let overdue = summary.remediations.iter();
     let overdue = overdue.filter(|one| one.is_overdue(summary.now)).count();

@@ -29,11 +29,13 @@ pub mod html;
 mod json;
 mod ledger;
 mod markdown;
+pub mod metrics;
 mod ocsf;
 mod pipeline;
 mod shape;
 pub mod split;
 mod summary;
+mod xlsx;
 
 pub use columns::files_with_columns;
 pub use dialect::Dialect;
@@ -133,8 +135,12 @@ pub const FORMATS: &[FormatSpec] = &[
     html::FORMAT,
     json::FORMAT,
     markdown::FORMAT,
+    xlsx::FORMAT,
     ocsf::FORMAT,
 ];
+
+/// The heading of a report that is given no other.
+const TITLE: &str = "Cloudflare SSO connector audit";
 
 /// What a report is made by, beside the evidence.
 pub struct Settings<'a> {

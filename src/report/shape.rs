@@ -16,7 +16,9 @@ use super::summary::{
     FindingCount, RemediationUse, Summary, WaiverUse, judges_fedramp, rule_counts,
 };
 use crate::accounts::Source;
+use crate::evidence::RunHeader;
 use crate::ledger::TrendPoint;
+use crate::merged::{Merged, MergedRun, SomeAccounts};
 use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::Attestation;
 use crate::region::Region;
@@ -102,13 +104,95 @@ pub struct Run<'a> {
     #[schemars(extend("pattern" = TIME))]
     judged_at_utc: String,
     limits: Limits<'a>,
+    /// The runs that it was merged of; null where it was read.
+    merged: Option<MergedShown<'a>>,
     policy: Option<PolicyShown<'a>>,
     /// `public`, `fedramp-high`, or `other` for an address that is none of Cloudflare's own.
     region: &'static str,
+    /// The shards whose accounts alone the run has; null where it has all.
+    shard: Option<ShardShown<'a>>,
     sources: Vec<String>,
     #[schemars(extend("pattern" = TIME))]
     started_utc: String,
     version: &'a str,
+}
+
+/// The shards whose accounts alone a run has.
+#[derive(Serialize, JsonSchema)]
+struct ShardShown<'a> {
+    /// Accounts in the list that was divided.
+    accounts_named: usize,
+    /// Shards that the run lacks, of a run that was merged; of a run of one shard none is missing.
+    missing: Vec<u32>,
+    /// The shards, from 0.
+    numbers: &'a [u32],
+    of: u32,
+}
+
+impl<'a> ShardShown<'a> {
+    fn of(header: &'a RunHeader) -> Option<Self> {
+        let share = header.share.as_ref()?;
+        Some(Self {
+            accounts_named: share.named(),
+            missing: match &header.merged {
+                Some(_) => share.missing(),
+                None => Vec::new(),
+            },
+            numbers: &share.shards,
+            of: share.of,
+        })
+    }
+}
+
+/// The runs that a run was merged of.
+#[derive(Serialize, JsonSchema)]
+struct MergedShown<'a> {
+    /// Accounts that several of them read in full, with different connectors; the ids of the first ones.
+    differing: SomeShown<'a>,
+    /// Accounts that several of them have; the ids of the first ones.
+    in_several: SomeShown<'a>,
+    runs: Vec<MergedRunShown<'a>>,
+    sentences: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct SomeShown<'a> {
+    count: usize,
+    first: &'a [String],
+}
+
+#[derive(Serialize, JsonSchema)]
+struct MergedRunShown<'a> {
+    accounts: usize,
+    evidence_sha256: &'a str,
+    id: &'a str,
+    shard: Option<&'a str>,
+    #[schemars(extend("pattern" = TIME))]
+    started_utc: String,
+    version: &'a str,
+}
+
+impl<'a> MergedShown<'a> {
+    fn of(merged: &'a Merged) -> Self {
+        let some = |some: &'a SomeAccounts| SomeShown {
+            count: some.count,
+            first: &some.first,
+        };
+        let run = |run: &'a MergedRun| MergedRunShown {
+            accounts: run.accounts,
+            evidence_sha256: &run.evidence_sha256,
+            id: &run.run_id,
+            shard: run.shard.as_deref(),
+            started_utc: utc(run.started),
+            version: &run.version,
+        };
+        Self {
+            differing: some(&merged.differing),
+            in_several: some(&merged.in_several),
+            runs: merged.runs.iter().map(run).collect(),
+            sentences: merged.sentences(),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -154,11 +238,13 @@ impl<'a> Run<'a> {
                 retries: limits.retries,
                 timeout_seconds: limits.timeout_seconds,
             },
+            merged: header.merged.as_ref().map(MergedShown::of),
             policy: summary.policy.source.as_ref().map(|source| PolicyShown {
                 path: &source.path,
                 sha256: &source.sha256,
             }),
             region: Region::word(&header.base_url),
+            shard: ShardShown::of(header),
             sources: header.sources.iter().map(Source::words).collect(),
             started_utc: utc(header.started),
             version: &header.version,

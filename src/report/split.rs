@@ -15,11 +15,11 @@ use crate::baseline::History;
 use crate::evidence::{Evidence, RunHeader};
 use crate::ledger::{FILE_NAME, Ledger, PassedOver, TrendPoint};
 use crate::policy::Policy;
-use crate::runs::{SUMS, check_sums, not_made_by_a_run};
+use crate::runs::{BY_OWNER, SUMS, check_sums, not_made_by_a_run};
 use crate::text::{on_one_line, sha256_hex};
 
 /// The folder in a run's directory that holds one for each owner.
-pub const FOLDER: &str = "by-owner";
+pub const FOLDER: &str = BY_OWNER;
 
 /// What is in place of what may name accounts of others.
 const WITHHELD: &str = "see the main report for the reason";
@@ -188,9 +188,12 @@ fn header_for(header: &RunHeader, scope: &Scope) -> RunHeader {
         accounts,
         gaps: Vec::new(),
         organizations: Vec::new(),
+        // They count the accounts of others, or name them.
+        share: None,
+        merged: None,
         ..header.clone()
     };
-    if !header.gaps.is_empty() {
+    if !header.all_gaps().is_empty() {
         shown.gaps.push(WITHHELD_GAPS.to_owned());
     }
     for (number, source) in shown.sources.iter_mut().enumerate() {

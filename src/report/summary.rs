@@ -21,6 +21,7 @@ use crate::outcome::Outcome;
 use crate::policy::{FedrampExpectation, Policy, PolicySource, Remediation, Waiver};
 use crate::rules::{Basis, RULES, Rule};
 use crate::severity::Severity;
+use crate::shard::Share;
 use crate::text::{count, grouped, utc};
 use crate::thresholds::Thresholds;
 
@@ -624,6 +625,26 @@ impl Summary<'_> {
         (organizations > 0).then(|| organizations::sentence(organizations, accounts))
     }
 
+    /// The shard, or shards, whose accounts alone the run has: `1/3: 34 of 100 accounts`; `None` where it has all.
+    pub fn shard(&self) -> Option<String> {
+        self.header.share.as_ref().map(Share::sentence)
+    }
+
+    /// What has to be known of a run that has the accounts of shards alone, or was merged of several.
+    pub fn parts_sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        let header = self.header;
+        match (&header.share, &header.merged) {
+            (Some(share), None) => sentences.push(format!(
+                "This is shard {}. Domains are compared within it alone: merge all shards to compare them across all accounts.",
+                share.words()
+            )),
+            (_, Some(merged)) => sentences.extend(merged.sentences()),
+            (None, None) => {}
+        }
+        sentences
+    }
+
     /// What cannot be trusted of the comparison, in sentences.
     pub fn passed_over_sentences(&self) -> Vec<String> {
         let sentence = |run: &PassedOver| {
@@ -863,7 +884,7 @@ impl Tally {
         history: &History,
     ) -> Summary<'a> {
         let policy = settings.policy;
-        self.coverage.gaps.clone_from(&header.gaps);
+        self.coverage.gaps = header.all_gaps();
         self.waivers
             .resize_with(policy.waivers.len(), Default::default);
         let used = |(waiver, count): (&'a Waiver, &WaiverCount)| WaiverUse {

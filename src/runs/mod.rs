@@ -3,6 +3,7 @@
 
 mod api_asked;
 mod directory;
+mod keep;
 mod latest;
 mod list;
 mod lock;
@@ -11,7 +12,8 @@ mod sums;
 
 pub use api_asked::ApiAsked;
 pub use directory::{DirectoryError, RunDirectory, try_out};
+pub use keep::{Left, Removal, keep_newest};
 pub use list::{WholeRun, newest_unfinished, runs_since, whole_runs};
 pub use lock::{FolderLock, lock_folder};
-pub use names::{is_run_id, is_unfinished};
+pub use names::{BY_OWNER, is_run_id, is_unfinished};
 pub use sums::{SUMS, SumsError, check_sums, is_listed, not_made_by_a_run};

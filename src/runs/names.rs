@@ -5,6 +5,12 @@ use std::path::Path;
 /// The ending of a run's directory that is incomplete yet.
 pub(super) const PARTIAL: &str = ".partial";
 
+/// The ending of a run's directory that is being removed.
+pub(super) const REMOVED: &str = ".removed";
+
+/// The folder in a run's directory that holds one for each owner, where the report is split.
+pub const BY_OWNER: &str = "by-owner";
+
 /// Whether a directory is that of a run that is incomplete: everything in it is this program's own.
 pub fn is_unfinished(directory: &Path) -> bool {
     let name = directory.file_name().unwrap_or_default();

@@ -36,7 +36,7 @@ pub enum SumsError {
 ///
 /// # Errors
 /// The list cannot be read.
-fn sums_of(directory: &Path) -> io::Result<Option<BTreeMap<String, String>>> {
+pub(super) fn sums_of(directory: &Path) -> io::Result<Option<BTreeMap<String, String>>> {
     let text = match std::fs::read_to_string(directory.join(SUMS)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text?,
@@ -107,7 +107,7 @@ pub fn not_made_by_a_run<'n>(
     Ok(others)
 }
 
-fn sha256_of_file(path: &Path) -> io::Result<String> {
+pub(super) fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
     let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
     loop {

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub struct Options {
     pub dns_listen: SocketAddr,
     /// The token that may read and write everything.
     pub token: String,
+    /// Further tokens that may do the same, each with a limit of its own.
+    pub more_tokens: Vec<String>,
     /// A token that may read everything and write nothing.
     pub read_only_token: Option<String>,
     /// The limit on the requests of each token; none where absent.
@@ -82,25 +85,25 @@ pub async fn start(world: World, options: Options) -> io::Result<Running> {
             ));
         }
     }
-    let mut keys = Vec::new();
-    for (token, may_write) in [
-        (Some(&options.token), true),
-        (options.read_only_token.as_ref(), false),
-    ] {
-        let Some(token) = token else { continue };
+    let mut keys = HashMap::new();
+    let may_write = std::iter::once(&options.token).chain(&options.more_tokens);
+    let tokens = may_write
+        .map(|token| (token, true))
+        .chain(options.read_only_token.iter().map(|token| (token, false)));
+    for (token, may_write) in tokens {
         if token.is_empty() || token.contains(char::is_whitespace) {
             return refuse("the simulator's tokens must not be empty or contain blanks".to_owned());
         }
         let token_id = Id::of(&format!("token/{token}"));
-        keys.push(Key {
-            token: token.clone(),
+        let key = Key {
             caller: Caller {
                 token_id,
                 may_write,
                 account_owned: options.account_owned_token,
             },
             limiter: options.rate.map(Limiter::new).transpose()?.map(Mutex::new),
-        });
+        };
+        keys.insert(token.clone(), key);
     }
 
     let listener = listen(options.listen)?;
@@ -195,7 +198,8 @@ impl Running {
 struct State {
     world: Arc<RwLock<World>>,
     clock: Clock,
-    keys: Vec<Key>,
+    /// By their tokens.
+    keys: HashMap<String, Key>,
     latency: Duration,
     troubles: Troubles,
     requests: AtomicU64,
@@ -203,9 +207,8 @@ struct State {
     writes: AtomicU64,
 }
 
-/// A token and what belongs to it.
+/// What belongs to a token.
 struct Key {
-    token: String,
     caller: Caller,
     limiter: Option<Mutex<Limiter>>,
 }
@@ -326,10 +329,7 @@ impl State {
         if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(' ') {
             return Err(Stranger::Malformed);
         }
-        self.keys
-            .iter()
-            .find(|key| key.token == token)
-            .ok_or(Stranger::Unknown)
+        self.keys.get(token).ok_or(Stranger::Unknown)
     }
 
     fn admit(&self, key: &Key) -> Option<Pace> {

@@ -565,7 +565,7 @@ fn a_refusal_is_told_with_code_message_meaning_and_what_to_do() {
             failure(400, 12002, "domain already has a connector"),
             [
                 "api 12002: domain already has a connector",
-                "the API refused the request",
+                "the API refused the request the request",
                 "cf-ray",
             ],
         ),

@@ -451,7 +451,7 @@ fn two_resolvers_have_to_agree_that_a_record_is_not_there() {
             "match", "unknown", "unknown", "absent", "unknown", "match", "nxdomain"
         ]
     );
-    // A third stands in for one that does not answer, and nobody is asked for nothing.
+    // A third is in for one that does not answer, and nobody is asked for nothing.
     let third = NameServer::new(|_| Says::NoData);
     let dead = NameServer::new(|_| Says::Error(2));
     let resolvers = [&*dead.address(), &*two.address(), &*third.address()];

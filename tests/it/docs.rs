@@ -33,7 +33,19 @@ fn program_words(line: &str) -> Option<Vec<String>> {
     let words: Vec<_> = line
         .split_whitespace()
         .map(|word| word.trim_start_matches("ExecStart="))
-        .skip_while(|word| word.rsplit('/').next() != Some(PROGRAM))
+        .collect();
+    let is_program = |word: &&str| word.rsplit('/').next() == Some(PROGRAM);
+    // To another program its name may be that of a file, an image or a user.
+    let is_others = words
+        .first()
+        .is_some_and(|first| OTHER_PROGRAMS.iter().any(|(name, _)| name == first));
+    let begins = words.iter().enumerate().position(|(i, word)| {
+        let next = words.get(i + 1);
+        is_program(word)
+            && (!is_others || next.is_some_and(|next| command().find_subcommand(next).is_some()))
+    })?;
+    let words: Vec<_> = words[begins..]
+        .iter()
         .take_while(|word| !word.contains(['|', '>', '<', ';', '&']))
         .map(|word| word.trim_matches(['"', '\'']).to_owned())
         .collect();
@@ -57,7 +69,7 @@ fn command_span(span: &str) -> Option<Vec<String>> {
     program_words(span)
 }
 
-/// What stands between backticks on all pages but the one of messages, which quotes them.
+/// What is between backticks on all pages but the one of messages, which quotes them.
 fn code_spans() -> Vec<String> {
     let pages = pages();
     let others = pages
@@ -313,7 +325,7 @@ fn every_kind_of_error_is_described() {
     let kinds: Vec<_> = known.split('`').skip(1).step_by(2).collect();
     assert!(kinds.len() > 8, "{refusal}");
     for (path, heading) in [
-        ("docs/columns.md", "Why an account was not read whole"),
+        ("docs/columns.md", "Why an account was not read in full"),
         ("docs/troubleshooting.md", "Accounts that were not read"),
     ] {
         let rows = page(path).table(heading, "`error_kind`");

@@ -110,7 +110,7 @@ fn words_of_basis(basis: Basis) -> &'static str {
         Basis::Reading => "How far the account was read",
         Basis::Account => "The account's own connectors",
         Basis::Run => "The connectors of all accounts of the run",
-        Basis::Dns => "What DNS holds for the account's connectors, with `--check-dns`",
+        Basis::Dns => "TXT records in DNS for the account's connectors, with `--check-dns`",
     }
 }
 

@@ -546,7 +546,7 @@ fn it_stops_after_three_failures_in_a_row() {
         "fix-log.jsonl",
     ]);
     outcome.prints(&[
-        "failed  begin-verification d1.example: the API refused the request: 12006 not now\n",
+        "failed  begin-verification d1.example: the API refused the request the request: 12006 not now\n",
     ]);
     let results: Vec<_> = audited
         .log()

@@ -439,6 +439,8 @@ impl InProcess {
             sources: sources.collect(),
             gaps: short.map(|_| "the list is short".to_owned()).collect(),
             organizations: Vec::new(),
+            share: None,
+            merged: None,
             limits: Limits {
                 concurrency: 32,
                 rate: "1000/300s".to_owned(),

@@ -323,6 +323,25 @@ fn what_could_not_be_judged_again_is_no_pass() {
 }
 
 #[test]
+fn a_shard_does_not_know_who_shares_a_domain() {
+    let accounts: Vec<_> = (1..=8)
+        .map(|n| (n, json!([connector(n, &format!("d{n}.example"))])))
+        .collect();
+    let nights = Nights::of(&accounts);
+    let of_rule = |run: &Outcome, rule: &str| {
+        let passed = passes(&events(run), 1..=8);
+        let of_it = passed.iter().filter(|pass| pass.starts_with(rule));
+        of_it.count()
+    };
+    let shard = with_passes(nights.night(0)).args(["--shard", "0/2"]);
+    let shard = shard.run().expect(0);
+    assert!(of_rule(&shard, "unverified-domain") > 0);
+    assert_eq!(of_rule(&shard, "duplicate-domain"), 0);
+    let whole = with_passes(nights.night(1)).run().expect(0);
+    assert_eq!(of_rule(&whole, "duplicate-domain"), 8);
+}
+
+#[test]
 fn text_from_outside_breaks_no_line_and_is_as_it_was() {
     let name = "a\r\nb\u{85}c\u{2028}d\u{7f}\u{9b}31m\u{202e}\"\\";
     let nights = Nights::of(&[(

@@ -89,7 +89,8 @@ fn tree(otherwise: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -
     Server::start(move |request| otherwise(request).unwrap_or_else(|| answer_of(&TREE, request)))
 }
 
-fn whole_tree() -> Server {
+/// A server of the whole tree.
+pub fn whole_tree() -> Server {
     tree(|_| None)
 }
 

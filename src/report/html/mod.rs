@@ -27,6 +27,7 @@ use crate::dns::DnsTxt;
 use crate::finding::Age;
 use crate::judged::Judged;
 use crate::memory::Known;
+use crate::merged::{Merged, MergedRun};
 use crate::model::canonical_if_any;
 use crate::organizations::{Organization, Unlisted, in_order};
 use crate::policy::{Attestation, FedrampExpectation, Policy};
@@ -58,8 +59,6 @@ const CHANGE_PLACES: usize = Severity::ALL.len() + 6;
 const URGENT_PLACES: usize = 4;
 
 const FILE: &str = "report.html";
-/// The page's heading, where it is given no other.
-const TITLE: &str = "Cloudflare SSO connector audit";
 
 /// See the module.
 pub const FORMAT: FormatSpec = FormatSpec {
@@ -602,7 +601,7 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
     let limits = &header.limits;
     json!({
         "id": header.run_id,
-        "title": settings.title.unwrap_or(TITLE),
+        "title": settings.title.unwrap_or(crate::report::TITLE),
         "dashboard": Region::at(&header.base_url).map_or("", Region::dashboard),
         "version": header.version,
         "started_utc": utc(header.started),
@@ -612,6 +611,8 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
         "region": Region::at(&header.base_url).map(Region::title),
         "demo": header.demo,
         "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
+        "shard": summary.shard(),
+        "merged": header.merged.as_ref().map(merged),
         "accounts_asked": summary.coverage.asked,
         "concurrency": limits.concurrency,
         "rate": limits.rate,
@@ -621,6 +622,18 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
         "policy": summary.policy.source,
         "baseline": summary.baseline.as_ref().map(|run_id| json!({"run_id": run_id})),
         "row_limit": ROW_LIMIT,
+    })
+}
+
+/// The runs that it was merged of, as far as the page has room for them.
+fn merged(merged: &Merged) -> Value {
+    const MOST_RUNS: usize = 50;
+    let run = |run: &MergedRun| json!({"id": run.run_id, "shard": run.shard});
+    let rows: Vec<_> = merged.runs.iter().take(MOST_RUNS).map(run).collect();
+    json!({
+        "count": merged.runs.len(),
+        "left_out": merged.runs.len() - rows.len(),
+        "rows": rows,
     })
 }
 
@@ -644,6 +657,7 @@ fn verdict(summary: &Summary<'_>) -> Value {
         ),
     };
     let mut sentences = Vec::new();
+    sentences.extend(summary.parts_sentences());
     sentences.extend(summary.dns_silence().map(str::to_owned));
     if totals.connectors > 0 {
         let open: u64 = Severity::ALL

@@ -30,6 +30,7 @@ fn options() -> Options {
         listen: "127.0.0.1:0".parse().unwrap(),
         dns_listen: "127.0.0.1:0".parse().unwrap(),
         token: TOKEN.to_owned(),
+        more_tokens: Vec::new(),
         read_only_token: Some(READ_ONLY.to_owned()),
         rate: None,
         latency: Duration::ZERO,

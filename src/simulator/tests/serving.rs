@@ -17,9 +17,13 @@ fn limited(requests: u32, window: u64) -> Options {
             requests,
             window: Duration::from_secs(window),
         }),
+        more_tokens: vec![MORE.to_owned()],
         ..options()
     }
 }
+
+/// A further token.
+const MORE: &str = "cfut_more0more0more0more0more0more0more00more0001";
 
 #[tokio::test]
 async fn over_the_limit_a_token_is_shut_out_for_a_whole_window() {
@@ -54,6 +58,13 @@ async fn over_the_limit_a_token_is_shut_out_for_a_whole_window() {
         .send(sim.request(Method::GET, "/accounts").bearer_auth(READ_ONLY))
         .await;
     assert_eq!(other.header("ratelimit"), Some("\"default\";r=2;t=300"));
+    let more = sim
+        .send(sim.request(Method::GET, "/accounts").bearer_auth(MORE))
+        .await;
+    assert_eq!(
+        (more.status, more.header("ratelimit")),
+        (other.status, other.header("ratelimit"))
+    );
     assert_eq!(
         sim.send(sim.request(Method::GET, "/accounts"))
             .await
@@ -65,7 +76,7 @@ async fn over_the_limit_a_token_is_shut_out_for_a_whole_window() {
         sim.get("/accounts").await.header("ratelimit"),
         Some("\"default\";r=2;t=300")
     );
-    assert_eq!((sim.running.requests(), sim.running.throttled()), (8, 2));
+    assert_eq!((sim.running.requests(), sim.running.throttled()), (9, 2));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod pages;
 mod relays;
 mod server;
 mod steps;
+mod workbooks;
 
 pub use files::*;
 pub use gate::*;
@@ -20,3 +21,4 @@ pub use nights::*;
 pub use pages::*;
 pub use relays::*;
 pub use server::*;
+pub use workbooks::*;

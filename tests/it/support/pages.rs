@@ -90,7 +90,7 @@ impl Page {
         })
     }
 
-    /// What stands between backticks in prose.
+    /// What is between backticks in prose.
     pub fn code_spans(&self) -> Vec<&str> {
         let spans = |line: &'_ str| line.matches('`').count() >= 2;
         self.prose()
@@ -217,3 +217,12 @@ fn without_dots(path: &Path) -> PathBuf {
 pub fn first_cells(rows: &[Vec<String>]) -> Vec<&str> {
     rows.iter().map(|row| row[0].as_str()).collect()
 }
+
+/// Programs of others whose commands on the pages are not run, each with the reason.
+pub const OTHER_PROGRAMS: &[(&str, &str)] = &[
+    ("install", "it changes the machine"),
+    ("systemd-sysusers", "it changes the machine"),
+    ("systemctl", "it changes the machine"),
+    ("docker", "it needs a container engine"),
+    ("kubectl", "it needs a cluster"),
+];
