@@ -23,7 +23,7 @@ use cf_sso_audit::model::Connector;
 use cf_sso_audit::outcome::Outcome;
 use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::html::template::PageTemplate;
-use cf_sso_audit::report::{self, Dialect, FORMATS, FormatSpec, Settings};
+use cf_sso_audit::report::{self, Dialect, FORMATS, FormatSpec, OcsfOptions, Settings};
 use cf_sso_audit::text::sha256_hex;
 use chrono::{DateTime, TimeDelta, Utc};
 use divan::counter::{BytesCount, ItemsCount};
@@ -201,7 +201,7 @@ fn judge(bencher: Bencher) {
 // --- Render
 
 /// What a report may consist of; with no format at all it is the ledger, which every report has.
-const REPORTS: [&str; 5] = ["none", "csv", "html", "json", "all"];
+const REPORTS: [&str; 6] = ["none", "csv", "html", "json", "ocsf", "all"];
 
 fn formats(report: &str) -> Vec<&'static FormatSpec> {
     let is_asked = |format: &&FormatSpec| report == "all" || report == format.name;
@@ -220,6 +220,7 @@ fn render(bencher: Bencher, report: &str) {
         now: now(),
         formats: &formats,
         dialect: Dialect::default(),
+        ocsf: OcsfOptions::default(),
         template: &PageTemplate::built_in().unwrap(),
         title: None,
         mode: FileMode::default(),

@@ -761,6 +761,21 @@ impl Evidence {
         &self.header
     }
 
+    /// Whether every account was read in full, none may be missing from the list itself, and none is in a shard that the
+    /// run lacks.
+    pub fn is_whole(&self) -> bool {
+        let RunHeader {
+            gaps,
+            share,
+            accounts,
+            ..
+        } = &self.header;
+        let has_all = |share: &Share| share.missing().is_empty();
+        gaps.is_empty()
+            && share.as_ref().is_none_or(has_all)
+            && (0..accounts.len()).all(|position| self.index.is_read(position))
+    }
+
     /// What was looked up in DNS; `None` where nothing was.
     pub fn lookups(&self) -> Option<&Lookups> {
         self.lookups.as_ref()

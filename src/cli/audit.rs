@@ -164,6 +164,7 @@ async fn audit(
     meter: &mut Meter,
 ) -> Result<Ended, Failure> {
     let template = args.report.files.template()?;
+    let ocsf = args.report.files.ocsf()?;
     let policy = args.judgement.policy(args.accounts.demo)?;
     // The simulated API lives as long as the run.
     let demo = if args.accounts.demo {
@@ -212,6 +213,7 @@ async fn audit(
         policy,
         thresholds: args.judgement.thresholds(None),
         template,
+        ocsf,
     };
     let written = tokio::select! {
         written = judged.write(&args.report.files) => written,

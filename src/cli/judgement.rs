@@ -21,7 +21,7 @@ use crate::metrics::Figure;
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::split::Split;
-use crate::report::{self, Dialect, FORMATS, FormatSpec, Settings};
+use crate::report::{self, Dialect, FORMATS, FormatSpec, OcsfClass, OcsfOptions, Settings};
 use crate::runs::{ApiAsked, SUMS, check_sums, is_listed, is_unfinished};
 use crate::severity::Severity;
 use crate::text::count;
@@ -89,6 +89,12 @@ pub struct FilesArgs {
     /// formula, number or date; plain does none of this
     #[arg(long, value_enum, default_value_t = DialectArg::Excel, value_name = "DIALECT")]
     csv_dialect: DialectArg,
+    /// Class of the events in report.ocsf.json: Compliance Finding (2003) or Detection Finding (2004)
+    #[arg(long, value_enum, default_value_t = OcsfClassArg::Compliance, value_name = "CLASS")]
+    ocsf_class: OcsfClassArg,
+    /// Also write a passing event to report.ocsf.json for each rule that checked a whole account and found nothing
+    #[arg(long)]
+    ocsf_passes: bool,
     /// Folder with your own templates for report.html; missing files fall back to the built-in page
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
@@ -123,6 +129,12 @@ enum DialectArg {
     Plain,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OcsfClassArg {
+    Compliance,
+    Detection,
+}
+
 /// By what a report is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SplitBy {
@@ -136,6 +148,34 @@ impl FilesArgs {
             DialectArg::Excel => Dialect::Excel,
             DialectArg::ExcelSemicolon => Dialect::ExcelSemicolon,
             DialectArg::Plain => Dialect::Plain,
+        }
+    }
+
+    /// What the OCSF events are, checked before anything is collected: without the format, or of a class that knows no
+    /// pass, an option would do nothing.
+    pub fn ocsf(&self) -> Result<OcsfOptions, Failure> {
+        let class = match self.ocsf_class {
+            OcsfClassArg::Compliance => OcsfClass::Compliance,
+            OcsfClassArg::Detection => OcsfClass::Detection,
+        };
+        let given = [
+            ("--ocsf-class detection", class == OcsfClass::Detection),
+            ("--ocsf-passes", self.ocsf_passes),
+        ];
+        let is_written = self.format.iter().any(|name| name == report::OCSF);
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) if !is_written => Err(Failure::usage(format!(
+                "{option} has no effect without --format ocsf"
+            ))
+            .hint("add ocsf to --format, such as --format csv,html,json,ocsf")),
+            _ if class == OcsfClass::Detection && self.ocsf_passes => Err(Failure::usage(
+                "--ocsf-passes cannot be used with --ocsf-class detection",
+            )
+            .hint("a Detection Finding reports what was found: use --ocsf-class compliance for passes")),
+            _ => Ok(OcsfOptions {
+                class,
+                passes: self.ocsf_passes,
+            }),
         }
     }
 
@@ -421,6 +461,8 @@ pub struct Judged {
     pub thresholds: Thresholds,
     /// What the page is made of.
     pub template: PageTemplate,
+    /// What the OCSF events are.
+    pub ocsf: OcsfOptions,
 }
 
 /// What a report that was written says.
@@ -461,6 +503,7 @@ impl Judged {
                 now,
                 formats: &formats,
                 dialect,
+                ocsf: self.ocsf,
                 template: &self.template,
                 title: title.as_deref(),
                 mode,

@@ -54,6 +54,7 @@ pub async fn run(args: MergeArgs, quiet: bool) -> Result<u8, Failure> {
     let stop = Stop::listen();
     Clock::from_environment().map_err(Failure::usage)?;
     let template = args.report.files.template()?;
+    let ocsf = args.report.files.ocsf()?;
     let mode = FileMode(args.report.files.output_mode);
     let args = Arc::new(args);
     let opened = aside(&args, open);
@@ -80,6 +81,7 @@ pub async fn run(args: MergeArgs, quiet: bool) -> Result<u8, Failure> {
         policy,
         thresholds: args.judgement.thresholds(None),
         template,
+        ocsf,
     };
     let written = tokio::select! {
         written = judged.write(&args.report.files) => written,

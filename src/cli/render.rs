@@ -57,6 +57,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let clock = Clock::from_environment().map_err(Failure::usage)?;
     let asker = args.lookups.asker(clock, None)?;
     let template = args.files.template()?;
+    let ocsf = args.files.ocsf()?;
     let source = args.run_dir.join(evidence::FILE_NAME);
     let mut evidence = Evidence::open(&source).map_err(|error| {
         Failure::usage(format!("the evidence cannot be read: {error}"))
@@ -125,6 +126,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         policy,
         thresholds,
         template,
+        ocsf,
     };
     let Written { code, text, .. } = tokio::select! {
         written = judged.write(&args.files) => written?,

@@ -33,6 +33,10 @@ pub struct Context<'a> {
     pub now: DateTime<Utc>,
     /// How CSV is written.
     pub dialect: Dialect,
+    /// When the run began.
+    pub started: DateTime<Utc>,
+    /// Whether every account of the run was read in full, and none may be missing from its list.
+    pub is_whole: bool,
 }
 
 /// Text from outside, or with some in it: as it is, and as CSV holds it.
@@ -320,6 +324,16 @@ impl<'r> AccountRow<'r> {
 
     fn open(&self, severity: Severity) -> Cell<'_> {
         Cell::count(self.findings[severity as usize])
+    }
+
+    /// When the run began that asked for it.
+    pub fn run_started(&self) -> DateTime<Utc> {
+        self.context.started
+    }
+
+    /// Whether every account of that run was read in full, and none may be missing from its list.
+    pub fn run_is_whole(&self) -> bool {
+        self.context.is_whole
     }
 
     /// The worst of its open findings.
@@ -751,7 +765,8 @@ impl Kind for OfFinding {
 
 /// What is shown of a finding.
 pub struct FindingRow<'r> {
-    account: &'r AccountRow<'r>,
+    /// The account that it is about.
+    pub account: &'r AccountRow<'r>,
     /// The finding.
     pub finding: &'r Finding,
     /// Hex digits, which a spreadsheet may take for a number.
@@ -905,7 +920,10 @@ impl Kind for OfChange {
 
 /// What is shown of a change.
 pub struct ChangeRow<'r> {
-    change: &'r Change<'r>,
+    /// The change.
+    pub change: &'r Change<'r>,
+    /// The account, where this run was asked for it.
+    pub account: Option<&'r AccountRow<'r>>,
     account_id: Text<'r>,
     account_name: Text<'r>,
     connector_id: Text<'r>,
@@ -921,10 +939,15 @@ impl<'r> ChangeRow<'r> {
     }
 
     /// Prepares what is shown of a change.
-    pub fn of(change: &'r Change<'r>, context: Context<'_>) -> Self {
+    pub fn of(
+        change: &'r Change<'r>,
+        account: Option<&'r AccountRow<'r>>,
+        context: Context<'_>,
+    ) -> Self {
         let text = |text: &'r str| Text::new(text, context.dialect);
         Self {
             change,
+            account,
             account_id: text(change.account_id),
             account_name: text(change.account_name),
             connector_id: text(&change.connector_id),

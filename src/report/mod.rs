@@ -30,6 +30,7 @@ mod json;
 mod ledger;
 mod markdown;
 pub mod metrics;
+mod ocsf;
 mod pipeline;
 mod shape;
 pub mod split;
@@ -38,6 +39,7 @@ mod xlsx;
 
 pub use columns::files_with_columns;
 pub use dialect::Dialect;
+pub use ocsf::{Class as OcsfClass, NAME as OCSF, Options as OcsfOptions};
 pub use shape::{SCHEMA, schema};
 pub use summary::{Coverage, Summary, Totals};
 
@@ -134,6 +136,7 @@ pub const FORMATS: &[FormatSpec] = &[
     json::FORMAT,
     markdown::FORMAT,
     xlsx::FORMAT,
+    ocsf::FORMAT,
 ];
 
 /// The heading of a report that is given no other.
@@ -149,6 +152,8 @@ pub struct Settings<'a> {
     pub formats: &'a [&'static FormatSpec],
     /// How CSV is written.
     pub dialect: Dialect,
+    /// What the OCSF events are.
+    pub ocsf: OcsfOptions,
     /// What the page is made of.
     pub template: &'a html::template::PageTemplate,
     /// The page's heading, where it is not the usual one.
@@ -165,11 +170,13 @@ impl Settings<'_> {
         self.ledger.dns.is_some()
     }
 
-    fn context(&self) -> Context<'_> {
+    fn context(&self, header: &RunHeader, is_whole: bool) -> Context<'_> {
         Context {
             policy: self.policy,
             now: self.now,
             dialect: self.dialect,
+            started: header.started,
+            is_whole,
         }
     }
 }
@@ -248,7 +255,7 @@ fn make<'a>(
         evidence,
         assessor: &assessor,
         history,
-        context: settings.context(),
+        context: settings.context(header, evidence.is_whole()),
         scope: &pipeline::Scope::whole(header, history),
     };
     staging.add_sum(evidence::FILE_NAME, evidence.sha256());

@@ -393,7 +393,7 @@ impl Worker<'_> {
         }
         let changes = assessor.changes(&assessed, known.earlier());
         self.tally.totals.add_changes(&changes);
-        self.changes(&changes)?;
+        self.changes(&changes, Some(&account))?;
         drop(changes);
         self.known(assessed.known())
     }
@@ -414,7 +414,7 @@ impl Worker<'_> {
         if assessor.compares {
             let changes = changes_of_not_asked(&memory, &state);
             self.tally.totals.add_changes(&changes);
-            self.changes(&changes)?;
+            self.changes(&changes, None)?;
             drop(changes);
             memory.state = state;
             for finding in &mut memory.findings {
@@ -430,9 +430,14 @@ impl Worker<'_> {
         self.offer(|format| format.known(known, is_its_turn))
     }
 
-    fn changes(&mut self, changes: &[Change<'_>]) -> Result<(), End> {
+    /// Offers the changes of an account; of one that this run was not asked for there is no row.
+    fn changes(
+        &mut self,
+        changes: &[Change<'_>],
+        account: Option<&AccountRow<'_>>,
+    ) -> Result<(), End> {
         for change in changes {
-            let row = ChangeRow::of(change, self.source.context);
+            let row = ChangeRow::of(change, account, self.source.context);
             self.offer(|format| format.change(&row))?;
         }
         Ok(())

@@ -62,6 +62,7 @@ pub fn write(
     make_folder(&directory.join(FOLDER), settings).map_err(write_error)?;
     let shared_domains = evidence.index().shared_domains();
     let elsewhere = history.elsewhere(evidence, &shared_domains)?;
+    let is_whole = evidence.is_whole();
     // Every account in its place, and those of others without a word about them.
     let mut withheld = RunHeader {
         accounts: vec![AskedAccount::default(); header.accounts.len()],
@@ -95,7 +96,7 @@ pub fn write(
             evidence,
             assessor: &assessor,
             history,
-            context: settings.context(),
+            context: settings.context(header, is_whole),
             scope,
         };
         let shown = header_for(header, scope);

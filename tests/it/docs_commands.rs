@@ -65,6 +65,18 @@ const NOT_RUN: &[(&str, &str)] = &[
         "jq -Rs '{text: .}' reports/latest/summary.md | curl --fail --json @- \"$WEBHOOK_URL\"",
         "it writes to a chat",
     ),
+    (
+        "jq -c '{time: (.time / 1000), sourcetype: \"ocsf\", event: .}' reports/latest/report.ocsf.json | curl --fail --header @hec-header.txt --data-binary @- \"$HEC_URL/services/collector/event\"",
+        "it writes to Splunk",
+    ),
+    (
+        "aws s3 cp reports/latest/report.ocsf.json \"s3://$BUCKET/cf-sso-audit/$(basename \"$(readlink reports/latest)\").json\"",
+        "it writes to a bucket",
+    ),
+    (
+        "jq -c '.metadata.version = \"1.5.0\"' reports/latest/report.ocsf.json",
+        "a bare machine has no jq",
+    ),
 ];
 
 /// The folder in which a reader would be, with the files that the pages name.

@@ -38,6 +38,7 @@ mod markdown;
 mod metrics;
 mod name_servers;
 mod nights;
+mod ocsf;
 mod openapi_checks;
 mod organizations;
 mod pacing;

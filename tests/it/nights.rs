@@ -22,7 +22,7 @@ use cf_sso_audit::file_mode::FileMode;
 use cf_sso_audit::outcome::{ErrorKind, Outcome as Read, ReadError};
 use cf_sso_audit::policy::Policy;
 use cf_sso_audit::report::html::template::PageTemplate;
-use cf_sso_audit::report::{self, Dialect, FORMATS, FormatSpec, Settings};
+use cf_sso_audit::report::{self, Dialect, FORMATS, FormatSpec, OcsfOptions, Settings};
 use cf_sso_audit::runs::ApiAsked;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use proptest::prelude::*;
@@ -534,6 +534,7 @@ impl Press for InProcess {
             now,
             formats: &self.formats,
             dialect: Dialect::Plain,
+            ocsf: OcsfOptions::default(),
             template: &self.template,
             title: None,
             mode: FileMode::default(),

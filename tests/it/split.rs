@@ -75,7 +75,12 @@ fn night(nights: &Nights, day: i64, numbers: &[usize]) -> Program {
             "accounts.csv",
             format!("account_id,account_name,owner\n{csv}"),
         )
-        .args(["--split-by", "owner", "--format", "csv,html,json,md,xlsx"])
+        .args([
+            "--split-by",
+            "owner",
+            "--format",
+            "csv,html,json,md,xlsx,ocsf",
+        ])
 }
 
 /// Fails where a file of a folder has anything of the accounts of others.
@@ -209,7 +214,7 @@ fn render_splits_in_the_same_way() {
             "--split-by",
             "owner",
             "--format",
-            "csv,html,json,md,xlsx",
+            "csv,html,json,md,xlsx,ocsf",
         ])
     };
     again().run().expect(0);
