@@ -81,7 +81,7 @@ fn a_fleet_that_could_not_be_read_is_not_called_clean() {
         if request.account() == id(9) {
             success(json!([connector(1, "fine.example")]))
         } else {
-            failure(403, 9109, "no")
+            forbidden()
         }
     });
     let all = audit(&server).args(ids(3)).run().expect(3);
