@@ -95,7 +95,7 @@ impl ChangeKind {
                 "account that became unread or incomplete",
                 "accounts that became unread or incomplete",
             ),
-            Self::AccountRead => ("account read in full again", "accounts read in full again"),
+            Self::AccountRead => ("account now read in full", "accounts now read in full"),
         }
     }
 

@@ -309,7 +309,11 @@ mod tests {
             let error = bad.parse::<Shard>().unwrap_err();
             assert!(error.contains("0/3"), "{bad}: {error}");
         }
-        assert!(Shard::new(3, 3).unwrap_err().contains("the last is 2"));
+        assert!(
+            Shard::new(3, 3)
+                .unwrap_err()
+                .contains("K must be from 0 to 2")
+        );
     }
 
     #[test]

@@ -291,7 +291,7 @@ fn the_first_sheet_says_what_report_json_says() {
     for (name, value) in [
         ("run", &run["id"]),
         ("started (UTC)", &run["started_utc"]),
-        ("judged (UTC)", &run["judged_at_utc"]),
+        ("judged as of (UTC)", &run["judged_at_utc"]),
         ("region", &run["region"]),
         ("API", &run["base_url"]),
         ("policy SHA-256", &run["policy"]["sha256"]),

@@ -308,7 +308,7 @@ fn num(h: &Helper<'_>, _: &Context) -> Written {
     Ok(grouped(count(h, 0)?))
 }
 
-/// `{{pct part whole}}`: `97 %`. Only all is 100, only none is 0: what lies between is `<1` to `>99`.
+/// `{{pct part whole}}`: `97%`. Only all is 100, only none is 0: what lies between is `<1` to `>99`.
 fn pct(h: &Helper<'_>, _: &Context) -> Written {
     Ok(percentage(count(h, 0)?, count(h, 1)?))
 }
@@ -346,14 +346,14 @@ fn cell(h: &Helper<'_>, _: &Context) -> Written {
 
 fn percentage(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
-        return "0 %".to_owned();
+        return "0%".to_owned();
     }
     let (part, whole) = (u128::from(part), u128::from(whole));
     // Rounded; nothing that is there is none, and nothing that is missing is all.
     match (part * 200 + whole) / (2 * whole) {
-        0 => "<1 %".replace('<', "&lt;"),
-        100 if part < whole => ">99 %".replace('>', "&gt;"),
-        percent => format!("{percent} %"),
+        0 => "<1%".replace('<', "&lt;"),
+        100 if part < whole => ">99%".replace('>', "&gt;"),
+        percent => format!("{percent}%"),
     }
 }
 
@@ -531,7 +531,7 @@ impl HelperDef for Percents {
         let percents = percents(&field_values(items, text(h, 1)?)?);
         let with = |(item, percent): (&Value, u64)| {
             let mut item = item.clone();
-            item["percent"] = format!("{percent} %").into();
+            item["percent"] = format!("{percent}%").into();
             item
         };
         let items = items.iter().zip(percents).map(with).collect();
@@ -976,7 +976,7 @@ mod tests {
             ),
             (
                 "{{pct most all}} {{pct all all}} {{pct zero all}} {{pct one n}} {{pct one zero}}",
-                "&gt;99 % 100 % 0 % &lt;1 % 0 %",
+                "&gt;99% 100% 0% &lt;1% 0%",
             ),
             (
                 "{{cell s one zero}}{{cell null zero one}}{{cell s one all}}{{cell \"\" zero zero}}",

@@ -142,7 +142,7 @@ impl Page<'_> {
             ("run", Value::Text(&header.run_id)),
             ("started (UTC)", time(header.started)),
             ("last answer (UTC)", time(summary.finished)),
-            ("judged (UTC)", time(summary.now)),
+            ("judged as of (UTC)", time(summary.now)),
             ("region", Value::Text(Region::word(&header.base_url))),
             ("API", Value::Text(&for_cell(&header.base_url))),
             ("simulated API", Value::Flag(header.demo)),
