@@ -414,7 +414,6 @@ impl From<AuditError> for Failure {
             AuditError::Tokens(error) => return error.into(),
             AuditError::Directory(error) => return error.into(),
             AuditError::Stopped => return Self::new(exit::INTERRUPTED, message),
-            AuditError::UnreadableFile { .. } => return Self::usage(message),
             AuditError::UnfinishedUnknown { .. }
             | AuditError::NewerUnknown { .. }
             | AuditError::Waiting(_)
@@ -449,6 +448,7 @@ impl From<AuditError> for Failure {
                     partial.display()
                 ));
             }
+            AuditError::UnreadableFile { .. } => "check the path and the file's permissions",
             AuditError::NoAccount => {
                 "give account IDs, --accounts-file, --all-accounts or --organization; `audit --demo` shows a report of made-up accounts"
             }
@@ -479,7 +479,7 @@ impl From<AuditError> for Failure {
                 "leave out --shard to keep the one it was started with; give each shard a folder of its own with --output"
             }
             AuditError::WasMerged { .. } => {
-                "merge the runs again; the folder of the unfinished one may be removed"
+                "merge the runs again; you can remove the unfinished one's folder"
             }
             AuditError::OtherVariables { .. } => {
                 "give the --accounts-file that the run was started with"

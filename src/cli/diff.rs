@@ -244,6 +244,9 @@ fn heading(difference: &Difference) -> String {
         );
     }
     text.push('\n');
+    if difference.old == difference.new {
+        text.push_str("Both are the same run.\n");
+    }
     for sentence in notes(difference) {
         let _ = writeln!(text, "{sentence}");
     }

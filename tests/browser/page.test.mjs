@@ -362,7 +362,7 @@ describe("use", () => {
     await sorted("findings-t", 1, ["descending", "ascending", "none"], (text) => rank[text.trim()], "descending");
     await sorted("accounts-t", 4, ["descending", "ascending", "none"], Number, "descending");
     await sorted("findings-t", 5, ["ascending", "descending", "none"], (text) => text.trim(), "ascending");
-    await said(page, /Order of the report/);
+    await said(page, /Original order/);
   });
 
   test("sorting and details work by key alone", async (t) => {
