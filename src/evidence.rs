@@ -770,9 +770,8 @@ impl Evidence {
             accounts,
             ..
         } = &self.header;
-        let has_all = |share: &Share| share.missing().is_empty();
         gaps.is_empty()
-            && share.as_ref().is_none_or(has_all)
+            && share.as_ref().is_none_or(Share::is_whole)
             && (0..accounts.len()).all(|position| self.index.is_read(position))
     }
 

@@ -16,6 +16,9 @@ pub struct Merged {
     /// Of these, accounts that several runs read in full, with different answers.
     #[serde(default)]
     pub differing: SomeAccounts,
+    /// When the first and the last of all runs began that it was merged of, also of those merged before.
+    #[serde(default)]
+    pub started: (DateTime<Utc>, DateTime<Utc>),
 }
 
 /// One of the runs.
@@ -77,13 +80,20 @@ impl SomeAccounts {
 }
 
 impl Merged {
+    /// The same for a report about some of the accounts, which names no others.
+    #[must_use]
+    pub fn without_others(&self) -> Self {
+        Self {
+            started: self.started,
+            ..Self::default()
+        }
+    }
+
     /// What has to be known of it to read the report right.
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
-        let started = || self.runs.iter().map(|run| run.started);
-        if let (Some(first), Some(last)) = (started().min(), started().max())
-            && last - first > TimeDelta::hours(ONE_NIGHT)
-        {
+        let (first, last) = self.started;
+        if last - first > TimeDelta::hours(ONE_NIGHT) {
             sentences.push(format!(
                 "The merged runs were started at different times, from {} to {} UTC: an older one may be left from an earlier night, because its audit failed since.",
                 utc(first),

@@ -68,10 +68,6 @@ impl Part {
     fn header(&self) -> &RunHeader {
         self.evidence.header()
     }
-
-    fn share(&self) -> Option<&Share> {
-        self.header().share.as_ref()
-    }
 }
 
 /// An account of a run.
@@ -103,9 +99,10 @@ impl Plan {
             return Err(MergeError::Nothing);
         };
         refuse_other_apis(parts)?;
-        refuse_other_shards(parts)?;
+        let shares = shares(parts);
+        refuse_other_shards(parts, &shares)?;
         let mut sources = Sources::default();
-        let groups: Vec<_> = groups(parts).collect();
+        let groups: Vec<_> = groups(&shares).collect();
         let of_sources: Vec<_> = groups
             .iter()
             .zip(parts)
@@ -114,7 +111,7 @@ impl Plan {
         let mut accounts = AccountList::default();
         let mut choice = Choice::new(parts);
         let mut places = Vec::new();
-        for (place, answer) in in_order(&groups, parts) {
+        for (place, answer) in in_order(&groups, parts, &shares) {
             let asked = &parts[answer.part].header().accounts[answer.position];
             let named_by = asked.sources.iter().filter_map(|&source| {
                 let of_part = &of_sources[answer.part];
@@ -147,7 +144,7 @@ impl Plan {
             sources: sources.finish(&accounts),
             gaps: distinct(headers().flat_map(|header| header.gaps.iter().cloned())),
             organizations: organizations(headers()),
-            share: share(parts, places).filter(|share| !share.is_whole()),
+            share: share(&shares, places),
             merged: Some(merged),
             limits: limits(headers()),
             accounts,
@@ -263,10 +260,24 @@ fn api_in_words(header: &RunHeader) -> String {
     }
 }
 
-fn refuse_other_shards(parts: &[Part]) -> Result<(), MergeError> {
+/// What each of the runs has of a set of shards. A run that has all of a set is one like any other, unless shards of
+/// that set are to replace some of its answers.
+fn shares(parts: &[Part]) -> Vec<Option<&Share>> {
+    let all = || parts.iter().map(|part| part.header().share.as_ref());
+    let of_some: HashSet<u32> = all()
+        .flatten()
+        .filter(|share| !share.is_whole())
+        .map(|share| share.of)
+        .collect();
+    let counts = |share: &&Share| of_some.contains(&share.of) || !share.is_whole();
+    all().map(|share| share.filter(counts)).collect()
+}
+
+fn refuse_other_shards(parts: &[Part], shares: &[Option<&Share>]) -> Result<(), MergeError> {
     let mut sharded = parts
         .iter()
-        .filter_map(|part| Some((&part.directory, part.share()?.of)));
+        .zip(shares)
+        .filter_map(|(part, share)| Some((&part.directory, (*share)?.of)));
     let Some((one, of)) = sharded.next() else {
         return Ok(());
     };
@@ -280,11 +291,11 @@ fn refuse_other_shards(parts: &[Part]) -> Result<(), MergeError> {
 }
 
 /// The group of each run: the shards come first, as one run; every other run is its own, in the order given.
-fn groups(parts: &[Part]) -> impl Iterator<Item = usize> {
-    parts
+fn groups(shares: &[Option<&Share>]) -> impl Iterator<Item = usize> {
+    shares
         .iter()
         .enumerate()
-        .map(|(number, part)| match part.share() {
+        .map(|(number, share)| match share {
             Some(_) => 0,
             None => 1 + number,
         })
@@ -292,10 +303,10 @@ fn groups(parts: &[Part]) -> impl Iterator<Item = usize> {
 
 /// Every account of every run with its place in the list that the shards divided, in the order in which one run over all
 /// would have had them.
-fn in_order(groups: &[usize], parts: &[Part]) -> Vec<(u32, Answer)> {
+fn in_order(groups: &[usize], parts: &[Part], shares: &[Option<&Share>]) -> Vec<(u32, Answer)> {
     let mut ordered = Vec::new();
     for (part, run) in parts.iter().enumerate() {
-        let places = run.share().map(|share| share.places.as_slice());
+        let places = shares[part].map(|share| share.places.as_slice());
         for position in 0..run.header().accounts.len() {
             let place = places.map_or(OUTSIDE, |places| places[position]);
             ordered.push((place, Answer { part, position }));
@@ -398,13 +409,18 @@ fn merged(parts: &[Part], in_several: SomeAccounts, differing: SomeAccounts) -> 
             started: header.started,
             accounts: header.accounts.len(),
             evidence_sha256: part.evidence.sha256(),
-            shard: header.share.as_ref().map(Share::words),
+            shard: header
+                .share
+                .as_ref()
+                .filter(|share| !share.is_whole())
+                .map(Share::words),
         }
     });
     let mut merged = Merged {
         runs: runs.collect(),
         in_several,
         differing,
+        started: started(parts),
     };
     // What was said of a run that was merged itself still holds.
     for before in parts
@@ -417,9 +433,23 @@ fn merged(parts: &[Part], in_several: SomeAccounts, differing: SomeAccounts) -> 
     merged
 }
 
+/// When the first and the last of all runs began, also of those that were merged before.
+fn started(parts: &[Part]) -> (DateTime<Utc>, DateTime<Utc>) {
+    let of = |part: &Part| {
+        let header = part.header();
+        match &header.merged {
+            Some(before) => before.started,
+            None => (header.started, header.started),
+        }
+    };
+    let first = parts.iter().map(|part| of(part).0).min();
+    let last = parts.iter().map(|part| of(part).1).max();
+    (first.unwrap_or_default(), last.unwrap_or_default())
+}
+
 /// The shards that the merged run has; `None` where none of the runs is one.
-fn share(parts: &[Part], places: Vec<u32>) -> Option<Share> {
-    let shares = || parts.iter().filter_map(Part::share);
+fn share(shares: &[Option<&Share>], places: Vec<u32>) -> Option<Share> {
+    let shares = || shares.iter().flatten();
     let of = shares().next()?.of;
     let shards: BTreeSet<_> = shares().flat_map(|share| &share.shards).copied().collect();
     let lists: BTreeSet<_> = shares().flat_map(|share| &share.lists).cloned().collect();

@@ -14,6 +14,7 @@ use crate::assess::Assessor;
 use crate::baseline::History;
 use crate::evidence::{Evidence, RunHeader};
 use crate::ledger::{FILE_NAME, Ledger, PassedOver, TrendPoint};
+use crate::merged::Merged;
 use crate::policy::Policy;
 use crate::runs::{BY_OWNER, SUMS, check_sums, not_made_by_a_run};
 use crate::text::{on_one_line, sha256_hex};
@@ -190,7 +191,7 @@ fn header_for(header: &RunHeader, scope: &Scope) -> RunHeader {
         organizations: Vec::new(),
         // They count the accounts of others, or name them.
         share: None,
-        merged: None,
+        merged: header.merged.as_ref().map(Merged::without_others),
         ..header.clone()
     };
     if !header.all_gaps().is_empty() {

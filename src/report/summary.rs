@@ -627,7 +627,8 @@ impl Summary<'_> {
 
     /// The shard, or shards, whose accounts alone the run has: `1/3: 34 of 100 accounts`; `None` where it has all.
     pub fn shard(&self) -> Option<String> {
-        self.header.share.as_ref().map(Share::sentence)
+        let share = self.header.share.as_ref();
+        share.filter(|share| !share.is_whole()).map(Share::sentence)
     }
 
     /// What has to be known of a run that has the accounts of shards alone, or was merged of several.

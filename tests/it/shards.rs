@@ -891,3 +891,71 @@ fn runs_of_the_demo_are_merged() {
     assert_eq!(merged.csv("accounts.csv").len(), 42);
     assert_eq!(merged.json()["run"]["demo"], json!(true));
 }
+
+#[test]
+fn a_shard_that_is_read_again_replaces_its_answers_in_a_whole_merged_run() {
+    let nights = quiet_accounts(8);
+    let runs = run_shards(&nights, 0, 2, &[0, 1]);
+    let whole = merge(&nights.dir, &runs).run().expect(0).run_dir();
+    let again = run_shards(&nights, 1, 2, &[1]).remove(0);
+    let merged = merge(&nights.dir, &[whole, again])
+        .on_day(1)
+        .run()
+        .expect(0);
+    assert!(
+        merged.stdout.starts_with("8 of 8 accounts read.\n"),
+        "{}",
+        merged.stdout
+    );
+    assert_eq!(merged.json()["run"]["shard"], Value::Null);
+    // Merged by itself it is a run like any other.
+    let both = merge(&nights.dir, &[merged.run_dir()])
+        .on_day(2)
+        .run()
+        .expect(0);
+    assert_eq!(both.json()["run"]["shard"], Value::Null);
+}
+
+#[test]
+fn what_is_left_from_an_earlier_night_is_said_to_owners_and_when_merged_again() {
+    let nights = quiet_accounts(4);
+    run_shards(&nights, 0, 2, &[1]);
+    run_shards(&nights, 1, 2, &[0]);
+    let policy = format!("[[accounts]]\nid = \"{}\"\nowner = \"team\"\n", id(1));
+    let split = |runs: &[PathBuf], day| {
+        merge(&nights.dir, runs)
+            .on_day(day)
+            .policy(&policy)
+            .args(["--split-by", "owner", "--format", "html,json,md"])
+            .run()
+            .expect(0)
+    };
+    let first = split(&newest(&nights, 2, &[0, 1]), 1);
+    let again = split(&[first.run_dir()], 2);
+    let said = "from 2026-11-21 10:15:00 to 2026-11-22 10:15:00 UTC";
+    for run in [first.run_dir(), again.run_dir()] {
+        for place in [run.clone(), run.join("by-owner/team")] {
+            for file in ["report.html", "summary.md"] {
+                let text = fs::read_to_string(place.join(file)).unwrap();
+                assert!(text.contains(said), "{}/{file}", place.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn shards_of_different_lists_pass_no_rule_about_all_accounts() {
+    let nights = quiet_accounts(8);
+    run_shards(&nights, 0, 2, &[0]);
+    nights.set(9, json!([connector(9, "nine.example")]));
+    run_shards(&nights, 0, 2, &[1]);
+    let merged = merge(&nights.dir, &newest(&nights, 2, &[0, 1]))
+        .args(["--format", "ocsf", "--ocsf-passes"])
+        .run()
+        .expect(3);
+    let events = merged.text("report.ocsf.json");
+    assert!(
+        events.contains("\"Pass\"") && !events.contains("duplicate-domain"),
+        "{events}"
+    );
+}
