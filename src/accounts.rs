@@ -152,7 +152,7 @@ fn described(id: &str) -> String {
         return "empty".to_owned();
     }
     let shown: String = id.chars().take(40).collect();
-    format!("{shown:?}, with {} characters", id.chars().count())
+    format!("{shown:?}, with {}", count(id.chars().count(), "character"))
 }
 
 /// The id in lower case, where the text is 32 hex digits. A leading `'`, which the CSV files for
