@@ -66,7 +66,7 @@ pub struct RunHeader {
     /// The organizations whose accounts were listed, in the order in which they were met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organizations: Vec<Organization>,
-    /// The shards whose accounts the run has; absent where it has all of its accounts.
+    /// The shards whose accounts the run has; absent where it was not divided, nor merged of shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
     /// The runs that it was merged of; absent where it was read.
@@ -98,6 +98,18 @@ impl RunHeader {
             gaps.extend(share.gaps());
         }
         gaps
+    }
+
+    /// The shards whose accounts alone the run has; `None` where it has all accounts.
+    pub fn shards_alone(&self) -> Option<&Share> {
+        self.share.as_ref().filter(|share| !share.is_whole())
+    }
+
+    /// What it was merged of, where that may be named: a report about some of its accounts does not.
+    pub fn merged_runs(&self) -> Option<&Merged> {
+        self.merged
+            .as_ref()
+            .filter(|merged| !merged.runs.is_empty())
     }
 
     /// How many accounts organizations named, each counted once.
@@ -764,15 +776,10 @@ impl Evidence {
     /// Whether every account was read in full, none may be missing from the list itself, and none is in a shard that the
     /// run lacks.
     pub fn is_whole(&self) -> bool {
-        let RunHeader {
-            gaps,
-            share,
-            accounts,
-            ..
-        } = &self.header;
-        gaps.is_empty()
-            && share.as_ref().is_none_or(Share::is_whole)
-            && (0..accounts.len()).all(|position| self.index.is_read(position))
+        let header = &self.header;
+        header.gaps.is_empty()
+            && header.shards_alone().is_none()
+            && (0..header.accounts.len()).all(|position| self.index.is_read(position))
     }
 
     /// What was looked up in DNS; `None` where nothing was.

@@ -18,7 +18,6 @@ use crate::model::{Connector, Status};
 use crate::policy::Policy;
 use crate::rules::Fix;
 use crate::severity::Severity;
-use crate::shard::Share;
 
 /// What is allowed beside the harmless actions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -318,7 +317,7 @@ fn unpublished(connector: &Connector) -> String {
 
 fn every_account_was_read(header: &RunHeader, evidence: &Evidence) -> bool {
     let is_read = |position| evidence.index().is_read(position);
-    header.share.as_ref().is_none_or(Share::is_whole)
+    header.shards_alone().is_none()
         && header.gaps.is_empty()
         && (0..header.accounts.len()).all(is_read)
 }

@@ -263,14 +263,13 @@ fn api_in_words(header: &RunHeader) -> String {
 /// What each of the runs has of a set of shards. A run that has all of a set is one like any other, unless shards of
 /// that set are to replace some of its answers.
 fn shares(parts: &[Part]) -> Vec<Option<&Share>> {
-    let all = || parts.iter().map(|part| part.header().share.as_ref());
-    let of_some: HashSet<u32> = all()
-        .flatten()
-        .filter(|share| !share.is_whole())
-        .map(|share| share.of)
-        .collect();
-    let counts = |share: &&Share| of_some.contains(&share.of) || !share.is_whole();
-    all().map(|share| share.filter(counts)).collect()
+    let alone = parts.iter().filter_map(|part| part.header().shards_alone());
+    let of_some: HashSet<u32> = alone.map(|share| share.of).collect();
+    let counts = |share: &&Share| of_some.contains(&share.of);
+    parts
+        .iter()
+        .map(|part| part.header().share.as_ref().filter(counts))
+        .collect()
 }
 
 fn refuse_other_shards(parts: &[Part], shares: &[Option<&Share>]) -> Result<(), MergeError> {
@@ -409,11 +408,7 @@ fn merged(parts: &[Part], in_several: SomeAccounts, differing: SomeAccounts) -> 
             started: header.started,
             accounts: header.accounts.len(),
             evidence_sha256: part.evidence.sha256(),
-            shard: header
-                .share
-                .as_ref()
-                .filter(|share| !share.is_whole())
-                .map(Share::words),
+            shard: header.shards_alone().map(Share::words),
         }
     });
     let mut merged = Merged {

@@ -129,7 +129,7 @@ struct ShardShown<'a> {
 
 impl<'a> ShardShown<'a> {
     fn of(header: &'a RunHeader) -> Option<Self> {
-        let share = header.share.as_ref().filter(|share| !share.is_whole())?;
+        let share = header.shards_alone()?;
         Some(Self {
             accounts_named: share.named(),
             missing: match &header.merged {
@@ -236,11 +236,7 @@ impl<'a> Run<'a> {
                 retries: limits.retries,
                 timeout_seconds: limits.timeout_seconds,
             },
-            merged: header
-                .merged
-                .as_ref()
-                .filter(|merged| !merged.runs.is_empty())
-                .map(MergedShown::of),
+            merged: header.merged_runs().map(MergedShown::of),
             policy: summary.policy.source.as_ref().map(|source| PolicyShown {
                 path: &source.path,
                 sha256: &source.sha256,

@@ -627,8 +627,7 @@ impl Summary<'_> {
 
     /// The shard, or shards, whose accounts alone the run has: `1/3: 34 of 100 accounts`; `None` where it has all.
     pub fn shard(&self) -> Option<String> {
-        let share = self.header.share.as_ref();
-        share.filter(|share| !share.is_whole()).map(Share::sentence)
+        self.header.shards_alone().map(Share::sentence)
     }
 
     /// What has to be known of a run that has the accounts of shards alone, or was merged of several.

@@ -610,7 +610,7 @@ fn run(summary: &Summary<'_>, settings: &Settings<'_>) -> Value {
         "demo": header.demo,
         "sources": header.sources.iter().map(Source::words).collect::<Vec<_>>(),
         "shard": summary.shard(),
-        "merged": header.merged.as_ref().filter(|merged| !merged.runs.is_empty()).map(merged),
+        "merged": header.merged_runs().map(merged),
         "accounts_asked": summary.coverage.asked,
         "concurrency": limits.concurrency,
         "rate": limits.rate,
