@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cf_sso_audit::model::Connector;
+use cf_sso_audit::sha256::Sha256;
 use cf_sso_audit::threads::on_all;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 /// Requests in progress at once, as in an audit.
@@ -58,7 +58,7 @@ fn main() {
     let megabytes: usize = files.iter().map(Vec::len).sum::<usize>() / 1_000_000;
     let sum = quickest(|| {
         for_each(&files, |file| {
-            black_box(Sha256::digest(file));
+            black_box(Sha256::of(file));
         })
     });
     let beside = Path::new(run).parent().unwrap();

@@ -221,7 +221,7 @@ fn render(bencher: Bencher, report: &str) {
         formats: &formats,
         dialect: Dialect::default(),
         ocsf: OcsfOptions::default(),
-        template: &PageTemplate::built_in().unwrap(),
+        template: &PageTemplate::built_in(),
         title: None,
         mode: FileMode::default(),
         ledger: &ledger,

@@ -12,10 +12,10 @@ use crate::evidence::{self, Evidence, EvidenceError, Index, RunHeader, SharedDom
 use crate::jsonl::FileError;
 use crate::ledger::{self, Ledger, LedgerHeader, PassedOver, TrendPoint};
 use crate::memory::{AccountMemory, Earlier, carry_on};
-use crate::model::Connector;
+use crate::model::{Connector, domain_hash};
 use crate::policy::PolicySource;
 use crate::runs::{ApiAsked, SumsError, check_sums, whole_runs};
-use crate::text::{for_terminal, stable_hash};
+use crate::text::for_terminal;
 use crate::thresholds::Thresholds;
 
 /// Why a run cannot be compared with.
@@ -251,7 +251,7 @@ impl Baseline {
             let connectors = memory.connectors.iter().flatten();
             connectors
                 .filter_map(Connector::canonical_domain)
-                .map(|domain| stable_hash(domain.as_bytes()))
+                .map(|domain| domain_hash(&domain))
                 .filter(|&domain| shared.is_claimed_by(domain, position))
                 .for_each(|domain| known.claimed_unread.add(domain, position, read.at));
         }

@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::dns::KnownCodes;
 use crate::finding::KnownFinding;
-use crate::model::{Connector, canonical_domain};
-use crate::text::stable_hash;
+use crate::model::{Connector, canonical_domain, domain_hash};
 
 /// The domains that accounts claimed when they were last read in full: an index by hash.
 #[derive(Debug, Default)]
@@ -18,8 +17,7 @@ impl Claims {
     /// Adds the domains of an account's connectors.
     pub fn add(&mut self, connectors: &[Connector]) {
         let domains = connectors.iter().filter_map(Connector::canonical_domain);
-        self.0
-            .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
+        self.0.extend(domains.map(|domain| domain_hash(&domain)));
     }
 
     /// Adds the domains of an account's findings about shared domains: what was found since it was last read in full, in
@@ -27,13 +25,12 @@ impl Claims {
     pub fn add_shared(&mut self, findings: &[KnownFinding<'_>]) {
         let shared = findings.iter().filter(|finding| finding.is_shared());
         let domains = shared.map(|finding| canonical_domain(&finding.email_domain));
-        self.0
-            .extend(domains.map(|domain| stable_hash(domain.as_bytes())));
+        self.0.extend(domains.map(|domain| domain_hash(&domain)));
     }
 
     /// Whether one of the accounts claimed a domain.
     pub fn hold(&self, canonical_domain: &str) -> bool {
-        !self.0.is_empty() && self.0.contains(&stable_hash(canonical_domain.as_bytes()))
+        !self.0.is_empty() && self.0.contains(&domain_hash(canonical_domain))
     }
 }
 
@@ -89,7 +86,7 @@ impl ClaimsOfAccounts {
         if self.0.is_empty() {
             return false;
         }
-        let Some(claims) = self.0.get(&stable_hash(canonical_domain.as_bytes())) else {
+        let Some(claims) = self.0.get(&domain_hash(canonical_domain)) else {
             return false;
         };
         let (first, of) = claims.first;

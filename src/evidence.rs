@@ -12,10 +12,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::sha256::Sha256;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::accounts::{AskedAccount, Source};
 use crate::bounds::{bounded, decodable};
@@ -25,11 +25,11 @@ use crate::file_mode::{FileMode, open_file, open_own_file};
 use crate::jsonl::{FileError, LineReader, Place, length_of_whole_lines, look_at_all, read_again};
 use crate::lock::{Lock, mark_read, try_lock};
 use crate::merged::Merged;
-use crate::model::{Connector, list_or_null};
+use crate::model::{Connector, domain_hash, list_or_null};
 use crate::organizations::Organization;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
 use crate::shard::Share;
-use crate::text::{hex, sha256_hex, stable_hash};
+use crate::text::{hex, sha256_hex};
 
 /// The name and version of the format, in the first line of every file.
 pub const SCHEMA: &str = "cf-sso-audit/evidence/v2";
@@ -300,9 +300,7 @@ impl Seen {
                 .read_at
                 .filter(|_| evidence.attempts > 0)
                 .map(requests),
-            domains: domains
-                .map(|domain| stable_hash(domain.as_bytes()))
-                .collect(),
+            domains: domains.map(|domain| domain_hash(&domain)).collect(),
         }
     }
 }
@@ -405,7 +403,7 @@ impl SharedDomains {
     /// The accounts that claim the canonical domain, in their order; none where only one connector does.
     pub fn claimants(&self, canonical_domain: &str) -> &[Claimant] {
         self.0
-            .get(&stable_hash(canonical_domain.as_bytes()))
+            .get(&domain_hash(canonical_domain))
             .map_or(&[], Vec::as_slice)
     }
 
@@ -416,10 +414,7 @@ impl SharedDomains {
             position: same[0],
             connectors: same.len(),
         });
-        Self(HashMap::from([(
-            stable_hash(domain.as_bytes()),
-            claimants.collect(),
-        )]))
+        Self(HashMap::from([(domain_hash(domain), claimants.collect())]))
     }
 }
 
@@ -470,7 +465,7 @@ impl EvidenceWriter {
             path: path.to_owned(),
             file,
             offset: 0,
-            digest: Sha256::new(),
+            digest: Sha256::default(),
             index: Index::new(header.accounts.len()),
             line: Vec::new(),
             header,
@@ -835,7 +830,7 @@ impl Evidence {
 
     /// The SHA-256 of the file, in hex.
     pub fn sha256(&self) -> String {
-        hex(&self.digest.clone().finalize())
+        hex(&self.digest.clone().finish())
     }
 
     /// What the account at a position was answered, and what DNS was seen to hold for its connectors; an account without a

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 
 use crate::threads::{lock, on_all, owned};
 
@@ -98,7 +98,7 @@ impl LineReader {
     pub fn new(file: File) -> Self {
         Self {
             reader: BufReader::with_capacity(ORDINARY_LINE, file),
-            digest: Sha256::new(),
+            digest: Sha256::default(),
             offset: 0,
             lines: 0,
         }
@@ -371,7 +371,7 @@ mod tests {
         }
         let (file, digest) = reader.into_parts();
         assert_eq!(
-            crate::text::hex(&digest.finalize()),
+            crate::text::hex(&digest.finish()),
             crate::text::sha256_hex(lines.concat().as_bytes())
         );
         for number in [3, 1, 0, 2, 2] {
@@ -409,7 +409,7 @@ mod tests {
         };
         let (end, taken) = read(&lines(0..3000), usize::MAX);
         assert_eq!(taken, (1..3000).collect::<Vec<_>>());
-        let sum = crate::text::hex(&end.unwrap().into_parts().1.finalize());
+        let sum = crate::text::hex(&end.unwrap().into_parts().1.finish());
         assert_eq!(sum, crate::text::sha256_hex(lines(0..3000).as_bytes()));
         let (end, taken) = read(&lines(0..3000), 1234);
         let bad = end.unwrap_err();

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use sha2::Digest;
 
 use crate::file_mode::open_file;
 use crate::finding::KnownFinding;
@@ -258,7 +257,7 @@ impl Ledger {
             accounts,
             read_by: runs.ids,
             has_shared_findings,
-            sha256: hex(&digest.finalize()),
+            sha256: hex(&digest.finish()),
         })
     }
 

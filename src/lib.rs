@@ -40,6 +40,7 @@ pub mod report;
 pub mod rules;
 pub mod runs;
 pub mod severity;
+pub mod sha256;
 pub mod shard;
 pub mod simulator;
 pub mod spreadsheet;

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -333,6 +335,13 @@ pub fn canonical_domain(domain: &str) -> Cow<'_, str> {
     }
     // A domain that IDNA refuses is still a claim: it is compared verbatim, lower-cased.
     Cow::Owned(idna::domain_to_ascii(trimmed).unwrap_or_else(|_| trimmed.to_lowercase()))
+}
+
+/// A hash of a canonical domain, for what is looked up by it in memory. It is another one in each run of the program, so that
+/// nobody can think up two domains that it takes for one.
+pub fn domain_hash(canonical_domain: &str) -> u64 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    SEED.hash_one(canonical_domain)
 }
 
 /// As [`canonical_domain`]; `None` where there is none.

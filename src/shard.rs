@@ -129,17 +129,17 @@ pub struct WholeList {
 
 impl WholeList {
     fn of(accounts: &[AskedAccount]) -> Self {
-        use sha2::{Digest, Sha256};
+        use crate::sha256::Sha256;
         let mut ids: Vec<_> = accounts.iter().map(|account| account.id.as_str()).collect();
         ids.sort_unstable();
-        let mut digest = Sha256::new();
+        let mut digest = Sha256::default();
         for id in ids {
             digest.update(id);
             digest.update("\n");
         }
         Self {
             accounts: accounts.len(),
-            sha256: hex(&digest.finalize()),
+            sha256: hex(&digest.finish()),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::sha256::Sha256;
 use chrono::{DateTime, Datelike, Timelike, Utc};
-use sha2::{Digest, Sha256};
 
 /// Bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
@@ -18,12 +18,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The SHA-256 of bytes, in hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&Sha256::of(bytes))
 }
 
 /// A hash that is the same on every machine and in every version: the first 8 bytes of the SHA-256.
 pub fn stable_hash(bytes: &[u8]) -> u64 {
-    let digest = Sha256::digest(bytes);
+    let digest = Sha256::of(bytes);
     digest
         .iter()
         .take(8)
@@ -33,23 +33,24 @@ pub fn stable_hash(bytes: &[u8]) -> u64 {
 /// A moment as the files write it: `YYYY-MM-DD HH:MM:SS`, in UTC.
 pub fn utc(at: DateTime<Utc>) -> String {
     // Written by hand: a report holds millions of times, and chrono reads its format anew for each.
-    let (year, month, day) = (at.year(), at.month(), at.day());
-    if !(0..=9999).contains(&year) {
-        return at.format("%Y-%m-%d %H:%M:%S").to_string();
-    }
+    let at = at.naive_utc();
+    let year = match u32::try_from(at.year()) {
+        Ok(year) if year <= 9999 => year,
+        _ => return at.format("%Y-%m-%d %H:%M:%S").to_string(),
+    };
     let mut text = String::with_capacity(19);
-    for (number, digits, after) in [
-        (year.unsigned_abs(), 4, "-"),
-        (month, 2, "-"),
-        (day, 2, " "),
-        (at.hour(), 2, ":"),
-        (at.minute(), 2, ":"),
-        (at.second(), 2, ""),
+    for (two_digits, after) in [
+        (year / 100, None),
+        (year % 100, Some('-')),
+        (at.month(), Some('-')),
+        (at.day(), Some(' ')),
+        (at.hour(), Some(':')),
+        (at.minute(), Some(':')),
+        (at.second(), None),
     ] {
-        for place in (0..digits).rev() {
-            text.push(char::from(b'0' + (number / 10u32.pow(place) % 10) as u8));
-        }
-        text.push_str(after);
+        text.push(char::from(b'0' + (two_digits / 10) as u8));
+        text.push(char::from(b'0' + (two_digits % 10) as u8));
+        text.extend(after);
     }
     text
 }

@@ -188,7 +188,7 @@ impl FilesArgs {
     /// What the page is made of, checked before anything is collected.
     pub fn template(&self) -> Result<PageTemplate, Failure> {
         match &self.template {
-            None => PageTemplate::built_in().map_err(|error| Failure::failed(error.to_string())),
+            None => Ok(PageTemplate::built_in()),
             Some(dir) => PageTemplate::from_dir(dir).map_err(|error| {
                 Failure::usage(format!("--template {}: {error}", dir.display()))
                     .hint("see templates/README.md for what a template can contain")

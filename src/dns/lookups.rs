@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 
 use super::names::{elsewhere, is_host_name};
 use super::record::{self, Claim, DnsTxt, Lookup, SeenInDns};
@@ -166,7 +165,7 @@ impl Lookups {
             header,
             located,
             unanswered,
-            sha256: hex(&digest.finalize()),
+            sha256: hex(&digest.finish()),
         })
     }
 

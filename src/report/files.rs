@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 use tempfile::SpooledTempFile;
 
 use crate::file_mode::{FileMode, sync_dir};
@@ -17,8 +17,10 @@ use crate::threads::lock;
 
 /// The folder in which files are written before they are moved into place.
 const ASIDE: &str = ".cf-sso-audit.staging";
-/// Up to this many bytes of a spool wait in memory, more in a file.
-const SPOOL: usize = 1024 * 1024;
+/// Up to this many bytes of a spool wait in memory, more in a file: a report has some ten of them.
+const SPOOL: usize = 256 * 1024;
+/// What is read at once of what waits in a file, in bytes.
+const READ: usize = 256 * 1024;
 
 /// The files that are done, by their names, with their checksums; formats end theirs on threads of their own.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +78,7 @@ impl Staging {
         Ok(StagedFile {
             name: name.to_owned(),
             file,
-            digest: Sha256::new(),
+            digest: Sha256::default(),
             done: self.done.clone(),
         })
     }
@@ -205,7 +207,7 @@ impl Write for StagedFile {
 impl StagedFile {
     /// Ends the file: its checksum is noted. It is brought to the disk with all others before they are published.
     pub fn finish(self) {
-        let sha256 = hex(&self.digest.finalize());
+        let sha256 = hex(&self.digest.finish());
         self.done.note(self.name, sha256, Some(self.file));
     }
 }
@@ -254,7 +256,7 @@ pub fn append_spool(spool: &mut (impl Read + Seek), file: &mut impl Write) -> io
 /// # Errors
 /// Reading or writing fails.
 pub fn append_rest(spool: &mut impl Read, file: &mut impl Write) -> io::Result<()> {
-    let mut bytes = vec![0; SPOOL / 4];
+    let mut bytes = vec![0; READ];
     loop {
         match spool.read(&mut bytes)? {
             0 => return Ok(()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 
 use super::names::is_unfinished;
 use crate::file_mode::open_file;
@@ -108,12 +108,12 @@ pub fn not_made_by_a_run<'n>(
 }
 
 pub(super) fn sha256_of_file(path: &Path) -> io::Result<String> {
-    let mut digest = Sha256::new();
+    let mut digest = Sha256::default();
     let mut file = BufReader::with_capacity(256 * 1024, open_file(path)?);
     loop {
         let bytes = file.fill_buf()?;
         if bytes.is_empty() {
-            return Ok(hex(&digest.finalize()));
+            return Ok(hex(&digest.finish()));
         }
         digest.update(bytes);
         let length = bytes.len();

@@ -1,7 +1,7 @@
 //! Chance that comes out the same each time: everything is drawn from a hash of a name.
 
+use crate::sha256::Sha256;
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The API's identifiers: 32 lower-case hex digits.
@@ -12,7 +12,7 @@ impl Id {
     /// The identifier of the thing called `name`. Different names have different identifiers.
     pub(super) fn of(name: &str) -> Self {
         let mut id = [0; 16];
-        id.copy_from_slice(&Sha256::digest(name)[..16]);
+        id.copy_from_slice(&Sha256::of(name)[..16]);
         Self(id)
     }
 
@@ -57,7 +57,7 @@ pub(super) struct Dice(u64);
 
 impl Dice {
     pub(super) fn of(name: &str) -> Self {
-        let digest = Sha256::digest(name);
+        let digest = Sha256::of(name);
         Self(
             digest
                 .iter()

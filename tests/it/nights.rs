@@ -404,7 +404,7 @@ impl InProcess {
             } else {
                 tempfile::tempdir().unwrap()
             },
-            template: PageTemplate::built_in().unwrap(),
+            template: PageTemplate::built_in(),
             formats: FORMATS.iter().filter(|f| f.name != "html").collect(),
         }
     }

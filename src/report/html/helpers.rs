@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::fmt::Write as _;
 
+use crate::sha256::Sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use handlebars::{
@@ -12,7 +13,6 @@ use handlebars::{
     PathAndJson, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::text::{grouped, is_invisible};
 
@@ -131,7 +131,7 @@ fn is_spelled_out(c: char) -> bool {
 
 /// The meta element that lets the page's own style and script through, by their hashes, and nothing else.
 fn content_security_policy(style: &str, script: &str) -> String {
-    let hash = |text: &str| BASE64.encode(Sha256::digest(text.as_bytes()));
+    let hash = |text: &str| BASE64.encode(Sha256::of(text.as_bytes()));
     format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; \
          script-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'\">",
@@ -477,7 +477,7 @@ fn push_slug(anchor: &mut String, part: &str) {
             .map(|b| if harmless(b) { char::from(b) } else { '_' }),
     );
     anchor.push('-');
-    for byte in Sha256::digest(part.as_bytes()).iter().take(4) {
+    for byte in Sha256::of(part.as_bytes()).iter().take(4) {
         // Writing to a string cannot fail.
         let _ = write!(anchor, "{byte:02x}");
     }
@@ -871,7 +871,7 @@ mod tests {
             ),
             "{style}"
         );
-        let hash = BASE64.encode(Sha256::digest(style.as_bytes()));
+        let hash = BASE64.encode(Sha256::of(style.as_bytes()));
         // Of the empty text, as everyone knows it.
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let policy = rendered("{{csp}}", &view).unwrap();

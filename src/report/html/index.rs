@@ -80,15 +80,31 @@ impl Index {
 }
 
 /// A line of cells, apart by tabs. What a page spells out, this does too.
-pub fn line<'c>(cells: impl Iterator<Item = &'c str>) -> String {
-    let mut line = String::with_capacity(160);
-    for (number, cell) in cells.enumerate() {
-        if number > 0 {
-            line.push('\t');
+#[derive(Debug)]
+pub struct Line {
+    /// What it holds so far.
+    pub text: String,
+    cells: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            text: String::with_capacity(320),
+            cells: 0,
         }
-        spelled_out(cell, &mut line);
     }
-    line
+}
+
+impl Line {
+    /// Adds a cell.
+    pub fn push(&mut self, cell: &str) {
+        if self.cells > 0 {
+            self.text.push('\t');
+        }
+        self.cells += 1;
+        spelled_out(cell, &mut self.text);
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +127,11 @@ mod tests {
         let mut expected = String::new();
         for number in 0..100_000 {
             let text = crate::text::sha256_hex(&[number as u8, (number >> 8) as u8]);
-            let line = line([text.as_str(), "a\tb\nc", "\u{202e}x"].into_iter());
+            let mut line = Line::default();
+            for cell in [text.as_str(), "a\tb\nc", "\u{202e}x"] {
+                line.push(cell);
+            }
+            let line = line.text;
             assert!(line.ends_with("\ta b c\t⟨U+202E⟩x"));
             if index.is_open() {
                 expected += &line;

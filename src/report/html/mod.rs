@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::columns::{
-    ACCOUNTS, AccountRow, CHANGES, CONNECTORS, ChangeRow, Column, ConnectorRow, DISABLED, FEDRAMP,
-    FINDINGS, FindingRow, Kind, OfConnector, RECORD_GONE, Table, UNREAD, UNVERIFIED,
+    ACCOUNTS, AccountRow, CHANGES, CONNECTORS, Cell, ChangeRow, Column, ConnectorRow, DISABLED,
+    FEDRAMP, FINDINGS, FindingRow, Kind, OfConnector, RECORD_GONE, Table, UNREAD, UNVERIFIED,
 };
 use super::files::{StagedFile, Staging};
 use super::summary::{FindingCount, RemediationUse, Summary, UnreadCause, WaiverUse, rule_counts};
@@ -140,7 +140,7 @@ impl PageTable {
         }
     }
 
-    /// The columns that are in the lines of its rows: all but what nobody searches for, and would take the most room.
+    /// The columns that are in the lines of its rows.
     fn indexed(self) -> Vec<&'static str> {
         let mut names = match self {
             Self::Unverified => UNVERIFIED.names(),
@@ -153,15 +153,26 @@ impl PageTable {
             Self::Unread => UNREAD.names(),
             Self::Changes => CHANGES.names(),
         };
-        names.retain(|name| *name != "verification_code");
+        names.retain(|name| is_indexed(name));
         names
     }
 }
 
+/// Whether a column is in the lines: all are but what nobody searches for, and would take the most room.
+fn is_indexed(column: &str) -> bool {
+    column != "verification_code"
+}
+
 /// The line of a row that was made for the page.
 fn line_of(names: &[&str], row: &Value) -> String {
-    let cells: Vec<_> = names.iter().map(|name| plain(&row[*name])).collect();
-    index::line(cells.iter().map(String::as_str))
+    let mut line = index::Line::default();
+    for name in names {
+        match &row[*name] {
+            Value::String(text) => line.push(text),
+            other => line.push(&plain(other)),
+        }
+    }
+    line.text
 }
 
 fn plain(value: &Value) -> String {
@@ -329,13 +340,16 @@ fn values<K: Kind>(table: &Table<K>, row: &K::Row<'_>) -> Map<String, Value> {
 }
 
 /// The line of a row that is not made.
-fn line<K: Kind>(table: &Table<K>, names: &[&str], row: &K::Row<'_>) -> String {
+fn line<K: Kind>(table: &Table<K>, row: &K::Row<'_>) -> String {
+    let mut line = index::Line::default();
     let columns = table.columns.iter();
-    let wanted = columns.filter(|column| names.contains(&column.name));
-    let cells: Vec<_> = wanted
-        .map(|column| plain(&(column.cell)(row).for_page()))
-        .collect();
-    index::line(cells.iter().map(String::as_str))
+    for column in columns.filter(|column| is_indexed(column.name)) {
+        match (column.cell)(row) {
+            Cell::Number(number) => line.push(&number.to_string()),
+            cell => line.push(cell.text().unwrap_or_default()),
+        }
+    }
+    line.text
 }
 
 impl Worker<'_, '_> {
@@ -354,7 +368,6 @@ impl Worker<'_, '_> {
         if !(table.admits)(row) {
             return;
         }
-        let names = &self.indexed[which as usize];
         self.tables[which as usize].push(
             &self.page.tables[which as usize],
             place((table.severity)(row)),
@@ -363,7 +376,7 @@ impl Worker<'_, '_> {
                 more(&mut values);
                 Value::Object(values)
             },
-            || line(table, names, row),
+            || line(table, row),
         );
     }
 

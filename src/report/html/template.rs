@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use handlebars::{Context, Handlebars, RenderError, RenderErrorReason};
 use serde_json::Value;
@@ -93,6 +94,9 @@ pub enum TemplateError {
         /// What is wrong, and what would be right.
         message: String,
     },
+    /// A built-in file does not parse, which a test rules out.
+    #[error(transparent)]
+    BuiltIn(&'static TemplateError),
     /// The view cannot be turned into what a template reads.
     #[error("cannot prepare the page's data: {0}")]
     View(#[source] Box<RenderError>),
@@ -101,24 +105,26 @@ pub enum TemplateError {
     Write(#[source] io::Error),
 }
 
-/// A parsed template, ready to render any number of pages.
+/// A template, ready to render any number of pages.
 pub struct PageTemplate {
-    registry: Handlebars<'static>,
-    /// Where each file was taken from, for messages.
-    origins: BTreeMap<String, String>,
+    /// `None` for the one that comes with the program. That is parsed when the first page is rendered: nothing else should wait
+    /// for it.
+    own: Option<Parsed>,
 }
+
+/// The template that comes with the program, parsed once.
+static BUILT_IN_PARSED: LazyLock<Result<Parsed, TemplateError>> = LazyLock::new(|| {
+    Parsed::of(BUILT_IN.iter().map(|(name, text)| SourceFile {
+        name: (*name).to_owned(),
+        origin: format!("built-in {name}"),
+        text: (*text).to_owned(),
+    }))
+});
 
 impl PageTemplate {
     /// The template that comes with the program.
-    ///
-    /// # Errors
-    /// Where a built-in file does not parse, which a test rules out.
-    pub fn built_in() -> Result<Self, TemplateError> {
-        Self::compile(BUILT_IN.iter().map(|(name, text)| SourceFile {
-            name: (*name).to_owned(),
-            origin: format!("built-in {name}"),
-            text: (*text).to_owned(),
-        }))
+    pub fn built_in() -> Self {
+        Self { own: None }
     }
 
     /// The user's own template: the files of `dir`, and the built-in one for each that is absent there.
@@ -129,9 +135,9 @@ impl PageTemplate {
     /// # Errors
     /// Where a file cannot be read, does not parse or does not render, with its path, line and column.
     pub fn from_dir(dir: &Path) -> Result<Self, TemplateError> {
-        let template = Self::compile(read_dir(dir)?)?;
-        template.try_out()?;
-        Ok(template)
+        let own = Parsed::of(read_dir(dir)?)?;
+        own.try_out()?;
+        Ok(Self { own: Some(own) })
     }
 
     /// Writes the page for `view`, whose fields are those of `templates/sample-view.json`.
@@ -139,6 +145,26 @@ impl PageTemplate {
     /// # Errors
     /// Where the template names a field the view lacks, or `out` fails.
     pub fn render(&self, view: Value, out: impl Write) -> Result<(), TemplateError> {
+        self.parsed()?.render(view, out)
+    }
+
+    fn parsed(&self) -> Result<&Parsed, TemplateError> {
+        match &self.own {
+            Some(own) => Ok(own),
+            None => BUILT_IN_PARSED.as_ref().map_err(TemplateError::BuiltIn),
+        }
+    }
+}
+
+/// The files of a template, parsed.
+struct Parsed {
+    registry: Handlebars<'static>,
+    /// Where each file was taken from, for messages.
+    origins: BTreeMap<String, String>,
+}
+
+impl Parsed {
+    fn render(&self, view: Value, out: impl Write) -> Result<(), TemplateError> {
         let mut context = Context::null();
         *context.data_mut() = view;
         let mut out = BufWriter::with_capacity(64 * 1024, out);
@@ -148,7 +174,7 @@ impl PageTemplate {
         out.flush().map_err(TemplateError::Write)
     }
 
-    fn compile(files: impl IntoIterator<Item = SourceFile>) -> Result<Self, TemplateError> {
+    fn of(files: impl IntoIterator<Item = SourceFile>) -> Result<Self, TemplateError> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.set_prevent_indent(true);
@@ -366,7 +392,6 @@ mod tests {
     fn page(view: &Value) -> String {
         let mut out = Vec::new();
         PageTemplate::built_in()
-            .unwrap()
             .render(view.clone(), &mut out)
             .unwrap();
         String::from_utf8(out).unwrap()
@@ -409,7 +434,11 @@ mod tests {
 
     #[test]
     fn the_built_in_template_renders_the_sample_full_and_empty() {
-        PageTemplate::built_in().unwrap().try_out().unwrap();
+        PageTemplate::built_in()
+            .parsed()
+            .unwrap()
+            .try_out()
+            .unwrap();
     }
 
     #[test]
@@ -623,10 +652,7 @@ mod tests {
                 Ok(())
             }
         }
-        let error = PageTemplate::built_in()
-            .unwrap()
-            .render(sample(), Full)
-            .unwrap_err();
+        let error = PageTemplate::built_in().render(sample(), Full).unwrap_err();
         assert!(matches!(error, TemplateError::Write(_)), "{error}");
     }
 }
