@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use tempfile::SpooledTempFile;
 
 use super::columns::{
-    ACCOUNTS, AccountRow, CHANGES, CONNECTORS, Cell, ChangeRow, ConnectorRow, DISABLED,
-    DNS_RECORDS, FEDRAMP, FINDINGS, FindingRow, HISTORY, HistoryRow, Kind, OfConnector, Table,
-    UNVERIFIED, connector_tables,
+    ACCOUNTS, CHANGES, CONNECTORS, Cell, DISABLED, DNS_RECORDS, FEDRAMP, FINDINGS, HISTORY,
+    HistoryRow, Kind, OfConnector, Table, UNVERIFIED, connector_tables,
 };
 use super::dialect::Dialect;
 use super::files::{StagedFile, Staging, append, append_spool};
-use super::{Format, FormatSpec, FormatWorker, Settings, Summary};
+use super::tables::{Rows as _, Tables, Waiting, Worker};
+use super::{Format, FormatSpec, FormatWorker, Settings, Summary, tables};
 use crate::severity::Severity;
 use crate::threads::owned;
 
@@ -124,14 +124,7 @@ fn begun<K: Kind>(
 
 impl Format for CsvFiles {
     fn worker(&self) -> Box<dyn FormatWorker + '_> {
-        let rows = || Rows::new(self.dialect);
-        Box::new(Worker {
-            files: self,
-            connectors: self.connectors.iter().map(|_| rows()).collect(),
-            accounts: rows(),
-            changes: rows(),
-            findings: std::array::from_fn(|_| rows()),
-        })
+        Box::new(Worker::of(self))
     }
 
     fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
@@ -167,21 +160,6 @@ impl Rows {
         }
     }
 
-    fn push<K: Kind>(&mut self, table: &Table<K>, row: &K::Row<'_>) -> io::Result<()> {
-        for column in table.columns {
-            match (column.cell)(row) {
-                Cell::Text(text) => self.writer.write_field(text.in_csv())?,
-                Cell::Number(number) => self.writer.write_field(number.to_string())?,
-                cell => self.writer.write_field(cell.text().unwrap_or_default())?,
-            }
-        }
-        Ok(self.writer.write_record(None::<&[u8]>)?)
-    }
-
-    fn waiting(&self) -> usize {
-        self.writer.get_ref().len()
-    }
-
     fn hand_on(&mut self, to: &Mutex<impl Write>) -> io::Result<()> {
         self.writer.flush()?;
         if self.waiting() == 0 {
@@ -196,58 +174,43 @@ impl Rows {
     }
 }
 
-struct Worker<'f> {
-    files: &'f CsvFiles,
-    connectors: Vec<Rows>,
-    accounts: Rows,
-    changes: Rows,
-    findings: [Rows; Severity::ALL.len()],
-}
-
-impl Worker<'_> {
-    fn all(&self) -> impl Iterator<Item = &Rows> {
-        let single = [&self.accounts, &self.changes];
-        self.connectors.iter().chain(&self.findings).chain(single)
-    }
-}
-
-impl FormatWorker for Worker<'_> {
-    fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
-        self.accounts.push(&ACCOUNTS, row)
-    }
-
-    fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
-        let tables = self.files.connector_tables;
-        for (table, rows) in tables.iter().zip(&mut self.connectors) {
-            if (table.admits)(row) {
-                rows.push(table, row)?;
+impl tables::Rows for Rows {
+    fn push<K: Kind>(&mut self, table: &Table<K>, row: &K::Row<'_>) -> io::Result<()> {
+        for column in table.columns {
+            match (column.cell)(row) {
+                Cell::Text(text) => self.writer.write_field(text.in_csv())?,
+                Cell::Number(number) => self.writer.write_field(number.to_string())?,
+                cell => self.writer.write_field(cell.text().unwrap_or_default())?,
             }
         }
-        Ok(())
-    }
-
-    fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
-        self.findings[row.finding.severity as usize].push(&FINDINGS, row)
-    }
-
-    fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
-        self.changes.push(&CHANGES, row)
+        Ok(self.writer.write_record(None::<&[u8]>)?)
     }
 
     fn waiting(&self) -> usize {
-        self.all().map(Rows::waiting).sum()
+        self.writer.get_ref().len()
+    }
+}
+
+impl Tables for CsvFiles {
+    type Rows = Rows;
+
+    fn rows(&self) -> Rows {
+        Rows::new(self.dialect)
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
-        let files = self.files;
-        for (rows, file) in self.connectors.iter_mut().zip(&files.connectors) {
+    fn connector_tables(&self) -> &'static [&'static Table<OfConnector>] {
+        self.connector_tables
+    }
+
+    fn take(&self, waiting: &mut Waiting<Rows>) -> io::Result<()> {
+        for (rows, file) in waiting.connectors.iter_mut().zip(&self.connectors) {
             rows.hand_on(file)?;
         }
-        self.accounts.hand_on(&files.accounts)?;
-        self.changes.hand_on(&files.changes)?;
-        let [first, later @ ..] = &mut self.findings;
-        first.hand_on(&files.findings)?;
-        for (rows, spool) in later.iter_mut().zip(&files.later_findings) {
+        waiting.accounts.hand_on(&self.accounts)?;
+        waiting.changes.hand_on(&self.changes)?;
+        let [first, later @ ..] = &mut waiting.findings;
+        first.hand_on(&self.findings)?;
+        for (rows, spool) in later.iter_mut().zip(&self.later_findings) {
             rows.hand_on(spool)?;
         }
         Ok(())

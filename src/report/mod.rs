@@ -35,6 +35,7 @@ mod pipeline;
 mod shape;
 pub mod split;
 mod summary;
+mod tables;
 mod xlsx;
 
 pub use columns::files_with_columns;

@@ -8,11 +8,11 @@ use rust_xlsxwriter::DocProperties;
 use tempfile::SpooledTempFile;
 
 use super::columns::{
-    ACCOUNTS, AccountRow, CHANGES, ChangeRow, ConnectorRow, FINDINGS, FindingRow, HISTORY,
-    HistoryRow, OfConnector, Table, connector_tables,
+    ACCOUNTS, CHANGES, FINDINGS, HISTORY, HistoryRow, OfConnector, Table, connector_tables,
 };
 use super::files::{StagedFile, Staging, append};
-use super::{Format, FormatSpec, FormatWorker, Settings, Summary};
+use super::tables::{Rows as _, Waiting, Worker};
+use super::{Format, FormatSpec, FormatWorker, Settings, Summary, tables};
 use crate::severity::Severity;
 use crate::threads::{lock, owned};
 
@@ -89,17 +89,7 @@ impl<'a> Xlsx<'a> {
 
 impl Format for Xlsx<'_> {
     fn worker(&self) -> Box<dyn FormatWorker + '_> {
-        Box::new(Worker {
-            to: self,
-            connectors: self
-                .connector_tables
-                .iter()
-                .map(|_| Rows::default())
-                .collect(),
-            accounts: Rows::default(),
-            changes: Rows::default(),
-            findings: Default::default(),
-        })
+        Box::new(Worker::of(self))
     }
 
     fn finish(self: Box<Self>, summary: &Summary<'_>) -> io::Result<()> {
@@ -125,7 +115,7 @@ impl Format for Xlsx<'_> {
         }
         let mut runs = Rows::default();
         for row in HistoryRow::all(&summary.trend, settings.dialect) {
-            runs.push(&HISTORY, &row);
+            runs.push(&HISTORY, &row)?;
         }
         history.add(&mut book, &*runs.0)?;
         let title = settings.title.unwrap_or(super::TITLE);
@@ -143,52 +133,19 @@ impl Format for Xlsx<'_> {
     }
 }
 
-struct Worker<'f> {
-    to: &'f Xlsx<'f>,
-    connectors: Vec<Rows>,
-    accounts: Rows,
-    changes: Rows,
-    findings: [Rows; Severity::ALL.len()],
-}
+impl tables::Tables for Xlsx<'_> {
+    type Rows = Rows;
 
-impl Worker<'_> {
-    fn all(&self) -> impl Iterator<Item = &Rows> {
-        let single = [&self.accounts, &self.changes];
-        self.connectors.iter().chain(&self.findings).chain(single)
-    }
-}
-
-impl FormatWorker for Worker<'_> {
-    fn account(&mut self, row: &AccountRow<'_>) -> io::Result<()> {
-        self.accounts.push(&ACCOUNTS, row);
-        Ok(())
+    fn rows(&self) -> Rows {
+        Rows::default()
     }
 
-    fn connector(&mut self, row: &ConnectorRow<'_>) -> io::Result<()> {
-        for (table, rows) in self.to.connector_tables.iter().zip(&mut self.connectors) {
-            if (table.admits)(row) {
-                rows.push(table, row);
-            }
-        }
-        Ok(())
+    fn connector_tables(&self) -> &'static [&'static Table<OfConnector>] {
+        self.connector_tables
     }
 
-    fn finding(&mut self, row: &FindingRow<'_>) -> io::Result<()> {
-        self.findings[row.finding.severity as usize].push(&FINDINGS, row);
-        Ok(())
-    }
-
-    fn change(&mut self, row: &ChangeRow<'_>) -> io::Result<()> {
-        self.changes.push(&CHANGES, row);
-        Ok(())
-    }
-
-    fn waiting(&self) -> usize {
-        self.all().map(|rows| rows.0.len()).sum()
-    }
-
-    fn hand_on(&mut self) -> io::Result<()> {
-        let mut tables = lock(&self.to.tables);
+    fn take(&self, waiting: &mut Waiting<Rows>) -> io::Result<()> {
+        let mut tables = lock(&self.tables);
         let Tables {
             book,
             connectors,
@@ -197,18 +154,18 @@ impl FormatWorker for Worker<'_> {
             changes,
             ..
         } = &mut *tables;
-        let [first, later @ ..] = &mut self.findings;
+        let [first, later @ ..] = &mut waiting.findings;
         let single = [
-            (accounts, &mut self.accounts),
-            (changes, &mut self.changes),
+            (accounts, &mut waiting.accounts),
+            (changes, &mut waiting.changes),
             (findings, first),
         ];
-        let connectors = connectors.iter_mut().zip(&mut self.connectors);
+        let connectors = connectors.iter_mut().zip(&mut waiting.connectors);
         for (sheets, rows) in connectors.chain(single) {
             sheets.add(book, &*rows.0)?;
             rows.0.clear();
         }
-        for (rows, spool) in later.iter_mut().zip(&self.to.later_findings) {
+        for (rows, spool) in later.iter_mut().zip(&self.later_findings) {
             append(spool, &mut rows.0)?;
         }
         Ok(())

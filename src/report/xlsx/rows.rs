@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::report::columns::{Cell, Kind, Table};
+use crate::report::tables;
 use crate::severity::Severity;
 use crate::text::on_one_line;
 
@@ -85,26 +86,6 @@ mod tag {
 pub struct Rows(pub Vec<u8>);
 
 impl Rows {
-    /// Adds a row of a table.
-    pub fn push<K: Kind>(&mut self, table: &Table<K>, row: &K::Row<'_>) {
-        for column in table.columns {
-            let cell = (column.cell)(row);
-            let typed = match cell {
-                Cell::Severity(severity) => Some(Value::Severity(severity)),
-                Cell::Flag(flag) => Some(Value::Flag(flag)),
-                Cell::Number(number) => Some(Value::Number(number)),
-                Cell::NoNumber => Some(Value::Empty),
-                Cell::Time(time) => Value::time(time.value),
-                Cell::Day(day) => Value::day(day.value),
-                Cell::Text(_) | Cell::Word(_) => None,
-            };
-            match typed {
-                Some(value) => self.add(value),
-                None => self.add(Value::Text(&for_cell(cell.text().unwrap_or_default()))),
-            }
-        }
-    }
-
     /// Adds a cell.
     pub fn add(&mut self, value: Value<'_>) {
         let bytes = &mut self.0;
@@ -135,6 +116,32 @@ impl Rows {
 
     fn add_number(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+impl tables::Rows for Rows {
+    fn push<K: Kind>(&mut self, table: &Table<K>, row: &K::Row<'_>) -> io::Result<()> {
+        for column in table.columns {
+            let cell = (column.cell)(row);
+            let typed = match cell {
+                Cell::Severity(severity) => Some(Value::Severity(severity)),
+                Cell::Flag(flag) => Some(Value::Flag(flag)),
+                Cell::Number(number) => Some(Value::Number(number)),
+                Cell::NoNumber => Some(Value::Empty),
+                Cell::Time(time) => Value::time(time.value),
+                Cell::Day(day) => Value::day(day.value),
+                Cell::Text(_) | Cell::Word(_) => None,
+            };
+            match typed {
+                Some(value) => self.add(value),
+                None => self.add(Value::Text(&for_cell(cell.text().unwrap_or_default()))),
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.len()
     }
 }
 
