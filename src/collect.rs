@@ -85,17 +85,16 @@ async fn collect_by<F>(
 where
     F: Future<Output = Collected> + Send + 'static,
 {
-    let accounts = writer.header().accounts.clone();
     let (valid, invalid): (Vec<_>, Vec<_>) = positions
         .into_iter()
-        .partition(|&position| accounts[position].is_valid());
+        .partition(|&position| writer.header().accounts[position].is_valid());
     let mut queues = queues(valid, lanes);
     let mut troubles = Troubles::default();
     for position in invalid {
-        let account = &accounts[position];
+        let account = &writer.header().accounts[position];
         let error = ReadError::new(ErrorKind::InvalidId, account.problem.clone());
         let collected = Collected::unread(position, error, clock);
-        keep(writer, observer, &mut troubles, account, collected)?;
+        keep(writer, observer, &mut troubles, collected)?;
     }
 
     let mut tasks: JoinSet<Collected> = JoinSet::new();
@@ -108,7 +107,7 @@ where
                 && let Some(position) = queue.positions.pop_front()
             {
                 queue.under_way += 1;
-                let account_id = accounts[position].id.clone();
+                let account_id = writer.header().accounts[position].id.clone();
                 let task = read(Arc::clone(&queue.lane), position, account_id);
                 started.insert(tasks.spawn(task).id(), (number, position));
             }
@@ -135,7 +134,7 @@ where
                     let message = format!("the task that read this account ended unexpectedly ({error}); this is a bug of this program");
                     Collected::unread(position, ReadError::new(ErrorKind::Interrupted, message), clock)
                 });
-                keep(writer, observer, &mut troubles, &accounts[position], collected)?;
+                keep(writer, observer, &mut troubles, collected)?;
             }
             _ = ticks.tick() => observer.tick(),
         }
@@ -220,9 +219,9 @@ fn keep(
     writer: &mut EvidenceWriter,
     observer: &mut dyn Observer,
     troubles: &mut Troubles,
-    asked: &AskedAccount,
     collected: Collected,
 ) -> Result<(), EvidenceError> {
+    let asked = &writer.header().accounts[collected.evidence.position];
     troubles.add(asked, &collected);
     let Collected {
         evidence,
@@ -243,6 +242,7 @@ fn keep(
         );
     }
     writer.append(&evidence, body.as_deref())?;
+    let asked = &writer.header().accounts[evidence.position];
     observer.account(asked, &evidence);
     Ok(())
 }

@@ -322,6 +322,12 @@ impl Index {
         account.lines
     }
 
+    /// Gives back the room that further lines would have taken.
+    fn shrink(&mut self) {
+        self.claims.shrink_to_fit();
+        self.requests.shrink_to_fit();
+    }
+
     fn add(&mut self, seen: Seen) {
         let line = self.locate(seen.position, seen.outcome, seen.place);
         self.requests.extend(seen.requests);
@@ -631,7 +637,8 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn finish(self) -> Result<Evidence, EvidenceError> {
+    pub fn finish(mut self) -> Result<Evidence, EvidenceError> {
+        self.index.shrink();
         self.file
             .sync_all()
             .map_err(|error| io_error(&self.path, error))?;
@@ -750,6 +757,7 @@ impl Evidence {
         };
         let reader = look_at_all(reader, LONGEST_LINE, look, take)
             .map_err(|bad| bad_line(bad.number, bad.error))?;
+        index.shrink();
         let (file, digest) = reader.into_parts();
         Ok(Self {
             path: path.to_owned(),

@@ -487,8 +487,7 @@ impl Judged {
         );
         let is_split = files.split_by == Some(SplitBy::Owner);
         let title = files.title.clone();
-        let header = self.evidence.header().clone();
-        let now = judged_at(&header)?;
+        let now = judged_at(self.evidence.header())?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
         let writing = tokio::task::spawn_blocking(move || {
             let ledger = self.history.ledger_header(
@@ -508,11 +507,12 @@ impl Judged {
                 title: title.as_deref(),
                 mode,
             };
+            let header = self.evidence.header();
             let began = std::time::Instant::now();
             let summary = report::write(
                 &self.directory,
                 &self.evidence,
-                &header,
+                header,
                 &self.history,
                 &settings,
             )?;
@@ -521,7 +521,7 @@ impl Judged {
                 let split = report::split::write(
                     &self.directory,
                     &self.evidence,
-                    &header,
+                    header,
                     &self.history,
                     &settings,
                 )?;

@@ -140,14 +140,14 @@ impl Plan {
         allowed: Allowed,
         now: DateTime<Utc>,
     ) -> Result<Self, EvidenceError> {
-        let header = evidence.header().clone();
+        let header = evidence.header();
         let shared_domains = evidence.index().shared_domains();
         let elsewhere = KnownElsewhere {
             codes: evidence.codes()?,
             ..KnownElsewhere::default()
         };
         let assessor = Assessor {
-            header: &header,
+            header,
             policy,
             shared_domains: &shared_domains,
             now,
