@@ -18,6 +18,8 @@ use crate::runs::{ApiAsked, SumsError, check_sums, whole_runs};
 use crate::text::for_terminal;
 use crate::thresholds::Thresholds;
 
+pub mod choice;
+
 /// Why a run cannot be compared with.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {

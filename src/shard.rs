@@ -253,9 +253,11 @@ impl Share {
         gaps
     }
 
-    /// Whether a run that was merged of these shards has all accounts.
+    /// Whether a run that was merged of these shards has all accounts: [`Self::gaps`] has nothing to say.
     pub fn is_whole(&self) -> bool {
-        self.gaps().is_empty()
+        self.shards.len() == self.of as usize
+            && self.is_of_one_list()
+            && self.accounts() >= self.named()
     }
 }
 
@@ -318,19 +320,25 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_by_number_and_bounded() {
+        let agrees = |share: &Share| assert_eq!(share.is_whole(), share.gaps().is_empty());
         let mut share = shard("1/3").share_of(accounts(10)).1;
+        agrees(&share);
         assert!(share.gaps()[0].starts_with("shards 0 and 2 of 3 are missing"));
         assert!(share.gaps()[0].contains("--shard 0/3, then merge again"));
         share.shards = vec![0, 1, 2];
         share.places = (0..10).collect();
         assert!(share.is_whole());
+        agrees(&share);
         share.places[3] = OUTSIDE;
+        agrees(&share);
         assert_eq!(
             share.gaps(),
             ["1 of the 10 accounts in the list are in no shard"]
         );
         let longer = shard("0/3").share_of(accounts(11)).1;
+        share.places[3] = 3;
         share.lists.extend(longer.lists);
+        agrees(&share);
         assert!(share.gaps()[0].contains("2 different lists of accounts (of 10, 11 accounts)"));
         let (of_it, many) = shard("0/1000").share_of(accounts(3000));
         assert!(!of_it.is_empty() && many.is_possible(&of_it));

@@ -177,7 +177,10 @@ async fn audit(
         None => args.connection.base_url()?,
     };
     let api = api_asked(args, &base_url);
-    let _baseline = args.judgement.check_baseline(&args.report.output, api)?;
+    let _baseline = args
+        .judgement
+        .comparison()
+        .check(&args.report.output, api)?;
     let resolver = demo.as_ref().map(simulator::Running::resolver);
     let asker = args.lookups.asker(clock, resolver)?;
     let mut tokens = tokens(args, demo.as_ref())?;
@@ -205,6 +208,7 @@ async fn audit(
     };
     let history = args
         .judgement
+        .comparison()
         .history(evidence.header(), &args.report.output)?;
     let judged = Judged {
         directory: directory.partial(),

@@ -10,19 +10,19 @@ use clap::{Args, ValueEnum};
 
 use super::values::parse_mode;
 use super::{Failure, exit, summary};
-use crate::baseline::{Baseline, History, Newest};
+use crate::baseline::History;
+use crate::baseline::choice::{Choice, ChoiceError, Compare};
 use crate::clock::{self, Clock};
 use crate::dns::lookups;
 use crate::evidence::{self, Evidence, RunHeader};
 use crate::file_mode::FileMode;
-use crate::ledger::{self, LedgerHeader, PassedOver, TrendPoint};
-use crate::lock::mark_read;
+use crate::ledger::{LedgerHeader, TrendPoint};
 use crate::metrics::Figure;
 use crate::policy::Policy;
 use crate::report::html::template::PageTemplate;
 use crate::report::split::Split;
 use crate::report::{self, Dialect, FORMATS, FormatSpec, OcsfClass, OcsfOptions, Settings};
-use crate::runs::{ApiAsked, SUMS, check_sums, is_listed, is_unfinished};
+use crate::runs::{SUMS, check_sums, is_listed, is_unfinished};
 use crate::severity::Severity;
 use crate::text::count;
 use crate::thresholds::{AllowedUnread, Thresholds};
@@ -210,162 +210,46 @@ impl JudgementArgs {
         }
     }
 
-    /// Whether new findings decide how the program ends.
-    fn fails_on_new(&self) -> bool {
-        self.fail_on_new.and_then(FailOn::severity).is_some()
+    /// What is asked of the comparison with earlier runs.
+    pub fn comparison(&self) -> Choice<'_> {
+        Choice {
+            compare: match self.baseline.as_deref() {
+                None => Compare::ByItself,
+                Some(NONE) => Compare::WithNone,
+                Some(run) => Compare::With(Path::new(run)),
+            },
+            must_know_what_is_new: self.fail_on_new.and_then(FailOn::severity).is_some(),
+        }
     }
 
     /// See [`policy_of`].
     pub fn policy(&self, demo: bool) -> Result<Policy, Failure> {
         policy_of(self.policy.as_deref(), demo)
     }
-
-    /// The runs that a run under `output` is compared with and continues.
-    pub fn history(&self, header: &RunHeader, output: &Path) -> Result<History, Failure> {
-        let Newest {
-            run,
-            passed_over,
-            sequence,
-        } = newest_run(output, ApiAsked::by(header), &header.run_id);
-        let mut history = match self.baseline.as_deref() {
-            Some(NONE) => History::uncompared(run),
-            Some(path) => {
-                let compared = asked_for(path, ApiAsked::by(header))?;
-                match run {
-                    Some(other) if !is_same_run(&other, &compared) => {
-                        History::beside(compared, other)
-                    }
-                    _ => History::after(compared),
-                }
-            }
-            None => {
-                self.refuse_unreadable(&passed_over)?;
-                let mut history = run.map_or_else(History::default, History::after);
-                history.passed_over = passed_over;
-                history
-            }
-        };
-        history.sequence = sequence;
-        Ok(history)
-    }
-
-    /// The runs that a run was compared with and continued, as its ledger says; another to compare with where one is
-    /// asked for. `runs` is the folder in which it stands.
-    pub fn recorded_history(&self, record: &LedgerHeader, runs: &Path) -> Result<History, Failure> {
-        let beside = |run_id: &String| {
-            Baseline::open(&runs.join(run_id)).map_err(|error| {
-                Failure::usage(format!(
-                    "run {} was compared with run {run_id}, which cannot be read: {error}",
-                    record.run_id
-                ))
-                .hint("give that run's directory with --baseline, or another (or none) together with --output")
-            })
-        };
-        let api = ApiAsked {
-            base_url: &record.base_url,
-            demo: record.demo,
-        };
-        let compared = match (self.baseline.as_deref(), &record.compared_with) {
-            (Some(NONE), _) | (None, None) => None,
-            (Some(path), _) => Some(asked_for(path, api)?),
-            (None, Some(run_id)) => Some(beside(run_id)?),
-        };
-        let is = |run: &Option<Baseline>, run_id: Option<&String>| {
-            run.as_ref().map(|run| &run.header().run_id) == run_id
-        };
-        let as_recorded = is(&compared, record.compared_with.as_ref());
-        let remembered = match record.parent() {
-            Some(run_id) if !is(&compared, Some(run_id)) => match beside(run_id) {
-                Err(failure) if as_recorded => return Err(failure),
-                other => other.ok(),
-            },
-            _ => None,
-        };
-        let mut history = match (compared, remembered) {
-            (Some(compared), Some(remembered)) => History::beside(compared, remembered),
-            (Some(compared), None) => History::after(compared),
-            (None, remembered) => History::uncompared(remembered),
-        };
-        if as_recorded {
-            history.passed_over.clone_from(&record.passed_over);
-        }
-        history.sequence = record.sequence.saturating_sub(1);
-        Ok(history)
-    }
-
-    /// Checks that what a run will be compared with can be read, before anything is asked. As long as the file is held that
-    /// it gives, no other command removes the run that was named.
-    pub fn check_baseline(
-        &self,
-        output: &Path,
-        api: ApiAsked<'_>,
-    ) -> Result<Option<File>, Failure> {
-        match self.baseline.as_deref() {
-            Some(NONE) => {}
-            Some(path) => {
-                asked_for(path, api)?;
-                return Ok(mark_read(Path::new(path)));
-            }
-            None if !self.fails_on_new() => {}
-            None => self.refuse_unreadable(&newest_run(output, api, "").passed_over)?,
-        }
-        Ok(None)
-    }
-
-    /// Where new findings decide how the program ends, it must be known what is new.
-    fn refuse_unreadable(&self, passed_over: &[PassedOver]) -> Result<(), Failure> {
-        match passed_over {
-            [first, ..] if self.fails_on_new() => Err(Failure::failed(format!(
-                "--fail-on-new cannot determine what is new: run {} cannot be read: {}",
-                first.run_id, first.cause
-            ))
-            .hint(
-                "restore that run, move its directory away, or name another run to compare with: --baseline RUN_DIR",
-            )),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Stands on the command line for no baseline.
 const NONE: &str = "none";
 
-fn is_same_run(one: &Baseline, other: &Baseline) -> bool {
-    let place = |run: &Baseline| run.directory().canonicalize().ok();
-    one.header().run_id == other.header().run_id && place(one) == place(other)
-}
-
-/// The baseline that was asked for by its directory; of the same API, since what another has or lacks is no change.
-fn asked_for(path: &str, api: ApiAsked<'_>) -> Result<Baseline, Failure> {
-    let run = Path::new(path);
-    if !run.join(ledger::FILE_NAME).is_file() {
-        let name = ledger::FILE_NAME;
-        return Err(Failure::usage(format!("--baseline {path} is not the directory of a complete run: it has no {name}"))
-            .hint("a run's directory is named after its start, such as reports/20261121T101500Z; or give none"));
-    }
-    let baseline = Baseline::open(run).map_err(|error| {
-        Failure::usage(format!("--baseline {path} cannot be read: {error}"))
-            .hint("--baseline takes the directory of a complete run, or none")
-    })?;
-    let header = baseline.header();
-    if !api.is_that_of(header) {
-        return Err(Failure::usage(format!(
-            "--baseline {path} asked {}, but this run asked {}",
-            name_of(ApiAsked::by(header)),
-            name_of(api)
-        ))
-        .hint(
-            "runs of two regions or APIs cannot be compared: give a run of the same one, or none",
-        ));
-    }
-    Ok(baseline)
-}
-
-fn name_of(api: ApiAsked<'_>) -> &str {
-    if api.demo {
-        "the demo's API"
-    } else {
-        api.base_url
+impl From<ChoiceError> for Failure {
+    fn from(error: ChoiceError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChoiceError::NotARun { .. } => Self::usage(message).hint(
+                "a run's directory is named after its start, such as reports/20261121T101500Z; or give none",
+            ),
+            ChoiceError::Unreadable { .. } => Self::usage(message)
+                .hint("--baseline takes the directory of a complete run, or none"),
+            ChoiceError::OtherApi { .. } => Self::usage(message).hint(
+                "runs of two regions or APIs cannot be compared: give a run of the same one, or none",
+            ),
+            ChoiceError::Unrecoverable { .. } => Self::usage(message).hint(
+                "give that run's directory with --baseline, or another (or none) together with --output",
+            ),
+            ChoiceError::NewUnknown { .. } => Self::failed(message).hint(
+                "restore that run, move its directory away, or name another run to compare with: --baseline RUN_DIR",
+            ),
+        }
     }
 }
 
@@ -398,17 +282,6 @@ pub fn policy_of(path: Option<&Path>, demo: bool) -> Result<Policy, Failure> {
         }
         None => Ok(Policy::default()),
     }
-}
-
-/// The newest run of an API. A folder that cannot be read has none: the run will not be written there either.
-fn newest_run(output: &Path, api: ApiAsked<'_>, except: &str) -> Newest {
-    Newest::find(output, api, except).unwrap_or_else(|error| {
-        tracing::warn!(
-            "no baseline: cannot look for earlier runs in {}: {error}",
-            output.display()
-        );
-        Newest::default()
-    })
 }
 
 /// Evidence that is not what the run wrote is not judged: its checksum would be written anew over it, or something

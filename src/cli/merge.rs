@@ -141,7 +141,9 @@ fn open(args: &MergeArgs) -> Result<(Vec<Part>, Plan), Failure> {
     }
     let plan = Plan::of(&parts)?;
     let api = ApiAsked::by(plan.header());
-    args.judgement.check_baseline(&args.report.output, api)?;
+    args.judgement
+        .comparison()
+        .check(&args.report.output, api)?;
     Ok((parts, plan))
 }
 
@@ -158,7 +160,7 @@ fn join(
     let mode = FileMode(args.report.files.output_mode);
     let lock = lock_folder(output, mode)
         .map_err(|error| Failure::failed(format!("cannot lock {}: {error}", output.display())))?;
-    let history = args.judgement.history(plan.header(), output)?;
+    let history = args.judgement.comparison().history(plan.header(), output)?;
     let plan = plan.named(run_id, &history);
     let evidence = plan.write(parts, partial, &history, mode)?;
     Ok((evidence, history, lock))

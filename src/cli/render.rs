@@ -1,7 +1,5 @@
 //! `cf-sso-audit render RUN_DIR`: judge and report again, from evidence alone.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,14 +12,12 @@ use super::{Failure, exit, print, tell_line};
 use crate::audit;
 use crate::clock::Clock;
 use crate::collect::End;
-use crate::dns::lookups;
-use crate::evidence::{self, Evidence, parse_header};
+use crate::evidence::{self, Evidence};
 use crate::file_mode::FileMode;
 use crate::ledger::{self, LedgerHeader};
-use crate::lock::{Lock, try_lock};
 use crate::report::files::give_up;
-use crate::report::{FormatSpec, files_of_report};
-use crate::runs::{SUMS, is_unfinished, not_made_by_a_run};
+use crate::report::files_of_report;
+use crate::runs::{Claim, ClaimError, is_unfinished};
 use crate::text::utc;
 use crate::thresholds::{Thresholds, severity_or_never};
 
@@ -77,9 +73,10 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let record = record_of(&run_dir)?;
     let thresholds = args.judgement.thresholds(record.as_ref());
     let runs = run_dir.parent().unwrap_or(Path::new("."));
+    let comparison = args.judgement.comparison();
     let history = match &record {
-        Some(record) => args.judgement.recorded_history(record, runs)?,
-        None => args.judgement.history(header, runs)?,
+        Some(record) => comparison.recorded_history(record, runs)?,
+        None => comparison.history(header, runs)?,
     };
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
     if directory.canonicalize().is_ok_and(|place| place == run_dir) {
@@ -90,7 +87,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let mode = FileMode(args.files.output_mode);
     let own = args.output.is_none();
     let mut claim = Claim::on(&directory, own, &header.run_id, mode)?;
-    claim.check_files(&args.files.formats())?;
+    claim.check_files(files_of_report(&args.files.formats()))?;
     claim.bring_evidence(&source, mode)?;
     if let Some(asker) = asker {
         let aside = claim.room_for_lookups()?;
@@ -239,209 +236,28 @@ fn thresholds_in_words(thresholds: &Thresholds) -> String {
     )
 }
 
-/// The name of the evidence while it is copied.
-const COPY: &str = ".evidence.jsonl.staging";
-/// The name of what is looked up in DNS until it is whole.
-const ASIDE: &str = ".dns.jsonl.staging";
 /// Names that are asked for at once.
 const CONCURRENCY: usize = 32;
 
-/// A folder that is being written to, by this process alone.
-struct Claim<'a> {
-    directory: &'a Path,
-    /// Locked until the report is there.
-    evidence: File,
-    /// The evidence that takes the place of what was there, locked as well.
-    brought: Option<File>,
-    /// Whether the evidence was there already.
-    had_evidence: bool,
-}
-
-/// Whether another file is in the place where this one was opened: a command that ended just now brought it, and a lock
-/// on this one keeps nobody off.
-#[cfg(unix)]
-fn is_replaced(place: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (Ok(there), Ok(here)) = (std::fs::metadata(place), file.metadata()) else {
-        return true;
-    };
-    (there.dev(), there.ino()) != (here.dev(), here.ino())
-}
-
-#[cfg(not(unix))]
-fn is_replaced(_place: &Path, _file: &File) -> bool {
-    false
-}
-
-impl<'a> Claim<'a> {
-    /// Makes the folder where it is not there, and locks the evidence in it. The run's `own` is there, unless the run
-    /// was completed just now, and has another name since.
-    fn on(directory: &'a Path, own: bool, run_id: &str, mode: FileMode) -> Result<Self, Failure> {
-        let failed = |error| write_failure(directory, &error);
-        if own && !directory.is_dir() {
-            return Err(
-                Failure::failed(format!("{} is no longer there", directory.display())).hint(
-                    "an unfinished run is renamed when it completes: give the directory's new name",
-                ),
-            );
-        }
-        if !directory.is_dir() {
-            if let Some(parent) = directory.parent() {
-                std::fs::create_dir_all(parent).map_err(failed)?;
+impl From<ClaimError> for Failure {
+    fn from(error: ClaimError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClaimError::Gone { .. } => Self::failed(message).hint(
+                "an unfinished run is renamed when it completes: give the directory's new name",
+            ),
+            ClaimError::Write { .. } => {
+                Self::failed(message).hint("choose another folder with --output")
             }
-            match mode.create_dir(directory) {
-                // Another command was quicker.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
-                made => made.map_err(failed)?,
+            ClaimError::Taken { .. } => Self::failed(message)
+                .hint("wait until it is done, or choose another folder with --output"),
+            ClaimError::OfAnotherRun { .. } => {
+                Self::usage(message).hint("choose another folder with --output")
             }
-        }
-        let place = directory.join(evidence::FILE_NAME);
-        let evidence = match mode.create_file(&place) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                File::options().read(true).append(true).open(&place)
+            ClaimError::Foreign { .. } => {
+                Self::usage(message).hint("move them away, or choose another folder with --output")
             }
-            made => made,
-        }
-        .map_err(failed)?;
-        let is_held = try_lock(&place, &evidence).map_err(failed)? == Lock::Held;
-        if !is_held || is_replaced(&place, &evidence) {
-            return Err(Failure::failed(format!(
-                "another command is writing to {}",
-                directory.display()
-            ))
-            .hint("wait until it is done, or choose another folder with --output"));
-        }
-        let mut line = Vec::new();
-        BufReader::new(&evidence)
-            .read_until(b'\n', &mut line)
-            .map_err(failed)?;
-        // Empty where it was made just now, or by a command that was killed.
-        let had_evidence = !line.is_empty();
-        if had_evidence && !parse_header(&line).is_ok_and(|header| header.run_id == run_id) {
-            return Err(Failure::usage(format!(
-                "{} belongs to another run than {run_id} and would be overwritten",
-                place.display()
-            ))
-            .hint("choose another folder with --output"));
-        }
-        Ok(Self {
-            directory,
-            evidence,
-            brought: None,
-            had_evidence,
-        })
-    }
-
-    /// Refuses to overwrite what no run made.
-    fn check_files(&self, formats: &[&'static FormatSpec]) -> Result<(), Failure> {
-        let failed = |error| write_failure(self.directory, &error);
-        let mut others = not_made_by_a_run(
-            self.directory,
-            files_of_report(formats).chain([lookups::FILE_NAME]),
-        )
-        .map_err(failed)?;
-        if !self.had_evidence && self.directory.join(SUMS).exists() {
-            others.push(SUMS);
-        }
-        if others.is_empty() {
-            return Ok(());
-        }
-        self.give_up();
-        let which = if self.had_evidence {
-            "that the run did not write or that have changed since"
-        } else {
-            "that no run wrote"
-        };
-        Err(Failure::usage(format!(
-            "{} contains files {which}, and these would be overwritten: {}",
-            self.directory.display(),
-            others.join(", ")
-        ))
-        .hint("move them away, or choose another folder with --output"))
-    }
-
-    /// Puts the evidence beside a report that goes elsewhere, so that the report can be checked and made again there.
-    fn bring_evidence(&mut self, source: &Path, mode: FileMode) -> Result<(), Failure> {
-        let place = self.directory.join(evidence::FILE_NAME);
-        let aside = self.directory.join(COPY);
-        let bring = || {
-            if place.canonicalize()? == source.canonicalize()? {
-                return Ok(None);
-            }
-            match std::fs::remove_file(&aside) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let copied = copy(source, &aside, mode)?;
-            std::fs::rename(&aside, &place)?;
-            Ok(Some(copied))
-        };
-        self.brought = bring().map_err(|error| {
-            let _ = std::fs::remove_file(&aside);
-            self.give_up();
-            write_failure(self.directory, &error)
-        })?;
-        Ok(())
-    }
-
-    /// The place of what is looked up in DNS, until the report takes it.
-    fn room_for_lookups(&self) -> Result<PathBuf, Failure> {
-        let aside = self.directory.join(ASIDE);
-        match std::fs::remove_file(&aside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(write_failure(self.directory, &error))
-            }
-            _ => Ok(aside),
+            ClaimError::Lookups(_) => Self::failed(message),
         }
     }
-
-    /// Puts what was looked up in DNS beside a report that goes elsewhere.
-    fn bring_lookups(&self, evidence: &mut Evidence, mode: FileMode) -> Result<(), Failure> {
-        let Some(lookups) = evidence.lookups() else {
-            return Ok(());
-        };
-        let place = self.directory.join(lookups::FILE_NAME);
-        if place.canonicalize().ok() == lookups.path().canonicalize().ok() {
-            return Ok(());
-        }
-        let aside = self.room_for_lookups()?;
-        let brought = copy(lookups.path(), &aside, mode).map(drop);
-        let brought = brought.map_err(|error| write_failure(self.directory, &error));
-        let brought = brought.and_then(|()| {
-            let added = evidence.add_lookups(&aside);
-            added.map_err(|error| Failure::failed(error.to_string()))
-        });
-        brought.inspect_err(|_| self.give_up_lookups())
-    }
-
-    /// Takes back what was looked up in DNS, and what was brought for it.
-    fn give_up_lookups(&self) {
-        let _ = std::fs::remove_file(self.directory.join(ASIDE));
-        if self.brought.is_some() && !self.had_evidence {
-            let _ = std::fs::remove_file(self.directory.join(evidence::FILE_NAME));
-        }
-        self.give_up();
-    }
-
-    /// Takes back the empty file that was made to be locked.
-    fn give_up(&self) {
-        if !self.had_evidence && self.evidence.metadata().is_ok_and(|data| data.len() == 0) {
-            let _ = std::fs::remove_file(self.directory.join(evidence::FILE_NAME));
-        }
-    }
-}
-
-/// Copies a file to where none is.
-fn copy(source: &Path, to: &Path, mode: FileMode) -> std::io::Result<File> {
-    let mut copy = mode.create_file(to)?;
-    // Whoever opens it from now on finds it locked, as the one that it replaces was.
-    try_lock(to, &copy)?;
-    std::io::copy(&mut File::open(source)?, &mut copy)?;
-    copy.sync_all()?;
-    Ok(copy)
-}
-
-fn write_failure(directory: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("cannot write to {}: {error}", directory.display()))
-        .hint("choose another folder with --output")
 }

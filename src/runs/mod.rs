@@ -2,6 +2,7 @@
 //! in them is what was written.
 
 mod api_asked;
+mod claim;
 mod directory;
 mod keep;
 mod latest;
@@ -11,6 +12,7 @@ mod names;
 mod sums;
 
 pub use api_asked::ApiAsked;
+pub use claim::{Claim, ClaimError};
 pub use directory::{DirectoryError, RunDirectory, try_out};
 pub use keep::{Left, Removal, keep_newest};
 pub use list::{WholeRun, newest_unfinished, runs_since, whole_runs};

@@ -117,9 +117,9 @@ fn no_folder_for_temporary_files_is_needed() {
 #[test]
 fn a_machine_that_gives_no_threads_is_told_of_at_once() {
     let script = if is_root() {
-        // Root may have any number: somebody else then, who may not read this folder.
+        // Root may have any number: somebody else then, who has no other process, and who may not read this folder.
         "place=$(mktemp -d) && chmod 755 \"$place\" && cp \"$1\" \"$place/program\" && shift \
-         && prlimit --nproc=1 setpriv --reuid=65534 --clear-groups -- \"$place/program\" \"$@\"; \
+         && prlimit --nproc=1 setpriv --reuid=$((1000000 + $$)) --clear-groups -- \"$place/program\" \"$@\"; \
          code=$?; rm -r \"$place\"; exit $code"
     } else {
         "exec prlimit --nproc=1 \"$@\""
