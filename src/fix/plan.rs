@@ -156,7 +156,7 @@ impl Plan {
         };
         let grounds = Grounds {
             allowed,
-            every_account_was_read: every_account_was_read(&header, evidence),
+            every_account_was_read: every_account_was_read(header, evidence),
             dns_was_looked_up: evidence.lookups().is_some(),
         };
         let mut plan = Self::default();
