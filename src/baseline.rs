@@ -14,7 +14,7 @@ use crate::ledger::{self, Ledger, LedgerHeader, PassedOver, TrendPoint};
 use crate::memory::{AccountMemory, Earlier, carry_on};
 use crate::model::{Connector, domain_hash};
 use crate::policy::PolicySource;
-use crate::runs::{ApiAsked, SumsError, check_sums, whole_runs};
+use crate::runs::{ApiAsked, SumsError, check_sums, is_unfinished, whole_runs};
 use crate::text::for_terminal;
 use crate::thresholds::Thresholds;
 
@@ -29,6 +29,18 @@ pub enum BaselineError {
     /// Its ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] FileError),
+    /// It was not completed; what was rendered of it meanwhile is no run to compare with.
+    #[error("run {} is unfinished", run.display())]
+    Unfinished {
+        /// Its directory.
+        run: PathBuf,
+    },
+    /// Another run stands in its place.
+    #[error("its folder contains run {run_id}")]
+    Other {
+        /// That run.
+        run_id: String,
+    },
     /// Evidence and ledger say different things of an account.
     #[error(
         "{} says that account {account} was read, but {} beside it does not contain it",
@@ -59,6 +71,11 @@ impl Baseline {
     /// # Errors
     /// One of them is missing, damaged, or not what `SHA256SUMS` says; or they contradict each other.
     pub fn open(run: &Path) -> Result<Self, BaselineError> {
+        if is_unfinished(&run.canonicalize().unwrap_or_else(|_| run.to_owned())) {
+            return Err(BaselineError::Unfinished {
+                run: run.to_owned(),
+            });
+        }
         let ledger = Ledger::open(&run.join(ledger::FILE_NAME))?;
         let evidence = Evidence::locate(&run.join(evidence::FILE_NAME))?;
         check_sums(
@@ -97,6 +114,11 @@ impl Baseline {
     /// The run, as its evidence describes it.
     pub fn header(&self) -> &RunHeader {
         self.evidence.header()
+    }
+
+    /// Whether both are one run, wherever a copy of it stands: another one may have begun in the same second.
+    pub fn is_same_run(&self, other: &Self) -> bool {
+        self.evidence.sha256() == other.evidence.sha256()
     }
 
     /// What it was judged by, and which runs it continues.

@@ -262,7 +262,11 @@ fn compare_findings<'a>(old: KnownFindings<'a>, new: Known<'a>) -> Vec<Change<'a
         };
         changes.push(change(finding, kind, from, to));
     }
-    let resolved = old.iter().filter(|finding| !now.contains(&finding.id));
+    // Of an account that was never read in full nothing is known to be gone.
+    let was_ever_read = new.state.read.is_some();
+    let resolved = old
+        .iter()
+        .filter(|finding| was_ever_read && !now.contains(&finding.id));
     changes.extend(resolved.map(|finding| {
         let severity = finding.severity.as_str();
         change(finding, ChangeKind::FindingResolved, severity, "")

@@ -1,5 +1,7 @@
 //! Of a run that was merged of several: which ones, and what they said differently.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -52,22 +54,34 @@ pub struct SomeAccounts {
     pub count: usize,
     /// The first, by their ids; at most 10.
     pub first: Vec<String>,
+    /// The ids of the others: the next run that is merged of this one counts none twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 impl SomeAccounts {
     /// Adds one.
     pub fn add(&mut self, id: &str) {
         self.count += 1;
-        if self.first.len() < MOST_NAMED {
-            self.first.push(id.to_owned());
-        }
+        let ids = match self.first.len() {
+            MOST_NAMED.. => &mut self.others,
+            _ => &mut self.first,
+        };
+        ids.push(id.to_owned());
     }
 
-    /// Adds others.
+    /// Adds those of others that are not among these.
     pub fn join(&mut self, others: &Self) {
-        self.count += others.count;
-        let room = MOST_NAMED.saturating_sub(self.first.len());
-        self.first.extend(others.first.iter().take(room).cloned());
+        let own: HashSet<String> = self.ids().map(str::to_owned).collect();
+        for id in others.ids().filter(|id| !own.contains(*id)) {
+            self.add(id);
+        }
+        // Earlier versions kept the first ones only.
+        self.count += others.count.saturating_sub(others.ids().count());
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.first.iter().chain(&self.others).map(String::as_str)
     }
 
     fn words(&self) -> String {
@@ -137,12 +151,16 @@ mod tests {
         (9..13).for_each(|number| more.add(&number.to_string()));
         some.join(&more);
         assert_eq!(some.words(), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more");
+        // None is counted twice, however often it was met.
+        let before = some.clone();
+        some.join(&before);
+        some.join(&more);
+        assert_eq!(some, before);
+        let mut one = SomeAccounts::default();
+        one.add("3");
         let merged = Merged {
             in_several: some,
-            differing: SomeAccounts {
-                count: 1,
-                first: vec!["3".to_owned()],
-            },
+            differing: one,
             ..Merged::default()
         };
         let said = merged.sentences();

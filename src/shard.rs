@@ -223,12 +223,15 @@ impl Share {
                 _ => ("shards", "are"),
             };
             gaps.push(format!(
-                "{noun} {} of {} {verb} missing, counted from 0: no run of {} was merged, so no account that falls to {} was read; repeat the audit with the same accounts and --shard {first}/{}, then merge again",
+                "{noun} {} of {} {verb} missing (shards count from 0): no run of {} was merged, so no account that falls to {} was read; repeat the audit with the same accounts for {}, then merge again",
                 listed(&missing),
                 self.of,
                 if missing.len() == 1 { "it" } else { "them" },
                 if missing.len() == 1 { "it" } else { "them" },
-                self.of
+                match missing.len() {
+                    1 => format!("it (--shard {first}/{})", self.of),
+                    _ => format!("each of them (--shard {first}/{} and so on)", self.of),
+                }
             ));
         }
         if self.lists.len() > 1 {
@@ -239,7 +242,7 @@ impl Share {
                 .map(|list| grouped(list.accounts as u64))
                 .collect();
             gaps.push(format!(
-                "the shards divided {} different lists of accounts (of {} accounts): an account that one list has and another lacks may have been read by no shard; give all shards one --accounts-file, as `cf-sso-audit accounts` writes it",
+                "the shards were given {} different lists ({} accounts): an account that one list has and another lacks may have been read by no shard; give every shard the same --accounts-file, as `cf-sso-audit accounts` writes it",
                 self.lists.len(),
                 lengths.join(", ")
             ));
@@ -324,7 +327,9 @@ mod tests {
         let mut share = shard("1/3").share_of(accounts(10)).1;
         agrees(&share);
         assert!(share.gaps()[0].starts_with("shards 0 and 2 of 3 are missing"));
-        assert!(share.gaps()[0].contains("--shard 0/3, then merge again"));
+        assert!(
+            share.gaps()[0].contains("for each of them (--shard 0/3 and so on), then merge again")
+        );
         share.shards = vec![0, 1, 2];
         share.places = (0..10).collect();
         assert!(share.is_whole());
@@ -339,7 +344,7 @@ mod tests {
         share.places[3] = 3;
         share.lists.extend(longer.lists);
         agrees(&share);
-        assert!(share.gaps()[0].contains("2 different lists of accounts (of 10, 11 accounts)"));
+        assert!(share.gaps()[0].contains("2 different lists (10, 11 accounts)"));
         let (of_it, many) = shard("0/1000").share_of(accounts(3000));
         assert!(!of_it.is_empty() && many.is_possible(&of_it));
         assert!(!many.is_possible(&of_it[1..]), "another number of accounts");

@@ -1,5 +1,7 @@
 //! What API tokens look like, so that none that is in a wrong place is shown.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// What Cloudflare's tokens begin with: a user's, an account's, a global key, an OAuth access token.
@@ -12,8 +14,13 @@ const SHORTEST_UNPREFIXED: usize = 37;
 /// Cloudflare's, or is as long as a token from before the prefixes and as mixed. Names of variables and accounts, ids
 /// and UUIDs do not, also where they are long or joined by `-` and `_`.
 pub fn looks_like_token(text: &str) -> bool {
-    text.split(|c| !is_token_character(c))
-        .any(|word| begins_as_token(word) || is_random(word))
+    words_like_tokens(text).next().is_some()
+}
+
+/// The words of a text that look like API tokens.
+fn words_like_tokens(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c| !is_token_character(c));
+    words.filter(|word| begins_as_token(word) || is_random(word))
 }
 
 /// Whether a text begins as Cloudflare's tokens do that have a prefix.
@@ -52,6 +59,26 @@ pub fn id_may_be_token(text: &str) -> bool {
 /// Whether what is given as a file's path may be an API token, and must not be shown.
 pub fn path_may_be_token(path: &Path) -> bool {
     !path.exists() && looks_like_token(&path.to_string_lossy())
+}
+
+/// A message without what looks like an API token in one of the arguments that were given, and is the path of nothing:
+/// somebody gave it in place of a path.
+pub fn without_tokens_of<'m>(
+    arguments: impl Iterator<Item = OsString>,
+    message: &'m str,
+) -> Cow<'m, str> {
+    let mut clean = Cow::Borrowed(message);
+    for argument in arguments {
+        if !path_may_be_token(Path::new(&argument)) {
+            continue;
+        }
+        for token in words_like_tokens(&argument.to_string_lossy()) {
+            if clean.contains(token) {
+                clean = Cow::Owned(clean.replace(token, "[token]"));
+            }
+        }
+    }
+    clean
 }
 
 #[cfg(test)]

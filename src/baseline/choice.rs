@@ -32,6 +32,12 @@ pub struct Choice<'a> {
 /// Why there is no run to compare with, or to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ChoiceError {
+    /// Nothing is where the named run should be.
+    #[error("--baseline {}: there is no such folder", run.display())]
+    Missing {
+        /// Where.
+        run: PathBuf,
+    },
     /// The named directory is not that of a complete run.
     #[error(
         "--baseline {} is not the directory of a complete run: it has no {}",
@@ -124,11 +130,17 @@ impl Choice<'_> {
         runs: &Path,
     ) -> Result<History, ChoiceError> {
         let beside = |run_id: &String| {
-            Baseline::open(&runs.join(run_id)).map_err(|error| ChoiceError::Unrecoverable {
+            let unrecoverable = |error| ChoiceError::Unrecoverable {
                 run_id: record.run_id.clone(),
                 baseline: run_id.clone(),
                 error,
-            })
+            };
+            let run = Baseline::open(&runs.join(run_id)).map_err(unrecoverable)?;
+            if run.header().run_id != *run_id {
+                let other = run.header().run_id.clone();
+                return Err(unrecoverable(BaselineError::Other { run_id: other }));
+            }
+            Ok(run)
         };
         let api = ApiAsked {
             base_url: &record.base_url,
@@ -211,6 +223,11 @@ fn is_same_run(one: &Baseline, other: &Baseline) -> bool {
 
 /// The run in a directory that was named.
 fn named(run: &Path, api: ApiAsked<'_>) -> Result<Baseline, ChoiceError> {
+    if !run.exists() {
+        return Err(ChoiceError::Missing {
+            run: run.to_owned(),
+        });
+    }
     if !run.join(ledger::FILE_NAME).is_file() {
         return Err(ChoiceError::NotARun {
             run: run.to_owned(),

@@ -388,7 +388,7 @@ fn interrupted(args: &AuditArgs, directory: &RunDirectory, is_overtaken: bool) -
         )
     } else {
         format!(
-            "interrupted: what was read is kept in {partial}; to resume, give the same options with --resume: `cf-sso-audit audit --resume --output {output}{lookups}`, plus the same policy, connection and thresholds"
+            "interrupted: what was read is kept in {partial}; to resume, give the same options with --resume: `cf-sso-audit audit --resume --output {output}{lookups}`, plus the same policy, connection and thresholds, and the accounts file if it names tokens"
         )
     });
     exit::INTERRUPTED

@@ -45,6 +45,10 @@ struct Difference {
     not_compared: usize,
     /// Findings that the later run knew of and could not judge: accounts unread or not asked for, rules turned off.
     not_judged: usize,
+    /// Accounts of the earlier run that the later one does not know.
+    not_included: usize,
+    /// Whether both are one run.
+    is_same_run: bool,
     /// Whether the two were judged by different policies.
     policy_changed: bool,
     /// Whether the run given as the earlier one began after the other.
@@ -186,6 +190,8 @@ fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failur
         policy_changed: policy(&old) != policy(&new),
         backwards: old.header().started > new.header().started,
         not_judged: 0,
+        not_included: 0,
+        is_same_run: old.is_same_run(&new),
         old: old.header().run_id.clone(),
         new: new.header().run_id.clone(),
         compared: 0,
@@ -213,8 +219,13 @@ fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failur
         } else {
             &mut difference.not_compared
         }) += 1;
-        let findings = now.iter().flat_map(|account| &account.findings);
-        difference.not_judged += findings.filter(|finding| finding.carried).count();
+        difference.not_judged += not_judged(before.as_ref(), now.as_ref());
+        // A folder's runs know each account of those before them: this one is of another folder, and was asked for others.
+        // Given the other way round, it is one that came later.
+        if now.is_none() && !difference.backwards {
+            difference.not_included += 1;
+            continue;
+        }
         let (before, now) = (
             before.as_ref().map(AccountMemory::known),
             now.as_ref().map(AccountMemory::known),
@@ -226,6 +237,24 @@ fn compare(old: &Path, new: &Path, told: &mut Told) -> Result<Difference, Failur
         told.add(&changes)?;
     }
     Ok(difference)
+}
+
+/// How many findings a later run knows of, or would, and could not judge.
+fn not_judged(before: Option<&AccountMemory<'_>>, now: Option<&AccountMemory<'_>>) -> usize {
+    let found_before = before.map_or(&[][..], |account| &account.findings);
+    let Some(now) = now else {
+        return found_before.len();
+    };
+    let carried = now.findings.iter().filter(|finding| finding.carried);
+    let carried = carried.count();
+    if now.state.read.is_some() {
+        return carried;
+    }
+    let known: HashSet<_> = now.findings.iter().map(|finding| finding.id).collect();
+    let unknown = found_before
+        .iter()
+        .filter(|finding| !known.contains(&finding.id));
+    carried + unknown.count()
 }
 
 /// What stands before the changes.
@@ -244,7 +273,7 @@ fn heading(difference: &Difference) -> String {
         );
     }
     text.push('\n');
-    if difference.old == difference.new {
+    if difference.is_same_run {
         text.push_str("Both are the same run.\n");
     }
     for sentence in notes(difference) {
@@ -289,6 +318,14 @@ fn notes(difference: &Difference) -> Vec<String> {
     if difference.backwards {
         notes.push(format!(
             "{} started after {}: the changes are shown in reverse.",
+            for_terminal(&difference.old),
+            for_terminal(&difference.new)
+        ));
+    }
+    if difference.not_included > 0 {
+        notes.push(format!(
+            "{} of {} not included in {} and left out of the comparison.",
+            count(difference.not_included, "account"),
             for_terminal(&difference.old),
             for_terminal(&difference.new)
         ));

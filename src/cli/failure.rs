@@ -7,6 +7,7 @@ use super::logging::as_json;
 use super::screen::stderr_takes_colours;
 use crate::runs::DirectoryError;
 use crate::text::lines_for_terminal;
+use crate::token_form::without_tokens_of;
 
 /// Why the program ends without having done its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,8 @@ impl Failure {
     /// Writes it to standard error.
     pub fn print(&self) {
         // What the API or a file said may be in it: that does nothing to a terminal.
-        let message = lines_for_terminal(&self.message);
+        let message = without_tokens_of(std::env::args_os(), &self.message);
+        let message = lines_for_terminal(&message);
         let hint = self.hint.as_deref().map(lines_for_terminal);
         if let Some(line) = as_json("ERROR", &message, hint.as_deref()) {
             return super::tell(&line);

@@ -115,7 +115,7 @@ pub async fn run(args: FixArgs) -> Result<u8, Failure> {
 fn check_complete(run_dir: &Path) -> Result<(), Failure> {
     if is_unfinished(run_dir) {
         return Err(Failure::usage(format!("{} is not complete", run_dir.display()))
-            .hint("complete it with `cf-sso-audit audit --resume`, or run a new audit and fix that run"));
+            .hint("complete it with `cf-sso-audit audit --resume --output` and the folder it is in, or run a new audit and fix that run"));
     }
     if !run_dir.join(SUMS).exists() {
         return Err(Failure::usage(format!(

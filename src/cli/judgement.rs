@@ -1,6 +1,7 @@
 //! By what evidence is judged and how the report is written: what `audit` and `render` share, so that a report can
 //! be made again, byte for byte.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -179,6 +180,11 @@ impl FilesArgs {
         }
     }
 
+    /// Whether there is a report for each owner, too.
+    pub fn is_split(&self) -> bool {
+        self.split_by == Some(SplitBy::Owner)
+    }
+
     /// What is to be written.
     pub fn formats(&self) -> Vec<&'static FormatSpec> {
         let asked = |format: &&FormatSpec| self.format.iter().any(|name| name == format.name);
@@ -235,11 +241,11 @@ impl From<ChoiceError> for Failure {
     fn from(error: ChoiceError) -> Self {
         let message = error.to_string();
         match error {
-            ChoiceError::NotARun { .. } => Self::usage(message).hint(
+            ChoiceError::Missing { .. } | ChoiceError::NotARun { .. } => Self::usage(message).hint(
                 "a run's directory is named after its start, such as reports/20261121T101500Z; or give none",
             ),
             ChoiceError::Unreadable { .. } => Self::usage(message)
-                .hint("--baseline takes the directory of a complete run, or none"),
+                .hint("restore it from a copy, or give another complete run, or none"),
             ChoiceError::OtherApi { .. } => Self::usage(message).hint(
                 "runs of two regions or APIs cannot be compared: give a run of the same one, or none",
             ),
@@ -358,7 +364,7 @@ impl Judged {
             files.dialect(),
             FileMode(files.output_mode),
         );
-        let is_split = files.split_by == Some(SplitBy::Owner);
+        let is_split = files.is_split();
         let title = files.title.clone();
         let now = judged_at(self.evidence.header())?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
@@ -399,6 +405,8 @@ impl Judged {
                     &settings,
                 )?;
                 notes.push(split_in_words(split));
+            } else {
+                report::split::remove_stale(&self.directory, &BTreeSet::new());
             }
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(seconds, "judged and written");

@@ -172,16 +172,16 @@ impl From<MergeError> for Failure {
         let hint = match error {
             MergeError::Nothing => "give the directories of the runs to merge",
             MergeError::Unfinished { .. } => {
-                "finish it with `cf-sso-audit audit --resume`, or leave it out: the report then says what is missing"
+                "finish it with `cf-sso-audit audit --resume --output` and the folder it is in, or leave it out: the report then says what is missing"
             }
             MergeError::Unreadable(_) => {
-                "give the directories of runs: each holds evidence.jsonl, such as shards/0/latest"
+                "give run directories, such as shards/0/latest; each contains evidence.jsonl"
             }
             MergeError::OtherApi { .. } => {
-                "accounts of two regions or APIs are two reports: merge the runs of each by themselves"
+                "accounts of two regions or APIs are two reports: merge each region's or API's runs separately"
             }
             MergeError::OtherShards { .. } => {
-                "merge the shards of each set by themselves, then merge the results"
+                "merge each set of shards separately, then merge the results"
             }
             MergeError::Overtaken { .. } => "choose another folder with --output",
             MergeError::Evidence(_) | MergeError::Lookups(_) => {

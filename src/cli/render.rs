@@ -12,8 +12,9 @@ use super::{Failure, exit, print, tell_line};
 use crate::audit;
 use crate::clock::Clock;
 use crate::collect::End;
-use crate::evidence::{self, Evidence};
+use crate::evidence::{self, Evidence, EvidenceError};
 use crate::file_mode::FileMode;
+use crate::jsonl::FileError;
 use crate::ledger::{self, LedgerHeader};
 use crate::report::files::give_up;
 use crate::report::files_of_report;
@@ -56,8 +57,12 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
     let ocsf = args.files.ocsf()?;
     let source = args.run_dir.join(evidence::FILE_NAME);
     let mut evidence = Evidence::open(&source).map_err(|error| {
-        Failure::usage(format!("the evidence cannot be read: {error}"))
-            .hint("give the directory of a run, which contains evidence.jsonl")
+        Failure::usage(format!("the evidence cannot be read: {error}")).hint(match error {
+            EvidenceError::File(FileError::Damaged { line, .. }) if line > 1 => {
+                "restore the file from a copy; nothing was written or changed"
+            }
+            _ => "give the directory of a run, which contains evidence.jsonl",
+        })
     })?;
     // A link such as `latest` is beside the runs that it points to.
     let run_dir = args
@@ -129,9 +134,14 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         written = judged.write(&args.files) => written?,
         () = stop.requested() => {
             let place = directory.display();
-            tell_line(&format!("interrupted: the report in {place} is unchanged"));
-            // Only the thread that writes is left, and nothing of what it writes is in its place.
-            give_up(&directory);
+            // Only the thread that writes is left, and it moves nothing into its place any more.
+            tell_line(&match give_up(&directory) {
+                0 => format!("interrupted: the report in {place} is unchanged"),
+                _ if args.files.is_split() => format!(
+                    "interrupted: the main report in {place} is new, but not that of every owner: run the same command again"
+                ),
+                _ => format!("interrupted: the report in {place} was already written"),
+            });
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
     };
@@ -248,6 +258,9 @@ impl From<ClaimError> for Failure {
             ),
             ClaimError::Write { .. } => {
                 Self::failed(message).hint("choose another folder with --output")
+            }
+            ClaimError::NotAFolder { .. } => {
+                Self::usage(message).hint("move it away, or choose another folder with --output")
             }
             ClaimError::Taken { .. } => Self::failed(message)
                 .hint("wait until it is done, or choose another folder with --output"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -11,12 +12,10 @@ use crate::sha256::Sha256;
 use tempfile::SpooledTempFile;
 
 use crate::file_mode::{FileMode, sync_dir};
-use crate::runs::{SUMS, not_made_by_a_run};
+use crate::runs::{STAGING, SUMS, not_made_by_a_run};
 use crate::text::hex;
 use crate::threads::lock;
 
-/// The folder in which files are written before they are moved into place.
-const ASIDE: &str = ".cf-sso-audit.staging";
 /// Up to this many bytes of a spool wait in memory, more in a file: a report has some ten of them.
 const SPOOL: usize = 256 * 1024;
 /// What is read at once of what waits in a file, in bytes.
@@ -50,6 +49,8 @@ pub struct Staging {
     aside: PathBuf,
     mode: FileMode,
     done: Done,
+    /// Whether a file may be in its place already.
+    is_moving: AtomicBool,
 }
 
 impl Staging {
@@ -58,7 +59,7 @@ impl Staging {
     /// # Errors
     /// The folder cannot be written to, or what stands aside in it is somebody else's.
     pub fn new(place: &Path, mode: FileMode, names: &[&str]) -> io::Result<Self> {
-        let aside = place.join(ASIDE);
+        let aside = place.join(STAGING);
         remove_leftovers(&aside, names)?;
         mode.create_dir(&aside)?;
         Ok(Self {
@@ -66,6 +67,7 @@ impl Staging {
             aside,
             mode,
             done: Done::default(),
+            is_moving: AtomicBool::new(false),
         })
     }
 
@@ -126,13 +128,24 @@ impl Staging {
         list.write_all(sums.collect::<String>().as_bytes())?;
         let files = done.values().filter_map(|done| done.file.as_ref());
         sync_all(files.chain([&list.file]))?;
+        let mut published = lock(&PUBLISHED);
+        self.is_moving.store(true, Ordering::Relaxed);
         let stale: Vec<_> = names.filter(|name| !done.contains_key(*name)).collect();
         let others = not_made_by_a_run(&self.place, stale.iter().copied())?;
+        let mut removed = Vec::new();
         for name in stale.iter().filter(|name| !others.contains(name)) {
             match fs::remove_file(self.place.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(()) => removed.push(*name),
             }
+        }
+        if !removed.is_empty() {
+            tracing::warn!(
+                "removed {} of an earlier report from {}: this one was not asked for them; --format writes them again",
+                removed.join(", "),
+                self.place.display()
+            );
         }
         for name in done.keys().map(String::as_str).chain([SUMS]) {
             let aside = self.aside.join(name);
@@ -141,11 +154,21 @@ impl Staging {
             }
         }
         fs::remove_dir_all(&self.aside)?;
-        sync_dir(&self.place)
+        sync_dir(&self.place)?;
+        *published += 1;
+        Ok(())
     }
 
-    /// Gives up what was written.
+    /// Gives up what was written. Where some of it is in its place, the list of its checksums stays beside it: it says what
+    /// the next report may overwrite.
     pub fn discard(self) {
+        if self.is_moving.load(Ordering::Relaxed) {
+            tracing::warn!(
+                "the files in {} are of two reports: run the same command again",
+                self.place.display()
+            );
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.aside)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -177,10 +200,19 @@ fn remove_leftovers(aside: &Path, names: &[&str]) -> io::Result<()> {
     fs::remove_dir_all(aside)
 }
 
-/// Removes what is being written aside in a folder, where the program ends before it is whole.
-pub fn give_up(place: &Path) {
-    // Whoever still writes there makes no file any more once the folder is gone; a next run removes what is left.
-    let _ = fs::remove_dir_all(place.join(ASIDE));
+/// How many reports this process has moved into their places. Held while one is: who ends the program waits for it.
+static PUBLISHED: Mutex<usize> = Mutex::new(0);
+
+/// Removes what is being written aside in a folder, where the program ends before it is whole; how many reports were
+/// moved into their places before. None is from now on.
+pub fn give_up(place: &Path) -> usize {
+    let published = lock(&PUBLISHED);
+    let before = *published;
+    // Never released: whoever still writes waits until the program has ended.
+    std::mem::forget(published);
+    // They make no file any more once the folder is gone; a next run removes what is left.
+    let _ = fs::remove_dir_all(place.join(STAGING));
+    before
 }
 
 /// A file being written aside.
@@ -272,7 +304,7 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_is_removed_and_what_no_run_made_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let aside = dir.path().join(ASIDE);
+        let aside = dir.path().join(STAGING);
         let staging = || Staging::new(dir.path(), FileMode::default(), &["a.csv"]);
         staging().unwrap().file("a.csv").unwrap();
         staging().unwrap();

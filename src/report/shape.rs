@@ -171,7 +171,12 @@ struct MergedRunShown<'a> {
 }
 
 impl<'a> MergedShown<'a> {
-    fn of(merged: &'a Merged) -> Self {
+    /// `None` where there is nothing to say: a report about some of the accounts names no runs.
+    fn of(merged: &'a Merged) -> Option<Self> {
+        let sentences = merged.sentences();
+        if merged.runs.is_empty() && sentences.is_empty() {
+            return None;
+        }
         let some = |some: &'a SomeAccounts| SomeShown {
             count: some.count,
             first: &some.first,
@@ -184,12 +189,12 @@ impl<'a> MergedShown<'a> {
             started_utc: utc(run.started),
             version: &run.version,
         };
-        Self {
+        Some(Self {
             differing: some(&merged.differing),
             in_several: some(&merged.in_several),
             runs: merged.runs.iter().map(run).collect(),
-            sentences: merged.sentences(),
-        }
+            sentences,
+        })
     }
 }
 
@@ -236,7 +241,7 @@ impl<'a> Run<'a> {
                 retries: limits.retries,
                 timeout_seconds: limits.timeout_seconds,
             },
-            merged: header.merged_runs().map(MergedShown::of),
+            merged: header.merged.as_ref().and_then(MergedShown::of),
             policy: summary.policy.source.as_ref().map(|source| PolicyShown {
                 path: &source.path,
                 sha256: &source.sha256,

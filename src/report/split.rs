@@ -2,9 +2,9 @@
 //! as in the whole one, so that a finding has the same id, age and severity in both; of an account of another owner that
 //! shares a domain it is said that there is one, and no more.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::{fs, io};
 
 use super::files::Staging;
 use super::pipeline::{Scope, Source};
@@ -16,7 +16,7 @@ use crate::evidence::{Evidence, RunHeader};
 use crate::ledger::{FILE_NAME, Ledger, PassedOver, TrendPoint};
 use crate::merged::Merged;
 use crate::policy::Policy;
-use crate::runs::{BY_OWNER, SUMS, check_sums, not_made_by_a_run};
+use crate::runs::{BY_OWNER, SUMS, check_sums, not_made_by_a_run, remove_report};
 use crate::text::{on_one_line, sha256_hex};
 
 /// The folder in a run's directory that holds one for each owner.
@@ -57,6 +57,8 @@ pub fn write(
         owners: scopes.len(),
         without_owner,
     };
+    let folders: BTreeSet<_> = scopes.keys().map(|owner| folder_name(owner)).collect();
+    remove_stale(directory, &folders);
     if scopes.is_empty() {
         return Ok(split);
     }
@@ -118,6 +120,42 @@ pub fn write(
         }
     }
     Ok(split)
+}
+
+/// Removes the reports of an earlier rendering for owners who have none now: what they say is no longer so. What is not known to
+/// be theirs stays, and so does what cannot be removed.
+pub fn remove_stale(directory: &Path, kept: &BTreeSet<String>) {
+    let place = directory.join(FOLDER);
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|there| there.is_dir());
+    if !is_folder(&place) {
+        return;
+    }
+    let entries = fs::read_dir(&place).into_iter().flatten().flatten();
+    let mut stale: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| is_folder(path))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_none_or(|name| !kept.contains(name))
+        })
+        .collect();
+    stale.sort();
+    for report in stale {
+        match remove_report(&report) {
+            Ok(()) => tracing::warn!(
+                "removed {}, an owner's report that this rendering does not write",
+                report.display()
+            ),
+            Err(cause) => tracing::warn!(
+                "{} is left of an earlier rendering and may be out of date: {cause}",
+                report.display()
+            ),
+        }
+    }
+    // Where something is left in it, it stays.
+    if kept.is_empty() {
+        let _ = fs::remove_dir(&place);
+    }
 }
 
 /// The accounts of each owner; those of nobody by the empty name.

@@ -241,7 +241,7 @@ impl NotJudged {
             (self.off, "from rules that are off"),
             (
                 self.shared,
-                "about domains shared with accounts that were not read in full",
+                "about domains shared with accounts that this run did not read in full or was not asked for",
             ),
             (
                 self.dns,
@@ -646,7 +646,7 @@ impl Summary<'_> {
         let header = self.header;
         match (&header.share, &header.merged) {
             (Some(share), None) => sentences.push(format!(
-                "This is shard {}. Domains are compared within it alone: merge all shards to compare them across all accounts.",
+                "This is shard {}. Domains are compared only within this shard; merge all shards to compare them across all accounts.",
                 share.words()
             )),
             (_, Some(merged)) => sentences.extend(merged.sentences()),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{SUMS, not_made_by_a_run};
 use crate::dns::lookups;
 use crate::evidence::{self, Evidence, EvidenceError, parse_header};
-use crate::file_mode::FileMode;
+use crate::file_mode::{FileMode, open_file};
 use crate::lock::{Lock, try_lock};
 
 /// The name of the evidence while it is copied.
@@ -32,6 +32,12 @@ pub enum ClaimError {
         directory: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Something else is in its place.
+    #[error("{} is not a folder", directory.display())]
+    NotAFolder {
+        /// What is there.
+        directory: PathBuf,
     },
     /// Somebody else has it.
     #[error("another command is writing to {}", directory.display())]
@@ -96,6 +102,11 @@ impl<'a> Claim<'a> {
                 directory: directory.to_owned(),
             });
         }
+        if directory.exists() && !directory.is_dir() {
+            return Err(ClaimError::NotAFolder {
+                directory: directory.to_owned(),
+            });
+        }
         if !directory.is_dir() {
             if let Some(parent) = directory.parent() {
                 fs::create_dir_all(parent).map_err(failed)?;
@@ -109,7 +120,8 @@ impl<'a> Claim<'a> {
         let place = directory.join(evidence::FILE_NAME);
         let evidence = match mode.create_file(&place) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                File::options().read(true).append(true).open(&place)
+                // A pipe would be waited for without end.
+                open_file(&place).and_then(|_| File::options().read(true).append(true).open(&place))
             }
             made => made,
         }

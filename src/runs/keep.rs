@@ -154,6 +154,18 @@ fn is_unaltered(run: &Path) -> bool {
     check_sums(run, &files).is_ok()
 }
 
+/// Removes a report that stands in a folder of its own, as an owner's does; else why it stays, in words.
+///
+/// # Errors
+/// Something in the folder is not known to be the report's, or cannot be removed.
+pub fn remove_report(folder: &Path) -> Result<(), String> {
+    let mut contents = Contents::default();
+    if !contents.add_report(folder, Path::new(""), None)? {
+        return Err(format!("it has no {SUMS} to say what was written"));
+    }
+    contents.delete(folder).map_err(|error| error.to_string())
+}
+
 /// Removes a run; else why it stays, in words.
 fn remove(output: &Path, run: &WholeRun) -> Result<(), String> {
     let _locks = lock_run(&run.path)?;

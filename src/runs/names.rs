@@ -8,6 +8,9 @@ pub(super) const PARTIAL: &str = ".partial";
 /// The ending of a run's directory that is being removed.
 pub(super) const REMOVED: &str = ".removed";
 
+/// The folder in which a report's files are written before they are moved into place.
+pub const STAGING: &str = ".cf-sso-audit.staging";
+
 /// The folder in a run's directory that holds one for each owner, where the report is split.
 pub const BY_OWNER: &str = "by-owner";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sha256::Sha256;
 
-use super::names::is_unfinished;
+use super::names::{STAGING, is_unfinished};
 use crate::file_mode::open_file;
 use crate::text::hex;
 
@@ -81,7 +81,7 @@ pub fn check_sums(directory: &Path, files: &[(&str, &str)]) -> Result<(), SumsEr
 }
 
 /// Those of some files of a directory that are there, and that no run made, or not as they are: its list of checksums
-/// does not have them.
+/// does not have them, nor has that of a report which was killed while its files were moved into place.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -93,11 +93,16 @@ pub fn not_made_by_a_run<'n>(
         return Ok(Vec::new());
     }
     let sums = sums_of(directory)?.unwrap_or_default();
+    let staged = sums_of(&directory.join(STAGING)).ok().flatten();
+    let staged = staged.unwrap_or_default();
     let mut others = Vec::new();
     for name in names {
         match sha256_of_file(&directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(sum) if sums.get(name) == Some(&sum) => {}
+            Ok(sum)
+                if [&sums, &staged]
+                    .iter()
+                    .any(|sums| sums.get(name) == Some(&sum)) => {}
             Ok(_) => others.push(name),
             // A folder or a pipe, say: nothing that a run made.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => others.push(name),

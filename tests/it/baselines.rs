@@ -946,6 +946,34 @@ fn an_account_that_came_and_went_between_two_runs_is_no_difference() {
 }
 
 #[test]
+fn diff_of_two_folders_calls_nothing_resolved_or_removed_that_the_later_run_does_not_know() {
+    let found = vec![
+        (id(1), json!([disabled(1, "a.example")])),
+        (id(2), json!([disabled(2, "b.example")])),
+    ];
+    let server = Server::of(found);
+    let old = audit(&server).args(ids(2)).run().expect(0);
+    // Begun in the same second, and another one.
+    let same_second = audit(&server).arg(id(1)).run().expect(0);
+    server.now(|_| answer(403, "{}"));
+    let new = audit(&server).on_day(1).arg(id(1)).run().expect(3);
+    let diff_to = |other: &Outcome| {
+        let program = program("diff").arg(old.run_dir()).arg(other.run_dir());
+        program.run()
+    };
+    let told = diff_to(&new).expect(10).prints(&[
+        "0 accounts compared, 2 not compared",
+        "1 account of 20261121T101500Z not included in 20261122T101500Z and left out of the comparison.",
+        "2 known findings could not be judged",
+    ]);
+    for wrong in ["resolved\n", "removed"] {
+        assert!(!told.stdout.contains(wrong), "{}", told.stdout);
+    }
+    let told = diff_to(&same_second).expect(0);
+    assert!(!told.stdout.contains("the same run"), "{}", told.stdout);
+}
+
+#[test]
 fn a_run_of_another_api_is_no_baseline() {
     let of = |status: &str| {
         let connector = connector_with(1, "a.example", json!({"verification": {"status": status}}));

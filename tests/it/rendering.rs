@@ -450,8 +450,21 @@ fn an_interrupted_run_can_be_rendered_as_far_as_it_came() {
         ["read ", "unread interrupted", "unread interrupted"]
     );
     assert_eq!(shown.json()["coverage"]["unread"], 2);
-    // In place too, and then the run can still be resumed.
+    // In place too, and then the run can still be resumed, and is none to compare with.
     render(&dir, &partial).run().expect(3);
+    program("diff")
+        .arg(&partial)
+        .arg(&partial)
+        .run()
+        .expect(2)
+        .says(&["is unfinished"]);
+    audit(&server)
+        .arg(id(1))
+        .arg("--baseline")
+        .arg(&partial)
+        .run()
+        .expect(2)
+        .says(&["is unfinished"]);
     server.now(|_| success(json!([])));
     let resumed = audit_in(&dir, &server).arg("--resume").run().expect(0);
     assert_eq!(server.asked(), [id(2), id(3)]);
@@ -468,7 +481,8 @@ fn files_of_formats_not_asked_for_are_removed_and_the_users_own_stay() {
     render(&dir, &run)
         .args(["--format", "html"])
         .run()
-        .expect(0);
+        .expect(0)
+        .says(&["removed", "findings.csv", "--format writes them again"]);
     assert_eq!(
         names(&run),
         [
@@ -483,6 +497,84 @@ fn files_of_formats_not_asked_for_are_removed_and_the_users_own_stay() {
     check_sums(&run);
     render(&dir, &run).run().expect(0);
     assert_eq!(names(&run), FILES);
+}
+
+#[test]
+fn a_report_that_was_killed_while_its_files_were_moved_is_made_again() {
+    let (dir, server) = (shared_dir(), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let other = || ["--csv-dialect", "excel-semicolon"];
+    let elsewhere = dir.path().join("elsewhere");
+    render(&dir, &run)
+        .args(other())
+        .arg("-o")
+        .arg(&elsewhere)
+        .run()
+        .expect(0);
+    // One file is in its place already, the others and their checksums are not.
+    let staging = run.join(".cf-sso-audit.staging");
+    fs::create_dir(&staging).unwrap();
+    fs::rename(elsewhere.join("findings.csv"), run.join("findings.csv")).unwrap();
+    for name in ["accounts.csv", "SHA256SUMS"] {
+        fs::rename(elsewhere.join(name), staging.join(name)).unwrap();
+    }
+    render(&dir, &run).args(other()).run().expect(0);
+    assert_eq!(names(&run), FILES);
+    check_sums(&run);
+    assert!(audited.text("findings.csv").contains("finding_id;rule"));
+    // What nobody wrote is not taken for such a file.
+    fs::write(run.join("findings.csv"), "mine").unwrap();
+    render(&dir, &run)
+        .run()
+        .expect(2)
+        .says(&["have changed since", "findings.csv"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_is_killed_at_any_move_is_made_again() {
+    let (dir, server) = (shared_dir(), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let in_dialect = |dialect: &str| render(&dir, &run).args(["--csv-dialect", dialect]);
+    let (_, steps) = in_dialect("plain").run_by_steps();
+    let moves = steps.iter().enumerate();
+    let moves: Vec<_> = moves
+        .filter(|(_, step)| step.starts_with("rename"))
+        .collect();
+    assert!(moves.len() > FILES.len() / 2, "{steps:?}");
+    for (turn, (step, what)) in moves.into_iter().enumerate() {
+        let dialect = ["excel", "plain"][turn % 2];
+        let killed = in_dialect(dialect).killed_at_step(step + 1).run();
+        assert_eq!(killed.code(), None, "{what}");
+        in_dialect(dialect).run().expect(0);
+        assert_eq!(names(&run), FILES, "{what}");
+        check_sums(&run);
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_said() {
+    let (dir, server) = (shared_dir(), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    fs::write(dir.path().join("a-file"), "mine").unwrap();
+    render(&dir, &audited.run_dir())
+        .arg("-o")
+        .arg(dir.path().join("a-file"))
+        .run()
+        .expect(2)
+        .says(&["a-file is not a folder", "move it away"]);
+    // A changed answer is in a run's directory all the same.
+    let evidence = audited.run_dir().join("evidence.jsonl");
+    let text = audited
+        .text("evidence.jsonl")
+        .replace("a.example", "z.example");
+    fs::write(evidence, text).unwrap();
+    render(&dir, &audited.run_dir())
+        .run()
+        .expect(2)
+        .says(&["has been changed", "restore the file from a copy"]);
 }
 
 /// A folder with a template's files.

@@ -344,7 +344,7 @@ fn a_missing_shard_is_said_and_can_be_added_later() {
         .prints(&[
             "the list of accounts is incomplete",
             "shard 1 of 3 is missing",
-            "--shard 1/3, then merge again",
+            "for it (--shard 1/3), then merge again",
             "0 and 2 of 3",
         ]);
     let json = partly.json();
@@ -500,6 +500,11 @@ fn of_two_answers_the_whole_and_newest_one_is_taken_and_that_is_said() {
                 .contains("had different connectors")
         );
     }
+    // Merged again with one of them, no account is counted twice.
+    let dir = shared_dir();
+    let merged = merge(&dir, &[&early, &late]).run().expect(0).run_dir();
+    let again = merge(&shared_dir(), &[&merged, &late]).run().expect(0);
+    assert_eq!(again.json()["run"]["merged"]["in_several"]["count"], 3);
     // The same run twice is merged once.
     let dir = shared_dir();
     let once = merge(&dir, &[&early, &early]).run().expect(3);
@@ -548,7 +553,11 @@ fn runs_that_cannot_be_one_are_refused() {
     };
     refused(
         &[&runs[0], &of_three],
-        &["is of 2 shards", "is of 3", "merge the shards of each set"],
+        &[
+            "is of 2 shards",
+            "is of 3",
+            "merge each set of shards separately",
+        ],
     );
     let elsewhere = Server::of(vec![(id(1), json!([]))]);
     let other = audit(&elsewhere).arg(id(1)).run().expect(0);
@@ -585,7 +594,7 @@ fn shards_of_different_lists_are_said() {
     merge(&nights.dir, &newest(&nights, 2, &[0, 1]))
         .run()
         .expect(3)
-        .prints(&["the shards divided 2 different lists of accounts (of 8, 9 accounts)"]);
+        .prints(&["the shards were given 2 different lists (8, 9 accounts)"]);
 }
 
 #[test]

@@ -228,6 +228,33 @@ fn render_splits_in_the_same_way() {
     assert_eq!(read(&folder(&outcome, "team-a"), "findings.csv"), "mine");
 }
 
+#[test]
+fn an_owner_who_has_no_report_any_more_keeps_none() {
+    let nights = nights();
+    let outcome = night(&nights, 0, &[1, 2, 3, 4, 5]).run().expect(0);
+    let owners = outcome.run_dir().join("by-owner");
+    let other = names(&owners)
+        .into_iter()
+        .find(|name| name != "team-a")
+        .unwrap();
+    let again = |options: &[&str]| {
+        render(&nights.dir, &outcome.run_dir())
+            .args(["--policy", "policy.toml"])
+            .args(options)
+            .run()
+            .expect(0)
+    };
+    // What no run wrote stays, and is named.
+    fs::write(owners.join(&other).join("notes.txt"), "mine").unwrap();
+    again(&[]).says(&["team-a", "may be out of date", "notes.txt"]);
+    assert_eq!(names(&owners), [other.as_str()]);
+    fs::remove_file(owners.join(&other).join("notes.txt")).unwrap();
+    again(&["--split-by", "owner"]).keeps_silent_about("an owner's report");
+    assert_eq!(names(&owners).len(), 2);
+    again(&[]).says(&["an owner's report that this rendering does not write"]);
+    assert!(!owners.exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn nothing_is_written_through_a_link() {

@@ -466,6 +466,34 @@ fn a_token_in_the_place_of_a_path_is_not_shown() {
     }
 }
 
+#[test]
+fn a_token_in_the_place_of_any_path_is_not_shown() {
+    let audited = audit(&all_good()).arg(id(1)).run().expect(0);
+    let run = audited.run_dir();
+    let run = run.to_str().unwrap();
+    for line in [
+        &["render", TOKEN_A][..],
+        &["render", run, "--policy", TOKEN_A],
+        &["render", run, "--template", TOKEN_A],
+        &["render", run, "--baseline", TOKEN_A, "-o", "x"],
+        &["merge", TOKEN_A, "-o", "x"],
+        &["diff", TOKEN_A, run],
+        &["diff", run, TOKEN_A],
+        &["fix", TOKEN_A],
+        &["export", "dns", TOKEN_A],
+        &["audit", &id(1), "--ca-file", TOKEN_A],
+        &["audit", "--resume", "-o", TOKEN_A],
+    ] {
+        let outcome = program(line[0])
+            .env("CLOUDFLARE_API_TOKEN", TOKEN_B)
+            .env("CLOUDFLARE_BASE_URL", "http://127.0.0.1:9/client/v4")
+            .args(&line[1..])
+            .run();
+        assert!(matches!(outcome.code(), Some(1 | 2)), "{line:?}");
+        stands_nowhere(TOKEN_A, &outcome.says(&["[token]"]));
+    }
+}
+
 /// A command that notes in `runs` that it was run, and prints a token.
 fn printing(token: &str) -> String {
     format!("sh -c 'echo run >> runs; echo {token}; echo cfut_never-shown-0123456789 >&2'")
