@@ -482,7 +482,7 @@ fn a_token_in_the_place_of_any_path_is_not_shown() {
         &["fix", TOKEN_A],
         &["export", "dns", TOKEN_A],
         &["audit", &id(1), "--ca-file", TOKEN_A],
-        &["audit", "--resume", "-o", TOKEN_A],
+        &["audit", "--resume", "--output", TOKEN_A],
     ] {
         let outcome = program(line[0])
             .env("CLOUDFLARE_API_TOKEN", TOKEN_B)
