@@ -1,7 +1,6 @@
 //! By what evidence is judged and how the report is written: what `audit` and `render` share, so that a report can
 //! be made again, byte for byte.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -405,8 +404,6 @@ impl Judged {
                     &settings,
                 )?;
                 notes.push(split_in_words(split));
-            } else {
-                report::split::remove_stale(&self.directory, &BTreeSet::new());
             }
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(seconds, "judged and written");

@@ -1,5 +1,6 @@
 //! `cf-sso-audit render RUN_DIR`: judge and report again, from evidence alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,7 +18,7 @@ use crate::file_mode::FileMode;
 use crate::jsonl::FileError;
 use crate::ledger::{self, LedgerHeader};
 use crate::report::files::give_up;
-use crate::report::files_of_report;
+use crate::report::{files_of_report, split};
 use crate::runs::{Claim, ClaimError, is_unfinished};
 use crate::text::utc;
 use crate::thresholds::{Thresholds, severity_or_never};
@@ -84,7 +85,8 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         None => comparison.history(header, runs)?,
     };
     let directory = args.output.clone().unwrap_or_else(|| run_dir.clone());
-    if directory.canonicalize().is_ok_and(|place| place == run_dir) {
+    let is_own = directory.canonicalize().is_ok_and(|place| place == run_dir);
+    if is_own {
         let now = judged_at(header)?;
         let now = history.ledger_header(&evidence, now, policy.source.clone(), thresholds);
         judged_as_before(&run_dir, record.as_ref(), &now, asker.is_some())?;
@@ -145,6 +147,10 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
     };
+    // Judged as before, what owners were given still holds.
+    if !is_own && !args.files.is_split() {
+        split::remove_stale(&directory, &BTreeSet::new());
+    }
     drop(claim);
     if !quiet {
         print(&text)?;

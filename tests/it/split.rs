@@ -237,22 +237,32 @@ fn an_owner_who_has_no_report_any_more_keeps_none() {
         .into_iter()
         .find(|name| name != "team-a")
         .unwrap();
+    let other = Path::new("by-owner").join(other);
+    let elsewhere = nights.dir.path().join("elsewhere");
     let again = |options: &[&str]| {
         render(&nights.dir, &outcome.run_dir())
-            .args(["--policy", "policy.toml"])
+            .args(["--policy", "policy.toml", "-o"])
+            .arg(&elsewhere)
             .args(options)
             .run()
             .expect(0)
     };
-    // What no run wrote stays, and is named.
-    fs::write(owners.join(&other).join("notes.txt"), "mine").unwrap();
-    again(&[]).says(&["team-a", "may be out of date", "notes.txt"]);
-    assert_eq!(names(&owners), [other.as_str()]);
-    fs::remove_file(owners.join(&other).join("notes.txt")).unwrap();
+    let owners_there = || names(&elsewhere.join("by-owner"));
     again(&["--split-by", "owner"]).keeps_silent_about("an owner's report");
-    assert_eq!(names(&owners).len(), 2);
+    assert_eq!(owners_there().len(), 2);
+    // What no run wrote stays, and is named.
+    fs::write(elsewhere.join(&other).join("notes.txt"), "mine").unwrap();
+    again(&[]).says(&["team-a", "may be out of date", "notes.txt"]);
+    assert_eq!(owners_there().len(), 1);
+    fs::remove_file(elsewhere.join(&other).join("notes.txt")).unwrap();
     again(&[]).says(&["an owner's report that this rendering does not write"]);
-    assert!(!owners.exists());
+    assert!(!elsewhere.join("by-owner").exists());
+    // In a run's own folder all is judged as before, so that they still hold.
+    render(&nights.dir, &outcome.run_dir())
+        .args(["--policy", "policy.toml"])
+        .run()
+        .expect(0);
+    assert_eq!(names(&owners).len(), 2);
 }
 
 #[cfg(unix)]
