@@ -485,6 +485,7 @@ impl History {
                 .filter(|_| self.remembered != self.compared)
                 .map(run_id),
             passed_over: self.passed_over.clone(),
+            title: None,
         }
     }
 }

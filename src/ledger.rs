@@ -68,6 +68,9 @@ pub struct LedgerHeader {
     /// The runs that should have been compared with, and could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
+    /// The heading of its page; absent where it has the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 impl LedgerHeader {

@@ -218,6 +218,7 @@ async fn audit(
         thresholds: args.judgement.thresholds(None),
         template,
         ocsf,
+        title: None,
     };
     let written = tokio::select! {
         written = judged.write(&args.report.files) => written,

@@ -341,6 +341,8 @@ pub struct Judged {
     pub template: PageTemplate,
     /// What the OCSF events are.
     pub ocsf: OcsfOptions,
+    /// The page's heading on record, for where none is given.
+    pub title: Option<String>,
 }
 
 /// What a report that was written says.
@@ -364,16 +366,17 @@ impl Judged {
             FileMode(files.output_mode),
         );
         let is_split = files.is_split();
-        let title = files.title.clone();
+        let title = files.title.clone().or_else(|| self.title.clone());
         let now = judged_at(self.evidence.header())?;
         // Writing takes the processor: it has a thread of its own, so that a signal still ends the program at once.
         let writing = tokio::task::spawn_blocking(move || {
-            let ledger = self.history.ledger_header(
+            let mut ledger = self.history.ledger_header(
                 &self.evidence,
                 now,
                 self.policy.source.clone(),
                 self.thresholds,
             );
+            ledger.title.clone_from(&title);
             let settings = Settings {
                 ledger: &ledger,
                 policy: &self.policy,

@@ -82,6 +82,7 @@ pub async fn run(args: MergeArgs, quiet: bool) -> Result<u8, Failure> {
         thresholds: args.judgement.thresholds(None),
         template,
         ocsf,
+        title: None,
     };
     let written = tokio::select! {
         written = judged.write(&args.report.files) => written,

@@ -131,6 +131,7 @@ pub async fn run(args: RenderArgs, quiet: bool) -> Result<u8, Failure> {
         thresholds,
         template,
         ocsf,
+        title: record.and_then(|record| record.title),
     };
     let Written { code, text, .. } = tokio::select! {
         written = judged.write(&args.files) => written?,

@@ -185,7 +185,8 @@ impl<'a> Claim<'a> {
         let place = self.directory.join(evidence::FILE_NAME);
         let aside = self.directory.join(COPY);
         let bring = || {
-            if place.canonicalize()? == source.canonicalize()? {
+            // A link to it would leave the report without evidence of its own.
+            if !place.is_symlink() && place.canonicalize()? == source.canonicalize()? {
                 return Ok(None);
             }
             remove_if_there(&aside)?;

@@ -174,6 +174,7 @@ mod tests {
             compared_with: None,
             carries_on: None,
             passed_over: Vec::new(),
+            title: None,
         };
         serde_json::to_string(&header).unwrap() + "\n"
     }

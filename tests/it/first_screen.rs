@@ -148,6 +148,16 @@ fn what_is_overdue_is_on_the_first_screen() {
         .arg(id(1))
         .run()
         .expect(0);
+    // Rendered again, it has its title still; another one is given by name.
+    let page = outcome.text("report.html");
+    let again = |options: &[&str]| {
+        let program = program("render").policy(&policy).arg(outcome.run_dir());
+        program.args(options).run().expect(0);
+        outcome.text("report.html")
+    };
+    assert!(again(&[]) == page);
+    assert!(again(&["--title", "Another"]).contains("<bdi>Another</bdi></h1>"));
+    assert!(again(&["--title", "Client, <quarterly> review"]) == page);
     let json = outcome.json();
     let overdue: Vec<_> = json["remediations"]
         .as_array()

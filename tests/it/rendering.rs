@@ -554,6 +554,37 @@ fn a_report_that_is_killed_at_any_move_is_made_again() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_the_evidence_is_refused_and_a_link_replaced() {
+    let (dir, server) = (shared_dir(), server());
+    let audited = audit_in(&dir, &server).args([id(1), id(2)]).run().expect(0);
+    let run = audited.run_dir();
+    let elsewhere = dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let place = elsewhere.join("evidence.jsonl");
+    let again = || render(&dir, &run).arg("-o").arg(&elsewhere).run();
+    let made = std::process::Command::new("mkfifo").arg(&place).status();
+    assert!(made.unwrap().success());
+    again().expect(1).says(&["is not a regular file"]);
+    fs::remove_file(&place).unwrap();
+    // Nor is it waited for one that is a template's.
+    template(dir.path(), &[("report.css", "")]);
+    let style = dir.path().join("brand/report.css");
+    fs::remove_file(&style).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&style).status();
+    assert!(made.unwrap().success());
+    render(&dir, &run)
+        .args(["--template", "brand"])
+        .run()
+        .expect(2)
+        .says(&["report.css", "is not a regular file"]);
+    std::os::unix::fs::symlink(run.join("evidence.jsonl"), &place).unwrap();
+    again().expect(0);
+    assert!(!place.is_symlink());
+    same(&run, &elsewhere);
+}
+
 #[test]
 fn a_file_in_place_of_the_folder_is_said() {
     let (dir, server) = (shared_dir(), server());

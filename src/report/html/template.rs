@@ -12,6 +12,7 @@ use handlebars::{Context, Handlebars, RenderError, RenderErrorReason};
 use serde_json::Value;
 
 use super::helpers::{self, Assets};
+use crate::file_mode::open_file;
 
 /// The file every rendering starts from.
 const LAYOUT: &str = "report.html.hbs";
@@ -354,7 +355,7 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, TemplateError> {
     let mut files = Vec::with_capacity(names.len());
     for name in names {
         let path = dir.join(&name);
-        match fs::read_to_string(&path) {
+        match open_file(&path).and_then(io::read_to_string) {
             Ok(text) => {
                 own += 1;
                 files.push(SourceFile {
