@@ -239,8 +239,10 @@ struct ListBody {
 pub struct Index {
     /// Of each account, what its last line says.
     accounts: Vec<Indexed>,
-    /// A canonical domain, by hash, that a line claims, one for each connector.
+    /// A canonical domain, by hash, that a line claims, one for each connector; none any more once all lines are known.
     claims: Vec<DomainClaim>,
+    /// The domains that more than one connector claims, once all lines are known.
+    shared_domains: SharedDomains,
     /// The requests that every line reports.
     requests: Vec<Requests>,
 }
@@ -322,9 +324,10 @@ impl Index {
         account.lines
     }
 
-    /// Gives back the room that further lines would have taken.
-    fn shrink(&mut self) {
-        self.claims.shrink_to_fit();
+    /// All lines are known: of the claims, only those of shared domains are kept.
+    fn complete(&mut self) {
+        self.shared_domains = self.find_shared_domains();
+        self.claims = Vec::new();
         self.requests.shrink_to_fit();
     }
 
@@ -350,7 +353,11 @@ impl Index {
     }
 
     /// The domains that more than one connector of the run claims.
-    pub fn shared_domains(&self) -> SharedDomains {
+    pub fn shared_domains(&self) -> &SharedDomains {
+        &self.shared_domains
+    }
+
+    fn find_shared_domains(&self) -> SharedDomains {
         let holds =
             |claim: &&DomainClaim| self.accounts[claim.position as usize].lines == claim.line;
         let claims = || self.claims.iter().filter(holds);
@@ -500,7 +507,7 @@ impl EvidenceWriter {
         }
         let whole = length_of_whole_lines(&file).map_err(io_error)?;
         file.set_len(whole).map_err(io_error)?;
-        let evidence = Evidence::of_accounts(path)?;
+        let evidence = Evidence::of_some_accounts(path)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -638,7 +645,7 @@ impl EvidenceWriter {
     /// # Errors
     /// The disk refuses.
     pub fn finish(mut self) -> Result<Evidence, EvidenceError> {
-        self.index.shrink();
+        self.index.complete();
         self.file
             .sync_all()
             .map_err(|error| io_error(&self.path, error))?;
@@ -707,6 +714,13 @@ impl Evidence {
     /// # Errors
     /// The file cannot be read, or a line of it is damaged.
     pub fn of_accounts(path: &Path) -> Result<Self, EvidenceError> {
+        let mut evidence = Self::of_some_accounts(path)?;
+        evidence.index.complete();
+        Ok(evidence)
+    }
+
+    /// As [`Self::of_accounts`], of a file to which lines may be added.
+    fn of_some_accounts(path: &Path) -> Result<Self, EvidenceError> {
         Self::open_by(path, |line, header, place| {
             let evidence = check_line(line, header)?;
             Ok(Seen::of(&evidence, place))
@@ -757,7 +771,6 @@ impl Evidence {
         };
         let reader = look_at_all(reader, LONGEST_LINE, look, take)
             .map_err(|bad| bad_line(bad.number, bad.error))?;
-        index.shrink();
         let (file, digest) = reader.into_parts();
         Ok(Self {
             path: path.to_owned(),

@@ -149,7 +149,7 @@ impl Plan {
         let assessor = Assessor {
             header,
             policy,
-            shared_domains: &shared_domains,
+            shared_domains,
             now,
             elsewhere: &elsewhere,
             compares: false,

@@ -243,11 +243,11 @@ fn make<'a>(
     write_error: &(dyn Fn(io::Error) -> ReportError + Sync),
 ) -> Result<Summary<'a>, ReportError> {
     let shared_domains = evidence.index().shared_domains();
-    let elsewhere = history.elsewhere(evidence, &shared_domains)?;
+    let elsewhere = history.elsewhere(evidence, shared_domains)?;
     let assessor = Assessor {
         header,
         policy: settings.policy,
-        shared_domains: &shared_domains,
+        shared_domains,
         elsewhere: &elsewhere,
         now: settings.now,
         compares: history.compared().is_some(),

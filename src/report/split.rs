@@ -64,7 +64,7 @@ pub fn write(
     }
     make_folder(&directory.join(FOLDER), settings).map_err(write_error)?;
     let shared_domains = evidence.index().shared_domains();
-    let elsewhere = history.elsewhere(evidence, &shared_domains)?;
+    let elsewhere = history.elsewhere(evidence, shared_domains)?;
     let is_whole = evidence.is_whole();
     // Every account in its place, and those of others without a word about them.
     let mut withheld = RunHeader {
@@ -90,7 +90,7 @@ pub fn write(
         let assessor = Assessor {
             header: &withheld,
             policy: &policy,
-            shared_domains: &shared_domains,
+            shared_domains,
             elsewhere: &elsewhere,
             now: settings.now,
             compares: history.compared().is_some(),
