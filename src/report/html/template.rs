@@ -434,6 +434,16 @@ mod tests {
     }
 
     #[test]
+    fn the_print_edition_says_what_of_fedramp_it_leaves_out_where_it_does() {
+        let mut view = sample();
+        assert!(page(&view).contains("leaves out 4 connectors that are as expected"));
+        view["fedramp"]["compliant"] = 0.into();
+        assert!(!page(&view).contains("that are as expected"));
+        view["fedramp_settings"]["total"] = 41.into();
+        assert!(page(&view).contains("The print edition has the first 40 rows of 41"));
+    }
+
+    #[test]
     fn the_built_in_template_renders_the_sample_full_and_empty() {
         PageTemplate::built_in()
             .parsed()
