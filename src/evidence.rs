@@ -12,7 +12,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::sha256::Sha256;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -28,6 +27,7 @@ use crate::merged::Merged;
 use crate::model::{Connector, domain_hash, list_or_null};
 use crate::organizations::Organization;
 use crate::outcome::{ErrorKind, Outcome, ReadError};
+use crate::sha256::Sha256;
 use crate::shard::Share;
 use crate::text::{hex, sha256_hex};
 

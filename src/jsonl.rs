@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::sha256::Sha256;
-
 use crate::threads::{lock, on_all, owned};
 
 /// The room that is kept for a line, in bytes; a longer one gets its own, and gives it back.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::sha256::Sha256;
 use chrono::{DateTime, Datelike, Timelike, Utc};
+
+use crate::sha256::Sha256;
 
 /// Bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {

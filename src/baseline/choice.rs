@@ -102,7 +102,7 @@ impl Choice<'_> {
             Compare::With(directory) => {
                 let compared = named(directory, ApiAsked::by(header))?;
                 match run {
-                    Some(other) if !is_same_run(&other, &compared) => {
+                    Some(other) if !stand_in_one_place(&other, &compared) => {
                         History::beside(compared, other)
                     }
                     _ => History::after(compared),
@@ -216,7 +216,8 @@ fn newest_run(output: &Path, api: ApiAsked<'_>, except: &str) -> Newest {
     })
 }
 
-fn is_same_run(one: &Baseline, other: &Baseline) -> bool {
+/// Whether both are the run in one folder. A copy elsewhere may have been judged in another way.
+fn stand_in_one_place(one: &Baseline, other: &Baseline) -> bool {
     let place = |run: &Baseline| run.directory().canonicalize().ok();
     one.header().run_id == other.header().run_id && place(one) == place(other)
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::sha256::Sha256;
 use tempfile::SpooledTempFile;
 
 use crate::file_mode::{FileMode, sync_dir};
 use crate::runs::{STAGING, SUMS, not_made_by_a_run};
+use crate::sha256::Sha256;
 use crate::text::hex;
 use crate::threads::lock;
 

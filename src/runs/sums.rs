@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::sha256::Sha256;
-
 use super::names::{STAGING, is_unfinished};
 use crate::file_mode::open_file;
+use crate::sha256::Sha256;
 use crate::text::hex;
 
 /// The name of the file with the others' checksums.

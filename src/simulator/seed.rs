@@ -1,8 +1,9 @@
 //! Chance that comes out the same each time: everything is drawn from a hash of a name.
 
-use crate::sha256::Sha256;
 use serde::{Serialize, Serializer};
 use std::fmt;
+
+use crate::sha256::Sha256;
 
 /// The API's identifiers: 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -564,16 +564,18 @@ fn a_pipe_in_place_of_the_evidence_is_refused_and_a_link_replaced() {
     fs::create_dir(&elsewhere).unwrap();
     let place = elsewhere.join("evidence.jsonl");
     let again = || render(&dir, &run).arg("-o").arg(&elsewhere).run();
-    let made = std::process::Command::new("mkfifo").arg(&place).status();
-    assert!(made.unwrap().success());
+    let make_pipe = |place: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(place).status();
+        assert!(made.unwrap().success());
+    };
+    make_pipe(&place);
     again().expect(1).says(&["is not a regular file"]);
     fs::remove_file(&place).unwrap();
     // Nor is it waited for one that is a template's.
     template(dir.path(), &[("report.css", "")]);
     let style = dir.path().join("brand/report.css");
     fs::remove_file(&style).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&style).status();
-    assert!(made.unwrap().success());
+    make_pipe(&style);
     render(&dir, &run)
         .args(["--template", "brand"])
         .run()

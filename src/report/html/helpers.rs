@@ -5,7 +5,6 @@
 use std::cell::Cell;
 use std::fmt::Write as _;
 
-use crate::sha256::Sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use handlebars::{
@@ -14,6 +13,7 @@ use handlebars::{
 };
 use serde_json::{Value, json};
 
+use crate::sha256::Sha256;
 use crate::text::{grouped, is_invisible};
 
 /// Includes inside includes. Real pages have two; the limit ends a circle before the stack does.
